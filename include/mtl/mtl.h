@@ -1,0 +1,792 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file mtl.h
+ * libmtl: multi-task and transfer learning in one small library.
+ *
+ * Train several related tasks on one shared network, then move what was learned to a new task with
+ * little data, with the known tasks' data helping to tune, and evaluate on the new task.
+ *
+ * Conventions of the whole header
+ *
+ * - Every call that can fail returns an mtl_status: #MTL_OK (0) or a negative code. Results come
+ *   through out pointers, which are written on success only.
+ * - `mtl_error *err` is the last argument and may be NULL. It receives the code and a message with
+ *   the figures (task, row, column, file). The first failure stays until mtl_error_clear().
+ * - Handles are opaque. Every `_destroy` returns nothing and takes NULL. No order of destruction is
+ *   asked for: what needs another handle keeps it alive.
+ * - `mtl_context *ctx` may be NULL: defaults (C library's allocator, one thread per CPU that starts
+ *   only when a piece of work pays for it, no log, best instruction set).
+ * - Sizes, counts and strides are int64_t, in elements. Matrices are row-major float32 with a stride
+ *   between rows (row_stride >= columns). NaN in inputs is a missing input, NaN in labels a missing
+ *   label. Rows, columns, tasks and classes count from 0.
+ * - Strings are UTF-8, ended by NUL, copied on entry. Returned strings live as long as the handle
+ *   that gave them and, for a writable handle, until it is next changed.
+ * - Threads: any number of threads may use one handle at once in calls that take it as const.
+ *   A call that takes it without const needs it alone; a second writer on a model gets
+ *   #MTL_ERR_BUSY. Handles of the same context may be used from different threads at once.
+ * - Callbacks run on the thread that made the call and never after it returned.
+ * - The library never prints, exits, aborts, or changes locale, signals, working directory or the
+ *   host's floating-point state. It reads one environment variable, MTL_CPU (c, neon, avx2, avx512:
+ *   the highest instruction set to use), and opens only the files that it is given.
+ * - Same seed, data, options and minor version give the same bits, whatever the thread count, the
+ *   batch split in predict and the CPU level (the optional BLIS backend is outside this promise).
+ */
+#ifndef MTL_MTL_H
+#define MTL_MTL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <mtl/version.h>
+
+#if defined(MTL_BUILD) && defined(__GNUC__)
+#define MTL_API __attribute__((visibility("default")))
+#else
+#define MTL_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * @defgroup library Library
+ * Safe from any thread at any time.
+ * @{
+ */
+
+/** Status of a call. The numbers are pinned; new codes fill the gaps. @since 0.1 */
+typedef int32_t mtl_status;
+
+/** Values of mtl_status. @since 0.1 */
+enum {
+    MTL_OK = 0,             /**< done */
+    MTL_ERR_NOMEM = -1,     /**< memory is short; nothing was changed */
+    MTL_ERR_INVALID = -10,  /**< an argument is NULL, or arguments contradict each other */
+    MTL_ERR_RANGE = -11,    /**< a number is outside its range */
+    MTL_ERR_SHAPE = -12,    /**< rows, columns or strides do not fit */
+    MTL_ERR_KEY = -13,      /**< no option of that name in the group */
+    MTL_ERR_TYPE = -14,     /**< the option or report entry is of another type */
+    MTL_ERR_NAME = -15,     /**< no task, tensor or entry of that name, or it is there already */
+    MTL_ERR_VALUE = -16,    /**< a value in the data is of no use: infinite input, bad class number */
+    MTL_ERR_DATA = -17,     /**< too few data: no rows, no labels */
+    MTL_ERR_BUSY = -30,     /**< another call is writing to the handle */
+    MTL_ERR_STATE = -31,    /**< the handle is not in a state for this call */
+    MTL_ERR_IO = -40,       /**< the operating system refused a file operation */
+    MTL_ERR_FORMAT = -41,   /**< the file or buffer is malformed */
+    MTL_ERR_CHECKSUM = -42, /**< the contents do not match their checksum */
+    MTL_ERR_VERSION = -43,  /**< written by a version that this one cannot read */
+    MTL_ERR_DIVERGED = -60  /**< a loss or parameter became infinite or not a number */
+};
+
+typedef struct mtl_error mtl_error;     /**< @see mtl_error_create */
+typedef struct mtl_context mtl_context; /**< @see mtl_context_create */
+typedef struct mtl_options mtl_options; /**< @see mtl_options_create */
+typedef struct mtl_spec mtl_spec;       /**< @see mtl_spec_create */
+typedef struct mtl_model mtl_model;     /**< @see mtl_model_create */
+typedef struct mtl_dataset mtl_dataset; /**< @see mtl_dataset_create */
+typedef struct mtl_report mtl_report;   /**< @see mtl_report_get_f64 */
+
+/** Version of the library in use: major * 10000 + minor * 100 + patch. @since 0.1 */
+MTL_API int32_t mtl_version(void);
+
+/** Version of the library in use as text, "0.1.0". @since 0.1 */
+MTL_API const char *mtl_version_string(void);
+
+/** Name of a status, "MTL_ERR_SHAPE"; "unknown status" for any other number. @since 0.1 */
+MTL_API const char *mtl_status_name(mtl_status status);
+
+/**
+ * Whether an optional part is there: 1 or 0.
+ * @param feature  "blis" (the backend was built and its library can be loaded). NULL and unknown
+ *                 names give 0.
+ * @since 0.1
+ */
+MTL_API int32_t mtl_has(const char *feature);
+
+/**
+ * Instruction set in use: "c", "neon", "avx2" or "avx512".
+ * @param ctx  NULL = what a default context would use.
+ * @since 0.1
+ */
+MTL_API const char *mtl_cpu_level(const mtl_context *ctx);
+
+/** Release a buffer or text that the library made for the caller. NULL is fine. @since 0.1 */
+MTL_API void mtl_free(void *p);
+
+/** @} */
+
+/**
+ * @defgroup error Error
+ * A place for the message of a failure. One per thread, or one per call.
+ * @{
+ */
+
+/** A new, empty error, or NULL when memory is short (NULL is a valid argument everywhere).
+ *  Release with mtl_error_destroy(). @since 0.1 */
+MTL_API mtl_error *mtl_error_create(void);
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_error_destroy(mtl_error *err);
+/** Code of the first failure since the last clear; MTL_OK for none and for NULL. @since 0.1 */
+MTL_API mtl_status mtl_error_code(const mtl_error *err);
+/** Its message, "" for none and for NULL. Lives until the error is cleared. @since 0.1 */
+MTL_API const char *mtl_error_message(const mtl_error *err);
+/** Empty it. NULL is fine. @since 0.1 */
+MTL_API void mtl_error_clear(mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup options Options
+ * Settings by key. Each group is one table with key, type, default, range and meaning; unknown keys
+ * and values out of range are refused when they are set, naming the nearest key or the range.
+ * A choice with parameters of its own is one string: "adam:beta1=0.9,eps=1e-7". Handles that take
+ * options copy what they need. Every `options` argument may be NULL: the defaults.
+ * @{
+ */
+
+/** Groups of options. @since 0.1 */
+enum {
+    MTL_OPTIONS_CONTEXT = 1,             /**< mtl_context_create() */
+    MTL_OPTIONS_FIT = 2,                 /**< mtl_fit() */
+    MTL_OPTIONS_TRANSFER = 3,            /**< mtl_transfer() */
+    MTL_OPTIONS_EVALUATE = 4,            /**< mtl_evaluate() */
+    MTL_OPTIONS_CSV = 5,                 /**< mtl_dataset_load_csv() */
+    MTL_OPTIONS_MAKE_CLASSIFICATION = 6, /**< mtl_dataset_make_classification() */
+    MTL_OPTIONS_TASK = 7                 /**< keys of mtl_spec_task_set_i64/f64/str() */
+};
+
+/** Types of options and report entries. @since 0.1 */
+enum {
+    MTL_TYPE_I64 = 1,   /**< int64_t */
+    MTL_TYPE_F64 = 2,   /**< double */
+    MTL_TYPE_STR = 3,   /**< text */
+    MTL_TYPE_SERIES = 4 /**< report entries only: a list of double */
+};
+
+/** Results of a callback. @since 0.1 */
+enum {
+    MTL_CONTINUE = 1 /**< go on; any other value stops */
+};
+
+/**
+ * Progress of a fit or transfer: called after every epoch, and about ten times a second inside long
+ * ones. How often it is called never changes the result.
+ *
+ * @param epoch   Epochs finished.
+ * @param step    Optimizer steps finished.
+ * @param steps   Steps planned in all.
+ * @param train   Mean training loss of the running or just finished epoch.
+ * @param valid   Latest validation loss, NaN while there is none.
+ * @param user    As given to mtl_options_set_progress().
+ * @return #MTL_CONTINUE to go on; anything else ends the run with the best model so far and the
+ *         reason "cancelled".
+ * @since 0.1
+ */
+typedef int32_t (*mtl_progress_cb)(int64_t epoch, int64_t step, int64_t steps, double train,
+                                   double valid, void *user);
+
+/**
+ * Options of one group, all at their defaults.
+ * @param group  One of MTL_OPTIONS_*.
+ * @param out    Release with mtl_options_destroy().
+ * @return MTL_OK; MTL_ERR_INVALID for an unknown group or out = NULL; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_options_create(int32_t group, mtl_options **out, mtl_error *err);
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_options_destroy(mtl_options *options);
+
+/**
+ * Set an option. An integer is accepted where a number (f64) is asked for.
+ * @return MTL_OK; MTL_ERR_KEY; MTL_ERR_TYPE; MTL_ERR_RANGE (also for an unknown choice);
+ *         MTL_ERR_NOMEM. On failure the option keeps its value.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_options_set_i64(mtl_options *options, const char *key, int64_t value,
+                                       mtl_error *err);
+/** @copydoc mtl_options_set_i64 */
+MTL_API mtl_status mtl_options_set_f64(mtl_options *options, const char *key, double value,
+                                       mtl_error *err);
+/** @copydoc mtl_options_set_i64 */
+MTL_API mtl_status mtl_options_set_str(mtl_options *options, const char *key, const char *value,
+                                       mtl_error *err);
+
+/**
+ * Read an option, set or default.
+ * @return MTL_OK; MTL_ERR_KEY; MTL_ERR_TYPE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_options_get_i64(const mtl_options *options, const char *key, int64_t *value,
+                                       mtl_error *err);
+/** @copydoc mtl_options_get_i64 */
+MTL_API mtl_status mtl_options_get_f64(const mtl_options *options, const char *key, double *value,
+                                       mtl_error *err);
+/** @copydoc mtl_options_get_i64 The text lives until the option is set again. */
+MTL_API mtl_status mtl_options_get_str(const mtl_options *options, const char *key,
+                                       const char **value, mtl_error *err);
+
+/**
+ * Ask for progress reports, in the groups MTL_OPTIONS_FIT and MTL_OPTIONS_TRANSFER.
+ * @param cb  NULL = none (default).
+ * @return MTL_OK; MTL_ERR_INVALID for another group.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_options_set_progress(mtl_options *options, mtl_progress_cb cb, void *user,
+                                            mtl_error *err);
+
+/** Number of options in a group; 0 for an unknown group. @since 0.1 */
+MTL_API int64_t mtl_option_count(int32_t group);
+
+/**
+ * Describe option number @p index of a group. All texts are constants of the library; each out
+ * pointer may be NULL.
+ * @param type           MTL_TYPE_I64, _F64 or _STR.
+ * @param default_value  As text; "" for an empty text.
+ * @param range          "1 .. 1000000", or the choices separated by '|', or "" for free text.
+ * @param meaning        One line.
+ * @return MTL_OK; MTL_ERR_RANGE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_option_info(int32_t group, int64_t index, const char **key, int32_t *type,
+                                   const char **default_value, const char **range,
+                                   const char **meaning, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup context Context
+ * Allocator, threads, log and instruction set. Everything made from a context keeps it alive and
+ * uses its allocator. Handles of one context may be used from several threads.
+ * @{
+ */
+
+/** Memory of at least @p bytes (>= 1) aligned to @p align (a power of two, >= 8), or NULL. */
+typedef void *(*mtl_alloc_cb)(size_t bytes, size_t align, void *user);
+/** Release @p p with the figures it was allocated with. */
+typedef void (*mtl_free_cb)(void *p, size_t bytes, size_t align, void *user);
+/** A line for the log. @param level 1 = warning, 2 = information. @param message Without newline. */
+typedef void (*mtl_log_cb)(int32_t level, const char *message, void *user);
+
+/**
+ * A context.
+ * @param options  Of the group MTL_OPTIONS_CONTEXT, or NULL.
+ * @param out      Release with mtl_context_destroy().
+ * @return MTL_OK; MTL_ERR_NOMEM; MTL_ERR_INVALID when "gemm" is "blis" and it is not there.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_context_create(const mtl_options *options, mtl_context **out,
+                                      mtl_error *err);
+/** Give up the caller's hold; the context ends with the last handle made from it. @since 0.1 */
+MTL_API void mtl_context_destroy(mtl_context *ctx);
+
+/**
+ * Take all memory of handles made from this context from a host's allocator. Allocation and release
+ * may come from any thread that calls the library, not from the library's own threads. The context
+ * itself, options and errors come from the C library.
+ * @param alloc_cb  With free_cb, or both NULL for the C library's.
+ * @return MTL_OK; MTL_ERR_STATE once something was made from the context.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_context_set_allocator(mtl_context *ctx, mtl_alloc_cb alloc_cb,
+                                             mtl_free_cb free_cb, void *user, mtl_error *err);
+
+/** Receive log lines (default NULL: silence). Not while another thread uses the context.
+ *  @since 0.1 */
+MTL_API mtl_status mtl_context_set_log(mtl_context *ctx, mtl_log_cb cb, void *user,
+                                       mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup spec Network description
+ * What a network is made of: shared layers in order, then tasks. One writer at a time.
+ * @{
+ */
+
+/** Kinds of task. @since 0.1 */
+enum {
+    MTL_BINARY = 1,     /**< one label column, 0 or 1; predicts a probability */
+    MTL_MULTICLASS = 2, /**< one label column, class number 0 .. outputs-1; predicts probabilities */
+    MTL_MULTILABEL = 3, /**< one 0/1 label column per output; predicts probabilities */
+    MTL_REGRESSION = 4  /**< one label column per output; predicts values in label units */
+};
+
+/**
+ * A network without layers and tasks.
+ * @param inputs  Input columns, 1 .. 16777216.
+ * @param out     Release with mtl_spec_destroy().
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out,
+                                   mtl_error *err);
+/** Release. NULL is fine. Models made from it are not affected. @since 0.1 */
+MTL_API void mtl_spec_destroy(mtl_spec *spec);
+
+/**
+ * Append a fully connected layer to the shared trunk: y = activation(x W + b), W [in, units].
+ * @param units       1 .. 16777216.
+ * @param activation  "relu", "tanh", "sigmoid" or "identity".
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char *activation,
+                                      mtl_error *err);
+
+/**
+ * Append dropout to the shared trunk: while training, each number is set to 0 with probability
+ * @p rate and the others are divided by 1 - rate (Srivastava et al. 2014, inverted form).
+ * @param rate  0 <= rate < 1.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_dropout(mtl_spec *spec, double rate, mtl_error *err);
+
+/**
+ * How weights are drawn; biases start at 0.
+ * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
+ *              "he_uniform", "he_normal" (He et al. 2015, eq. 10).
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err);
+
+/**
+ * Add a task.
+ * @param name     Also the name of its label column; not empty, not yet used in the spec.
+ * @param kind     One of MTL_BINARY, MTL_MULTICLASS, MTL_MULTILABEL, MTL_REGRESSION.
+ * @param outputs  Classes (>= 2), labels or values (>= 1); 1 for binary.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_task(mtl_spec *spec, const char *name, int32_t kind,
+                                     int64_t outputs, mtl_error *err);
+
+/**
+ * Settings of a task, keys of the group MTL_OPTIONS_TASK: "weight" of its loss in the sum, "loss",
+ * "head" (own layers between trunk and output, "32:relu,16:relu").
+ * @return MTL_OK; MTL_ERR_NAME for an unknown task; else as mtl_options_set_i64().
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_task_set_i64(mtl_spec *spec, const char *task, const char *key,
+                                         int64_t value, mtl_error *err);
+/** @copydoc mtl_spec_task_set_i64 */
+MTL_API mtl_status mtl_spec_task_set_f64(mtl_spec *spec, const char *task, const char *key,
+                                         double value, mtl_error *err);
+/** @copydoc mtl_spec_task_set_i64 */
+MTL_API mtl_status mtl_spec_task_set_str(mtl_spec *spec, const char *task, const char *key,
+                                         const char *value, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup dataset Data
+ * Rows of inputs with one label column (or several, for multilabel and multi-output tasks) per task.
+ * A data set is read-only to every call that takes it as const and may be shared by threads then.
+ * @{
+ */
+
+/**
+ * Rows of inputs that stay the caller's.
+ * @param x           [rows, cols] row-major; borrowed: it must stay as it is until the data set and
+ *                    all subsets and splits of it are destroyed. NULL only if rows = 0.
+ * @param row_stride  Elements between rows, >= cols.
+ * @param out         Release with mtl_dataset_destroy().
+ * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
+                                      int64_t row_stride, mtl_dataset **out, mtl_error *err);
+/** A data set that owns copies of everything in @p data. @since 0.1 */
+MTL_API mtl_status mtl_dataset_copy(const mtl_dataset *data, mtl_dataset **out, mtl_error *err);
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_dataset_destroy(mtl_dataset *data);
+
+/**
+ * Set or replace the labels of a task.
+ * @param task   Name of the task.
+ * @param cols   Label columns: 1, or one per output for multilabel and multi-output regression.
+ * @param label  [rows, cols], borrowed like x. Class tasks: the class number. NaN = missing.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_set_labels(mtl_dataset *data, const char *task, int64_t cols,
+                                          const float *label, int64_t row_stride, mtl_error *err);
+
+/**
+ * State what the labels of a task mean, for mtl_transfer() to new tasks. Without it the kind is read
+ * off the labels: several columns of 0 and 1 are multilabel; one column of 0 and 1 is binary; whole
+ * numbers 0 .. c-1, all of them present and c <= 100, are c classes; all else is regression.
+ * @param kind, outputs  As in mtl_spec_add_task().
+ * @return MTL_OK; MTL_ERR_NAME for a task without labels; MTL_ERR_SHAPE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_set_kind(mtl_dataset *data, const char *task, int32_t kind,
+                                        int64_t outputs, mtl_error *err);
+
+/**
+ * Set the weights of rows in the loss and in metrics: the loss of a task is sum(w * loss) / sum(w)
+ * over its labels.
+ * @param task    NULL = all tasks that have no weights of their own.
+ * @param weight  [rows], finite and >= 0, borrowed like x; NULL = 1 (default).
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_set_weights(mtl_dataset *data, const char *task,
+                                           const float *weight, mtl_error *err);
+
+/**
+ * Append rows that have labels of one task only; the other tasks' labels are missing there. So each
+ * task can bring a table of its own. The data set becomes an owner of copies.
+ * @param x      [rows, inputs].
+ * @param cols   Label columns; must fit the task's if it is there already.
+ * @param label  [rows, cols].
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_add_rows(mtl_dataset *data, const char *task, int64_t rows,
+                                        const float *x, int64_t x_stride, int64_t cols,
+                                        const float *label, int64_t label_stride, mtl_error *err);
+
+/**
+ * Split at random in two parts that borrow from @p data's arrays.
+ * @param fraction  Share of the first part, 0 < fraction < 1; rounded to whole rows, at least one in
+ *                  each part.
+ * @param seed      >= 0.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_split(const mtl_dataset *data, double fraction, int64_t seed,
+                                     mtl_dataset **first, mtl_dataset **second, mtl_error *err);
+/** The same with every class of a task (one column; missing counts as a class) shared out in the
+ *  same proportion. @since 0.1 */
+MTL_API mtl_status mtl_dataset_split_stratified(const mtl_dataset *data, const char *task,
+                                                double fraction, int64_t seed, mtl_dataset **first,
+                                                mtl_dataset **second, mtl_error *err);
+/**
+ * Some rows, in the given order, repeats allowed; borrows from @p data's arrays.
+ * @param rows  [count] row numbers.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_subset(const mtl_dataset *data, int64_t count, const int64_t *rows,
+                                      mtl_dataset **out, mtl_error *err);
+/** Rows of all parts one after the other, copied. A task that a part lacks is missing there.
+ *  @param parts  [count], with equal input columns. @since 0.1 */
+MTL_API mtl_status mtl_dataset_concat(int64_t count, const mtl_dataset *const *parts,
+                                      mtl_dataset **out, mtl_error *err);
+
+/**
+ * Read a comma-separated file with a header line (RFC 4180, UTF-8; numbers with a decimal point
+ * whatever the locale; an empty cell, NA or nan is missing).
+ * @param options  Of the group MTL_OPTIONS_CSV. The option "labels" lists the label columns; without
+ *                 it they are the columns whose header starts with "label:", the task's name being
+ *                 what follows. All other columns are inputs.
+ * @return MTL_OK; MTL_ERR_IO; MTL_ERR_FORMAT with row and column; MTL_ERR_NAME; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path,
+                                        const mtl_options *options, mtl_dataset **out,
+                                        mtl_error *err);
+/** Read the inputs from a NumPy .npy file: one or two dimensions; f4, f8, i1, u1, i4, i8 or bool.
+ *  @since 0.1 */
+MTL_API mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
+                                        mtl_error *err);
+/** Read the labels of a task from a .npy file with as many rows as @p data. @since 0.1 */
+MTL_API mtl_status mtl_dataset_load_npy_labels(mtl_dataset *data, const char *task,
+                                               const char *path, mtl_error *err);
+/**
+ * Make a classification problem (Guyon 2003, "Design of experiments of the NIPS 2003 variable
+ * selection benchmark"): clusters of normal points on the corners of a hypercube, redundant columns
+ * as random combinations, noise columns, flipped labels. Task "class" holds the class number.
+ * @param options  Of the group MTL_OPTIONS_MAKE_CLASSIFICATION.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_make_classification(mtl_context *ctx, const mtl_options *options,
+                                                   mtl_dataset **out, mtl_error *err);
+
+/** Rows; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_dataset_rows(const mtl_dataset *data);
+/** Input columns; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_dataset_inputs(const mtl_dataset *data);
+/** Name of an input column from the file's header, "" when it has none. @since 0.1 */
+MTL_API const char *mtl_dataset_input_name(const mtl_dataset *data, int64_t column);
+/** Tasks with labels; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_dataset_task_count(const mtl_dataset *data);
+/** Name of task number @p task, NULL when out of range. @since 0.1 */
+MTL_API const char *mtl_dataset_task_name(const mtl_dataset *data, int64_t task);
+/** Label columns of task number @p task, 0 when out of range. @since 0.1 */
+MTL_API int64_t mtl_dataset_task_cols(const mtl_dataset *data, int64_t task);
+/** Copy inputs of rows first .. first+rows-1 to @p out [rows, inputs]. @since 0.1 */
+MTL_API mtl_status mtl_dataset_get_inputs(const mtl_dataset *data, int64_t first, int64_t rows,
+                                          float *out, int64_t out_stride, mtl_error *err);
+/** Copy labels of a task of rows first .. first+rows-1 to @p out [rows, cols]. @since 0.1 */
+MTL_API mtl_status mtl_dataset_get_labels(const mtl_dataset *data, const char *task, int64_t first,
+                                          int64_t rows, float *out, int64_t out_stride,
+                                          mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup model Model
+ * The network with its parameters, and the pipeline around it (input scaling, missing inputs, target
+ * scaling). One writer at a time, any number of readers when there is no writer.
+ * @{
+ */
+
+/**
+ * A model with fresh weights. The weights are those of seed 0; the first mtl_fit() draws them anew
+ * from its option "seed", unless mtl_model_tensor_set() or mtl_model_freeze() was called before.
+ * @param spec  With at least one task; copied.
+ * @param out   Release with mtl_model_destroy().
+ * @return MTL_OK; MTL_ERR_STATE for a spec without tasks; MTL_ERR_RANGE when it has more parameters
+ *         than memory can hold; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_model_destroy(mtl_model *model);
+/** An independent copy. @since 0.1 */
+MTL_API mtl_status mtl_model_clone(const mtl_model *model, mtl_model **out, mtl_error *err);
+
+/**
+ * Write model and pipeline to a safetensors file. The file at @p path is replaced as a whole or not
+ * at all, whatever happens meanwhile.
+ * @return MTL_OK; MTL_ERR_IO; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_save(const mtl_model *model, const char *path, mtl_error *err);
+/** The same into memory. @param buffer Release with mtl_free(). @since 0.1 */
+MTL_API mtl_status mtl_model_save_buffer(const mtl_model *model, void **buffer, int64_t *bytes,
+                                         mtl_error *err);
+/**
+ * Read a model. It predicts the same bits as the one that was saved. The reader is strict and safe
+ * with hostile files.
+ * @return MTL_OK; MTL_ERR_IO; MTL_ERR_FORMAT; MTL_ERR_CHECKSUM; MTL_ERR_VERSION; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_load(mtl_context *ctx, const char *path, mtl_model **out,
+                                  mtl_error *err);
+/** The same from memory, which is not needed after the call. @since 0.1 */
+MTL_API mtl_status mtl_model_load_buffer(mtl_context *ctx, const void *buffer, int64_t bytes,
+                                         mtl_model **out, mtl_error *err);
+
+/** Input columns; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_model_inputs(const mtl_model *model);
+/** Columns that mtl_predict() writes: the outputs of all tasks; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_model_outputs(const mtl_model *model);
+/** Number of tasks; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_model_task_count(const mtl_model *model);
+/** Name of a task, NULL when out of range. @since 0.1 */
+MTL_API const char *mtl_model_task_name(const mtl_model *model, int64_t task);
+/** Number of the task of that name, -1 when there is none. @since 0.1 */
+MTL_API int64_t mtl_model_task_index(const mtl_model *model, const char *name);
+/** Kind of a task, 0 when out of range. @since 0.1 */
+MTL_API int32_t mtl_model_task_kind(const mtl_model *model, int64_t task);
+/** Output columns of a task, 0 when out of range. @since 0.1 */
+MTL_API int64_t mtl_model_task_outputs(const mtl_model *model, int64_t task);
+/** A table of layers, tasks and parameters for people. @param text Release with mtl_free().
+ *  @since 0.1 */
+MTL_API mtl_status mtl_model_summary(const mtl_model *model, char **text, mtl_error *err);
+
+/**
+ * Parameters by stable names: "trunk.0.weight" [in, units] and "trunk.0.bias" [units] for dense
+ * layer 0 of the trunk; "head.TASK.weight", "head.TASK.bias" for a task's output layer and
+ * "tower0.TASK.weight", ... for its own layers before that.
+ * @return Their number; 0 for NULL.
+ * @since 0.1
+ */
+MTL_API int64_t mtl_model_tensor_count(const mtl_model *model);
+/**
+ * Name and shape of tensor number @p index. Each out pointer may be NULL; what they receive lives as
+ * long as the model.
+ * @param rank   1 or 2.
+ * @param shape  [rank] sizes.
+ * @return MTL_OK; MTL_ERR_RANGE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_tensor_info(const mtl_model *model, int64_t index, const char **name,
+                                         int64_t *rank, const int64_t **shape, mtl_error *err);
+/** Copy a tensor out, row-major. @param count Elements at @p out, must be the tensor's. @since 0.1 */
+MTL_API mtl_status mtl_model_tensor_get(const mtl_model *model, const char *name, int64_t count,
+                                        float *out, mtl_error *err);
+/** Set a tensor, for example to what another framework trained. Values must be finite. @since 0.1 */
+MTL_API mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t count,
+                                        const float *values, mtl_error *err);
+/**
+ * Freeze (or free) all tensors whose name is @p name or starts with @p name and a dot: "trunk",
+ * "trunk.0", "head.TASK". A frozen tensor keeps its bits in mtl_fit(). Saved with the model.
+ * @param frozen  1 or 0.
+ * @return MTL_OK; MTL_ERR_NAME when no tensor is meant.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t frozen,
+                                    mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup report Report
+ * What a fit, transfer or evaluation found, by name. Read-only, safe from any thread.
+ *
+ * Names of a fit: "reason" ("epochs", "patience", "time_limit" or "cancelled"), "epochs" and "steps"
+ * done, "best_epoch" (from 1; with early stopping the one whose parameters were kept), "seconds";
+ * series with one value per epoch: "loss/train" and "loss/valid" (sum of weighted task losses,
+ * without the penalties), "loss/train/TASK", "loss/valid/TASK", and "metric/NAME/TASK" (on the
+ * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
+ * class tasks and rmse for regression. NaN where a task had no label.
+ *
+ * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK" and "metric/NAME/TASK".
+ *
+ * Names of a transfer: "strategy", and those of a fit (of its last phase).
+ * @{
+ */
+
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_report_destroy(mtl_report *report);
+/** Number of entries; 0 for NULL. @since 0.1 */
+MTL_API int64_t mtl_report_count(const mtl_report *report);
+/** Name of an entry, NULL when out of range. @since 0.1 */
+MTL_API const char *mtl_report_name(const mtl_report *report, int64_t index);
+/** Type of an entry, MTL_TYPE_F64, _STR or _SERIES; 0 when there is none of that name. @since 0.1 */
+MTL_API int32_t mtl_report_type(const mtl_report *report, const char *name);
+/** A number; of a series the last one. @return MTL_OK; MTL_ERR_NAME; MTL_ERR_TYPE. @since 0.1 */
+MTL_API mtl_status mtl_report_get_f64(const mtl_report *report, const char *name, double *value,
+                                      mtl_error *err);
+/** A series (a single number is a series of one). @param values Live as long as the report.
+ *  @since 0.1 */
+MTL_API mtl_status mtl_report_get_series(const mtl_report *report, const char *name, int64_t *count,
+                                         const double **values, mtl_error *err);
+/** A text. @since 0.1 */
+MTL_API mtl_status mtl_report_get_str(const mtl_report *report, const char *name,
+                                      const char **value, mtl_error *err);
+/** Everything as one JSON object; a number that is not finite is null.
+ *  @param text Release with mtl_free(). @since 0.1 */
+MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup training Training
+ * @{
+ */
+
+/**
+ * Train the model on every task in @p train: minimise sum over tasks of weight * mean loss over the
+ * labels of the batch, plus the penalties "l1" and "l2" on the weights, by mini-batches. A task
+ * without a label in a batch takes no part in that step. Label columns that the model has no task
+ * for are ignored.
+ *
+ * The first fit of a model also fits its pipeline, on the training rows only: mean and standard
+ * deviation of each input ("scale_inputs"; missing inputs become the mean) and of each regression
+ * target ("scale_targets"). Later fits keep it.
+ *
+ * @param model    Trained in place. No other call on it may run meanwhile.
+ * @param train    n rows with the model's input columns and labels of at least one of its tasks.
+ *                 Borrowed until return.
+ * @param valid    Rows to judge on, or NULL: then the option "validation_split" decides. Borrowed
+ *                 until return.
+ * @param options  Of the group MTL_OPTIONS_FIT. NULL = defaults.
+ * @param report   Out, may be NULL. Release with mtl_report_destroy().
+ * @return MTL_OK, also when a deadline, early stopping or the callback ended it (see "reason");
+ *         MTL_ERR_SHAPE; MTL_ERR_DATA without rows or labels; MTL_ERR_VALUE naming task, row and
+ *         column of a label or input that cannot be; MTL_ERR_NOMEM; MTL_ERR_BUSY; all these leave
+ *         the model as it was. MTL_ERR_DIVERGED: the parameters are those of the last epoch in which
+ *         all was finite.
+ * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset *valid,
+                           const mtl_options *options, mtl_report **report, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup predict Predict
+ * Safe from any number of threads on one model that nobody changes meanwhile. A row's result does
+ * not depend on the rows around it.
+ * @{
+ */
+
+/**
+ * Predict all tasks side by side, in the order of mtl_model_task_name().
+ * @param x    [rows, inputs], NaN = missing.
+ * @param out  [rows, mtl_model_outputs()]: probabilities for class tasks, label units for regression.
+ * @return MTL_OK; MTL_ERR_SHAPE for a bad stride or row count; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float *x,
+                               int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
+/** Predict one task: @p out [rows, mtl_model_task_outputs()]. @return As mtl_predict();
+ *  MTL_ERR_RANGE for an unknown task number. @since 0.1 */
+MTL_API mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows,
+                                    const float *x, int64_t x_stride, float *out,
+                                    int64_t out_stride, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup evaluate Evaluate
+ * @{
+ */
+
+/**
+ * Judge the model on rows with labels: per task loss and metrics. An undefined figure (ROC AUC with
+ * one class only) is NaN.
+ * @param options  Of the group MTL_OPTIONS_EVALUATE; "metrics" chooses, by default accuracy, f1,
+ *                 roc_auc and log_loss for class tasks, rmse, mae and r2 for regression.
+ * @param report   Release with mtl_report_destroy().
+ * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_DATA when no task has labels; MTL_ERR_VALUE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data,
+                                const mtl_options *options, mtl_report **report, mtl_error *err);
+
+/**
+ * One metric on raw arrays.
+ * @param name            Class tasks: "accuracy", "f1:average=binary|macro|micro|weighted",
+ *                        "roc_auc", "log_loss"; values: "rmse", "mae", "r2".
+ * @param outputs         Columns of @p predicted, as mtl_predict() gives them: 1 column is the
+ *                        probability of class 1, or a value.
+ * @param label           [rows, label_cols]: a class number with label_cols = 1 and outputs classes
+ *                        (or outputs = 1 and 0/1), else one column per output. NaN = skip.
+ * @param weight          [rows] or NULL.
+ * @param value           The figure; NaN where it is undefined.
+ * @param standard_error  May be NULL; NaN where none is defined.
+ * @return MTL_OK; MTL_ERR_NAME for an unknown metric; MTL_ERR_SHAPE; MTL_ERR_VALUE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs,
+                              const float *predicted, int64_t predicted_stride, int64_t label_cols,
+                              const float *label, int64_t label_stride, const float *weight,
+                              double *value, double *standard_error, mtl_error *err);
+
+/** @} */
+
+/**
+ * @defgroup transfer Transfer
+ * @{
+ */
+
+/**
+ * Move what @p source has learned to new tasks: the label columns of @p target that the source has
+ * no task for. The result has the source's tasks and the new ones (strategy "scratch": the new ones
+ * only); the source is not changed.
+ *
+ * With @p known, rows of the known tasks are mixed into every step beside the target's (option
+ * "replay" weighs them), so that the trunk is tuned for both and the known heads stay right.
+ *
+ * @param source   A fitted model.
+ * @param target   Rows with the source's input columns and labels of at least one new task; labels
+ *                 of known tasks there count too. Borrowed until return.
+ * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return.
+ * @param options  Of the group MTL_OPTIONS_TRANSFER; "strategy": "fine_tune" (default), "probe",
+ *                 "lp_ft" (Kumar et al. 2022) or "scratch".
+ * @param out      The tuned model. Release with mtl_model_destroy().
+ * @param report   Out, may be NULL. Release with mtl_report_destroy().
+ * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *target,
+                                const mtl_dataset *known, const mtl_options *options,
+                                mtl_model **out, mtl_report **report, mtl_error *err);
+
+/** @} */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

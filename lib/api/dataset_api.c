@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/api.h"
+
+#include <string.h>
+
+#include "data/dataset.h"
+
+mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
+                              int64_t row_stride, mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(out);
+    if (cols < 1)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "x: a data set needs at least one input column, not %lld",
+                        (long long)cols);
+    mtl_status st = mtl__check_matrix("x", x, rows, cols, row_stride, err);
+    return st == MTL_OK ? mtl__dataset_create(ctx, x, rows, cols, row_stride, out, err) : st;
+}
+
+mtl_status mtl_dataset_copy(const mtl_dataset *data, mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(out);
+    return mtl__dataset_copy(data, out, err);
+}
+
+void mtl_dataset_destroy(mtl_dataset *data)
+{
+    mtl__dataset_destroy(data);
+}
+
+mtl_status mtl_dataset_set_labels(mtl_dataset *data, const char *task, int64_t cols,
+                                  const float *label, int64_t row_stride, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    if (cols < 1)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "task \"%.64s\": needs at least one label column", task);
+    mtl_status st = mtl__check_matrix("label", label, data->rows, cols, row_stride, err);
+    return st == MTL_OK ? mtl__dataset_set_labels(data, task, cols, label, row_stride, err) : st;
+}
+
+mtl_status mtl_dataset_set_kind(mtl_dataset *data, const char *task, int32_t kind, int64_t outputs,
+                                mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    return mtl__dataset_set_kind(data, task, kind, outputs, err);
+}
+
+mtl_status mtl_dataset_set_weights(mtl_dataset *data, const char *task, const float *weight,
+                                   mtl_error *err)
+{
+    REQUIRE(data);
+    return mtl__dataset_set_weights(data, task, weight, err);
+}
+
+mtl_status mtl_dataset_add_rows(mtl_dataset *data, const char *task, int64_t rows, const float *x,
+                                int64_t x_stride, int64_t cols, const float *label,
+                                int64_t label_stride, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    if (cols < 1)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "task \"%.64s\": needs at least one label column", task);
+    mtl_status st = mtl__check_matrix("x", x, rows, data->inputs, x_stride, err);
+    if (st == MTL_OK)
+        st = mtl__check_matrix("label", label, rows, cols, label_stride, err);
+    if (st == MTL_OK)
+        st = mtl__dataset_add_rows(data, task, rows, x, x_stride, cols, label, label_stride, err);
+    return st;
+}
+
+static mtl_status split(const mtl_dataset *data, int64_t stratify, double fraction, int64_t seed,
+                        mtl_dataset **first, mtl_dataset **second, mtl_error *err)
+{
+    REQUIRE(first);
+    REQUIRE(second);
+    if (seed < 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "seed must be >= 0, not %lld", (long long)seed);
+    return mtl__dataset_split(data, stratify, fraction, (uint64_t)seed, first, second, err);
+}
+
+mtl_status mtl_dataset_split(const mtl_dataset *data, double fraction, int64_t seed,
+                             mtl_dataset **first, mtl_dataset **second, mtl_error *err)
+{
+    REQUIRE(data);
+    return split(data, -1, fraction, seed, first, second, err);
+}
+
+/* Number of a task that must have labels. */
+static mtl_status find_task(const mtl_dataset *data, const char *task, int64_t *index,
+                            mtl_error *err)
+{
+    *index = mtl__dataset_task(data, task);
+    if (*index < 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "the data set has no labels of task \"%.64s\"", task);
+    return MTL_OK;
+}
+
+mtl_status mtl_dataset_split_stratified(const mtl_dataset *data, const char *task, double fraction,
+                                        int64_t seed, mtl_dataset **first, mtl_dataset **second,
+                                        mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    int64_t index;
+    mtl_status st = find_task(data, task, &index, err);
+    return st == MTL_OK ? split(data, index, fraction, seed, first, second, err) : st;
+}
+
+mtl_status mtl_dataset_subset(const mtl_dataset *data, int64_t count, const int64_t *rows,
+                              mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(out);
+    if (count < 0)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "count must be >= 0, not %lld", (long long)count);
+    if (count > 0)
+        REQUIRE(rows);
+    for (int64_t i = 0; i < count; i++)
+        if (rows[i] < 0 || rows[i] >= data->rows)
+            return MTL_FAIL(err, MTL_ERR_RANGE, "rows[%lld] = %lld is not in 0 .. %lld",
+                            (long long)i, (long long)rows[i], (long long)data->rows - 1);
+    return mtl__dataset_subset(data, count, rows, out, err);
+}
+
+mtl_status mtl_dataset_concat(int64_t count, const mtl_dataset *const *parts, mtl_dataset **out,
+                              mtl_error *err)
+{
+    REQUIRE(parts);
+    REQUIRE(out);
+    if (count < 1)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "concat needs at least one part, not %lld",
+                        (long long)count);
+    for (int64_t i = 0; i < count; i++)
+        REQUIRE(parts[i]);
+    return mtl__dataset_concat(count, parts, out, err);
+}
+
+mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *options,
+                                mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(path);
+    REQUIRE(out);
+    mtl_status st = mtl__options_expect(options, &mtl__csv_options, err);
+    return st == MTL_OK ? mtl__dataset_load_csv(ctx, path, options, out, err) : st;
+}
+
+mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
+                                mtl_error *err)
+{
+    REQUIRE(path);
+    REQUIRE(out);
+    return mtl__dataset_load_npy(ctx, path, out, err);
+}
+
+mtl_status mtl_dataset_load_npy_labels(mtl_dataset *data, const char *task, const char *path,
+                                       mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    REQUIRE(path);
+    return mtl__dataset_load_npy_labels(data, task, path, err);
+}
+
+mtl_status mtl_dataset_make_classification(mtl_context *ctx, const mtl_options *options,
+                                           mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(out);
+    mtl_status st = mtl__options_expect(options, &mtl__make_classification_options, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__dataset_make_classification(ctx, options, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+int64_t mtl_dataset_rows(const mtl_dataset *data)
+{
+    return data ? data->rows : 0;
+}
+
+int64_t mtl_dataset_inputs(const mtl_dataset *data)
+{
+    return data ? data->inputs : 0;
+}
+
+const char *mtl_dataset_input_name(const mtl_dataset *data, int64_t column)
+{
+    bool named = data && data->input_names && column >= 0 && column < data->inputs;
+    return named ? data->input_names[column] : "";
+}
+
+int64_t mtl_dataset_task_count(const mtl_dataset *data)
+{
+    return data ? data->tasks : 0;
+}
+
+static bool has_task(const mtl_dataset *data, int64_t task)
+{
+    return data && task >= 0 && task < data->tasks;
+}
+
+const char *mtl_dataset_task_name(const mtl_dataset *data, int64_t task)
+{
+    return has_task(data, task) ? data->labels[task].task : NULL;
+}
+
+int64_t mtl_dataset_task_cols(const mtl_dataset *data, int64_t task)
+{
+    return has_task(data, task) ? data->labels[task].cols : 0;
+}
+
+static mtl_status copy_rows(const mtl_dataset *data, const mtl__array *a, int64_t first,
+                            int64_t rows, int64_t cols, float *out, int64_t out_stride,
+                            mtl_error *err)
+{
+    mtl_status st = mtl__check_matrix("out", out, rows, cols, out_stride, err);
+    if (st != MTL_OK)
+        return st;
+    if (first < 0 || first > data->rows || rows > data->rows - first)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "rows %lld .. %lld are not in 0 .. %lld",
+                        (long long)first, (long long)(first + rows - 1), (long long)data->rows - 1);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(out + r * out_stride, mtl__array_row(a, first + r), (size_t)cols * sizeof *out);
+    return MTL_OK;
+}
+
+mtl_status mtl_dataset_get_inputs(const mtl_dataset *data, int64_t first, int64_t rows, float *out,
+                                  int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(data);
+    return copy_rows(data, &data->x, first, rows, data->inputs, out, out_stride, err);
+}
+
+mtl_status mtl_dataset_get_labels(const mtl_dataset *data, const char *task, int64_t first,
+                                  int64_t rows, float *out, int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    int64_t i;
+    mtl_status st = find_task(data, task, &i, err);
+    if (st != MTL_OK)
+        return st;
+    return copy_rows(data, &data->labels[i].y, first, rows, data->labels[i].cols, out, out_stride,
+                     err);
+}

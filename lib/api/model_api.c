@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/api.h"
+
+#include <string.h>
+
+#include "model/model.h"
+
+mtl_status mtl_model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(out);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__model_create(spec, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+void mtl_model_destroy(mtl_model *model)
+{
+    mtl__model_destroy(model);
+}
+
+mtl_status mtl_model_clone(const mtl_model *model, mtl_model **out, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(out);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__model_clone(model, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_model_save(const mtl_model *model, const char *path, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(path);
+    return mtl__model_save(model, path, err);
+}
+
+mtl_status mtl_model_save_buffer(const mtl_model *model, void **buffer, int64_t *bytes,
+                                 mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(buffer);
+    REQUIRE(bytes);
+    return mtl__model_save_buffer(model, buffer, bytes, err);
+}
+
+mtl_status mtl_model_load(mtl_context *ctx, const char *path, mtl_model **out, mtl_error *err)
+{
+    REQUIRE(path);
+    REQUIRE(out);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__model_load(ctx, path, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_model_load_buffer(mtl_context *ctx, const void *buffer, int64_t bytes,
+                                 mtl_model **out, mtl_error *err)
+{
+    REQUIRE(buffer);
+    REQUIRE(out);
+    if (bytes < 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "bytes must be >= 0, not %lld", (long long)bytes);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__model_load_buffer(ctx, buffer, bytes, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+int64_t mtl_model_inputs(const mtl_model *model)
+{
+    return model ? model->net.inputs : 0;
+}
+
+int64_t mtl_model_outputs(const mtl_model *model)
+{
+    return model ? model->net.outputs : 0;
+}
+
+int64_t mtl_model_task_count(const mtl_model *model)
+{
+    return model ? model->net.tasks : 0;
+}
+
+static const mtl__task_spec *task_at(const mtl_model *model, int64_t task)
+{
+    return model && task >= 0 && task < model->net.tasks ? &model->spec->task[task] : NULL;
+}
+
+const char *mtl_model_task_name(const mtl_model *model, int64_t task)
+{
+    const mtl__task_spec *t = task_at(model, task);
+    return t ? t->name : NULL;
+}
+
+int64_t mtl_model_task_index(const mtl_model *model, const char *name)
+{
+    return model && name ? mtl__spec_task(model->spec, name) : -1;
+}
+
+int32_t mtl_model_task_kind(const mtl_model *model, int64_t task)
+{
+    const mtl__task_spec *t = task_at(model, task);
+    return t ? t->kind : 0;
+}
+
+int64_t mtl_model_task_outputs(const mtl_model *model, int64_t task)
+{
+    const mtl__task_spec *t = task_at(model, task);
+    return t ? t->outputs : 0;
+}
+
+mtl_status mtl_model_summary(const mtl_model *model, char **text, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(text);
+    return mtl__model_summary(model, text, err);
+}
+
+int64_t mtl_model_tensor_count(const mtl_model *model)
+{
+    return model ? model->params : 0;
+}
+
+mtl_status mtl_model_tensor_info(const mtl_model *model, int64_t index, const char **name,
+                                 int64_t *rank, const int64_t **shape, mtl_error *err)
+{
+    REQUIRE(model);
+    if (index < 0 || index >= model->params)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tensors, none with number %lld",
+                        (long long)model->params, (long long)index);
+    const mtl__param *p = &model->param[index];
+    if (name)
+        *name = p->name;
+    if (rank)
+        *rank = p->rank;
+    if (shape)
+        *shape = p->shape;
+    return MTL_OK;
+}
+
+static mtl_status find_tensor(const mtl_model *model, const char *name, int64_t count,
+                              const mtl__param **out, mtl_error *err)
+{
+    int64_t i = mtl__model_param(model, name);
+    if (i < 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "the model has no tensor \"%.96s\"", name);
+    const mtl__param *p = &model->param[i];
+    if (count != p->shape[0] * p->shape[1])
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "tensor \"%.96s\" has %lld elements, not %lld", name,
+                        (long long)(p->shape[0] * p->shape[1]), (long long)count);
+    *out = p;
+    return MTL_OK;
+}
+
+mtl_status mtl_model_tensor_get(const mtl_model *model, const char *name, int64_t count, float *out,
+                                mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(name);
+    REQUIRE(out);
+    const mtl__param *p;
+    mtl_status st = find_tensor(model, name, count, &p, err);
+    if (st == MTL_OK)
+        mtl__param_get(model, p, out);
+    return st;
+}
+
+mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t count,
+                                const float *values, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(name);
+    REQUIRE(values);
+    const mtl__param *p;
+    mtl_status st = find_tensor(model, name, count, &p, err);
+    if (st != MTL_OK)
+        return st;
+    if (!model->ctx->vec->all_finite(count, values))
+        return MTL_FAIL(err, MTL_ERR_VALUE, "tensor \"%.96s\": a value is not finite", name);
+    st = mtl__model_acquire(model, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__param_set(model, p, values);
+    model->is_set = true;
+    mtl__model_release(model);
+    return MTL_OK;
+}
+
+mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t frozen, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(name);
+    bool any = false;
+    mtl_status st = mtl__model_acquire(model, err);
+    if (st != MTL_OK)
+        return st;
+    for (int64_t i = 0; i < model->params; i++)
+        if (mtl__param_matches(&model->param[i], name)) {
+            model->param[i].is_frozen = frozen != 0;
+            model->is_set = true; /* what is frozen is not to be drawn again */
+            any = true;
+        }
+    mtl__model_release(model);
+    return any ? MTL_OK : MTL_FAIL(err, MTL_ERR_NAME, "no tensor is meant by \"%.96s\"", name);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/api.h"
+
+#include "model/spec.h"
+
+mtl_status mtl_spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mtl_error *err)
+{
+    REQUIRE(out);
+    return mtl__spec_create(ctx, inputs, out, err);
+}
+
+void mtl_spec_destroy(mtl_spec *spec)
+{
+    mtl__spec_destroy(spec);
+}
+
+mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char *activation, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(activation);
+    return mtl__spec_add_dense(spec, units, activation, err);
+}
+
+mtl_status mtl_spec_add_dropout(mtl_spec *spec, double rate, mtl_error *err)
+{
+    REQUIRE(spec);
+    return mtl__spec_add_dropout(spec, rate, err);
+}
+
+mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(name);
+    return mtl__spec_set_initializer(spec, name, err);
+}
+
+mtl_status mtl_spec_add_task(mtl_spec *spec, const char *name, int32_t kind, int64_t outputs,
+                             mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(name);
+    return mtl__spec_add_task(spec, name, kind, outputs, err);
+}
+
+mtl_status mtl_spec_task_set_i64(mtl_spec *spec, const char *task, const char *key, int64_t value,
+                                 mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(task);
+    REQUIRE(key);
+    return mtl__spec_task_set_number(spec, task, key, (double)value, true, err);
+}
+
+mtl_status mtl_spec_task_set_f64(mtl_spec *spec, const char *task, const char *key, double value,
+                                 mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(task);
+    REQUIRE(key);
+    return mtl__spec_task_set_number(spec, task, key, value, false, err);
+}
+
+mtl_status mtl_spec_task_set_str(mtl_spec *spec, const char *task, const char *key,
+                                 const char *value, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(task);
+    REQUIRE(key);
+    REQUIRE(value);
+    return mtl__spec_task_set_text(spec, task, key, value, err);
+}

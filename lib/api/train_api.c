@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Fit, predict, evaluate, transfer. */
+#include "api/api.h"
+
+#include "metric/metric.h"
+#include "transfer/transfer.h"
+
+mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset *valid,
+                   const mtl_options *options, mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(train);
+    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
+    if (st == MTL_OK)
+        st = mtl__model_acquire(model, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__fit(model, train, valid, options, report, err);
+    mtl__fp_leave(fp);
+    mtl__model_release(model);
+    return st;
+}
+
+static mtl_status predict(const mtl_model *m, int64_t task, int64_t cols, int64_t rows,
+                          const float *x, int64_t x_stride, float *out, int64_t out_stride,
+                          mtl_error *err)
+{
+    mtl_status st = mtl__check_matrix("x", x, rows, m->net.inputs, x_stride, err);
+    if (st == MTL_OK)
+        st = mtl__check_matrix("out", out, rows, cols, out_stride, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__model_predict(m, task, rows, x, x_stride, out, out_stride, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float *x, int64_t x_stride,
+                       float *out, int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(model);
+    return predict(model, -1, model->net.outputs, rows, x, x_stride, out, out_stride, err);
+}
+
+mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows, const float *x,
+                            int64_t x_stride, float *out, int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(model);
+    if (task < 0 || task >= model->net.tasks)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tasks, none with number %lld",
+                        (long long)model->net.tasks, (long long)task);
+    return predict(model, task, model->spec->task[task].outputs, rows, x, x_stride, out, out_stride,
+                   err);
+}
+
+mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data, const mtl_options *options,
+                        mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(data);
+    REQUIRE(report);
+    mtl_status st = mtl__options_expect(options, &mtl__evaluate_options, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__evaluate(model, data, options, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs, const float *predicted,
+                      int64_t predicted_stride, int64_t label_cols, const float *label,
+                      int64_t label_stride, const float *weight, double *value,
+                      double *standard_error, mtl_error *err)
+{
+    double unwanted;
+    REQUIRE(name);
+    REQUIRE(value);
+    mtl_status st = mtl__check_matrix("predicted", predicted, rows, outputs, predicted_stride, err);
+    if (st == MTL_OK)
+        st = mtl__check_matrix("label", label, rows, label_cols, label_stride, err);
+    if (st != MTL_OK)
+        return st;
+    const mtl__metric_args args = {.rows = rows,
+                                   .outputs = outputs,
+                                   .predicted = predicted,
+                                   .predicted_stride = predicted_stride,
+                                   .label_cols = label_cols,
+                                   .label = label,
+                                   .label_stride = label_stride,
+                                   .weight = weight,
+                                   .al = &mtl__allocator_default};
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__metric_compute(name, &args, value, standard_error ? standard_error : &unwanted, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *target,
+                        const mtl_dataset *known, const mtl_options *options, mtl_model **out,
+                        mtl_report **report, mtl_error *err)
+{
+    REQUIRE(source);
+    REQUIRE(target);
+    REQUIRE(out);
+    mtl_status st = mtl__options_expect(options, &mtl__transfer_options, err);
+    if (st != MTL_OK)
+        return st;
+    if (!source->is_set)
+        return MTL_FAIL(err, MTL_ERR_STATE, "source was never fitted: it has nothing to move");
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__transfer(source, target, known, options, out, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}

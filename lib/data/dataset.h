@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of inputs with labels by task. Arrays are borrowed, or owned and shared by count; a subset
+   is a list of row numbers over the same arrays. */
+#ifndef MTL__DATASET_H
+#define MTL__DATASET_H
+
+#include <stdatomic.h>
+
+#include "ctx/context.h"
+
+/* A block of memory that several data sets use. */
+typedef struct mtl__block {
+    atomic_int refs;
+    mtl__allocator al;
+    int64_t bytes;
+    void *p;
+} mtl__block;
+
+/* A matrix; row i of the data set is row (index ? index[i] : i) of it. */
+typedef struct mtl__array {
+    const float *p; /* NULL = not there */
+    int64_t stride;
+    const int64_t *index; /* NULL = as they stand */
+    mtl__block *owner;    /* of p, NULL = borrowed */
+    mtl__block *index_owner;
+} mtl__array;
+
+typedef struct mtl__labels {
+    char *task;
+    int64_t cols;
+    mtl__array y;
+    mtl__array weight; /* one column; p = NULL: the data set's weights, or 1 */
+    int32_t kind;      /* 0 = not stated */
+    int64_t outputs;
+} mtl__labels;
+
+struct mtl_dataset {
+    mtl_context *ctx;
+    int64_t rows, inputs;
+    mtl__array x;
+    mtl__array weight; /* for tasks without weights of their own */
+    mtl__labels *labels;
+    int64_t tasks, tasks_capacity;
+    const char **input_names; /* [inputs], or NULL */
+};
+
+static inline const float *mtl__array_row(const mtl__array *a, int64_t row)
+{
+    return a->p + (a->index ? a->index[row] : row) * a->stride;
+}
+
+/* Weights of a task: its own, the data set's, or NULL for 1. */
+static inline const mtl__array *mtl__dataset_weight(const mtl_dataset *d, int64_t task)
+{
+    if (d->labels[task].weight.p)
+        return &d->labels[task].weight;
+    return d->weight.p ? &d->weight : NULL;
+}
+
+/* Number of the task of that name, -1 when it has no labels. */
+int64_t mtl__dataset_task(const mtl_dataset *d, const char *name);
+
+mtl_status mtl__dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
+                               int64_t row_stride, mtl_dataset **out, mtl_error *err);
+void mtl__dataset_destroy(mtl_dataset *d);
+mtl_status mtl__dataset_copy(const mtl_dataset *d, mtl_dataset **out, mtl_error *err);
+mtl_status mtl__dataset_set_labels(mtl_dataset *d, const char *task, int64_t cols, const float *y,
+                                   int64_t stride, mtl_error *err);
+mtl_status mtl__dataset_set_kind(mtl_dataset *d, const char *task, int32_t kind, int64_t outputs,
+                                 mtl_error *err);
+mtl_status mtl__dataset_set_weights(mtl_dataset *d, const char *task, const float *weight,
+                                    mtl_error *err);
+mtl_status mtl__dataset_add_rows(mtl_dataset *d, const char *task, int64_t rows, const float *x,
+                                 int64_t x_stride, int64_t cols, const float *y, int64_t y_stride,
+                                 mtl_error *err);
+
+/* Views that share the arrays of d. */
+mtl_status mtl__dataset_subset(const mtl_dataset *d, int64_t count, const int64_t *rows,
+                               mtl_dataset **out, mtl_error *err);
+mtl_status mtl__dataset_range(const mtl_dataset *d, int64_t first, int64_t count, mtl_dataset **out,
+                              mtl_error *err);
+mtl_status mtl__dataset_concat(int64_t count, const mtl_dataset *const *parts, mtl_dataset **out,
+                               mtl_error *err);
+
+/* split.c. stratify: a task's number, or -1. */
+mtl_status mtl__dataset_split(const mtl_dataset *d, int64_t stratify, double fraction,
+                              uint64_t seed, mtl_dataset **first, mtl_dataset **second,
+                              mtl_error *err);
+
+/* kind.c: what the labels of a task mean: as stated by set_kind, else read off them by the rule in
+   mtl.h (mtl_dataset_set_kind). */
+mtl_status mtl__dataset_kind(const mtl_dataset *d, int64_t task, int32_t *kind, int64_t *outputs,
+                             mtl_error *err);
+
+/* check.c: MTL_ERR_VALUE for an infinite input, naming row and column. */
+mtl_status mtl__dataset_check_inputs(const mtl_dataset *d, mtl_error *err);
+/* MTL_ERR_VALUE for a label that the kind does not allow, naming task, row and column;
+   MTL_ERR_SHAPE when the columns do not fit; MTL_ERR_VALUE for a weight that is negative or not
+   finite. */
+mtl_status mtl__dataset_check_labels(const mtl_dataset *d, int64_t task, int32_t kind,
+                                     int64_t outputs, mtl_error *err);
+
+/* load.c, generate.c */
+extern const mtl__option_group mtl__csv_options;
+extern const mtl__option_group mtl__make_classification_options;
+mtl_status mtl__dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *o,
+                                 mtl_dataset **out, mtl_error *err);
+mtl_status mtl__dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
+                                 mtl_error *err);
+mtl_status mtl__dataset_load_npy_labels(mtl_dataset *d, const char *task, const char *path,
+                                        mtl_error *err);
+mtl_status mtl__dataset_make_classification(mtl_context *ctx, const mtl_options *o,
+                                            mtl_dataset **out, mtl_error *err);
+
+#endif

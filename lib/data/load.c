@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* Data sets from files. */
+#include <string.h>
+
+#include "base/text.h"
+#include "data/array_priv.h"
+#include "io/csv.h"
+#include "io/npy.h"
+#include "mem/arena.h"
+
+#define LABEL_PREFIX "label:"
+
+static const mtl__option table[] = {
+    MTL__OPTION_STR("labels", "", "", NULL,
+                    "label columns, separated by commas; empty = those headed \"label:TASK\""),
+    MTL__OPTION_STR("ignore", "", "", NULL,
+                    "columns to leave out, separated by commas; they may hold any text"),
+    MTL__OPTION_STR("separator", ",", "", NULL, "the character between cells"),
+};
+
+const mtl__option_group mtl__csv_options = MTL__OPTION_GROUP(MTL_OPTIONS_CSV, "csv", table, false);
+
+/* ---- CSV: what the columns are ---- */
+
+enum { ROLE_INPUT = 0, ROLE_LABEL, ROLE_IGNORED }; /* a column is an input by default */
+
+/* A file as it is being read. */
+typedef struct csv_load {
+    const mtl__allocator *al;
+    mtl__csv *csv;
+    int64_t columns; /* in the file */
+    /* Scratch, [columns] each */
+    char *role;
+    int64_t *selected; /* inputs, then labels: what a row gives */
+    int64_t *label;    /* the label columns */
+    float *row;
+    int64_t inputs, tasks;
+    int64_t name_start; /* of the task's name in a label column's */
+    mtl__array x, y;    /* [capacity, inputs], [capacity, tasks] */
+    int64_t rows, capacity;
+} csv_load;
+
+static void take_scratch(csv_load *l, mtl__arena *a)
+{
+    l->role = mtl__arena_take(a, l->columns, sizeof *l->role);
+    l->selected = mtl__arena_take(a, l->columns, sizeof *l->selected);
+    l->label = mtl__arena_take(a, l->columns, sizeof *l->label);
+    l->row = mtl__arena_floats(a, l->columns);
+}
+
+static mtl_status no_column(const csv_load *l, const char *option, const char *name, mtl_error *err)
+{
+    const char *names[64];
+    int64_t count = mtl__min(l->columns, MTL__COUNT_OF(names));
+    for (int64_t c = 0; c < count; c++)
+        names[c] = mtl__csv_column_name(l->csv, c);
+    int64_t nearest = mtl__nearest(name, names, count);
+    if (nearest >= 0)
+        return MTL_FAIL(err, MTL_ERR_NAME,
+                        "option \"%s\": no column \"%.64s\"; did you mean \"%.64s\"?", option, name,
+                        names[nearest]);
+    return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": no column \"%.64s\" among %lld", option,
+                    name, (long long)l->columns);
+}
+
+static mtl_status mark_column(csv_load *l, const char *option, const char *name, char role,
+                              mtl_error *err)
+{
+    int64_t c = 0;
+    while (c < l->columns && strcmp(mtl__csv_column_name(l->csv, c), name) != 0)
+        c++;
+    if (c == l->columns)
+        return no_column(l, option, name, err);
+    if (l->role[c] != ROLE_INPUT)
+        return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": column \"%.64s\" is listed twice",
+                        option, name);
+    l->role[c] = role;
+    if (role == ROLE_LABEL)
+        l->label[l->tasks++] = c;
+    return MTL_OK;
+}
+
+/* Mark the columns of "a, b": blanks around names do not count. */
+static mtl_status mark_list(csv_load *l, const mtl_options *o, const char *option, char role,
+                            mtl_error *err)
+{
+    char name[256];
+    mtl_status st = MTL_OK;
+    const char *p = mtl__option_str(o, &mtl__csv_options, option);
+    while (*p && st == MTL_OK) {
+        p += strspn(p, " ");
+        size_t length = strcspn(p, ","), used = length;
+        while (used > 0 && p[used - 1] == ' ')
+            used--;
+        if (used >= sizeof name)
+            return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": the name \"%.64s...\" is too long",
+                            option, p);
+        memcpy(name, p, used);
+        name[used] = 0;
+        st = mark_column(l, option, name, role, err);
+        p += length + (p[length] == ',');
+    }
+    return st;
+}
+
+static mtl_status mark_prefixed(csv_load *l, mtl_error *err)
+{
+    l->name_start = sizeof LABEL_PREFIX - 1;
+    for (int64_t c = 0; c < l->columns; c++) {
+        const char *name = mtl__csv_column_name(l->csv, c);
+        if (l->role[c] != ROLE_INPUT || strncmp(name, LABEL_PREFIX, sizeof LABEL_PREFIX - 1) != 0)
+            continue;
+        if (!name[l->name_start])
+            return MTL_FAIL(err, MTL_ERR_NAME, "column %lld is headed \"%s\" without a task",
+                            (long long)c, name);
+        l->role[c] = ROLE_LABEL;
+        l->label[l->tasks++] = c;
+    }
+    return MTL_OK;
+}
+
+static mtl_status choose_columns(csv_load *l, const mtl_options *o, mtl_error *err)
+{
+    mtl_status st = mark_list(l, o, "ignore", ROLE_IGNORED, err);
+    if (st == MTL_OK)
+        st = mark_list(l, o, "labels", ROLE_LABEL, err);
+    if (st == MTL_OK && !*mtl__option_str(o, &mtl__csv_options, "labels"))
+        st = mark_prefixed(l, err);
+    if (st != MTL_OK)
+        return st;
+    for (int64_t c = 0; c < l->columns; c++)
+        if (l->role[c] == ROLE_INPUT)
+            l->selected[l->inputs++] = c;
+    if (l->inputs == 0)
+        return MTL_FAIL(err, MTL_ERR_FORMAT, "none of %lld columns is an input",
+                        (long long)l->columns);
+    memcpy(l->selected + l->inputs, l->label, (size_t)l->tasks * sizeof *l->label);
+    return mtl__csv_select(l->csv, l->selected, l->inputs + l->tasks, err);
+}
+
+/* ---- CSV: rows ---- */
+
+static bool grow(const csv_load *l, mtl__array *a, int64_t cols, int64_t capacity)
+{
+    mtl__array b;
+    if (!mtl__array_alloc(l->al, capacity, cols, &b))
+        return false;
+    if (a->p)
+        mtl__array_copy(a, l->rows, cols, mtl__array_own(&b));
+    mtl__array_release(a);
+    *a = b;
+    return true;
+}
+
+static mtl_status read_rows(csv_load *l, mtl_error *err)
+{
+    for (;;) {
+        bool more;
+        mtl_status st = mtl__csv_next(l->csv, l->row, &more, err);
+        if (st != MTL_OK || !more)
+            return st;
+        if (l->rows == l->capacity) {
+            int64_t capacity = mtl__max(64, 2 * l->capacity);
+            if (!grow(l, &l->x, l->inputs, capacity) || !grow(l, &l->y, l->tasks, capacity))
+                return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows of %lld columns",
+                                (long long)capacity, (long long)(l->inputs + l->tasks));
+            l->capacity = capacity;
+        }
+        memcpy(mtl__array_own(&l->x) + l->rows * l->inputs, l->row,
+               (size_t)l->inputs * sizeof *l->row);
+        memcpy(mtl__array_own(&l->y) + l->rows * l->tasks, l->row + l->inputs,
+               (size_t)l->tasks * sizeof *l->row);
+        l->rows++;
+    }
+}
+
+/* ---- CSV: the data set ---- */
+
+static mtl_status put_tasks(const csv_load *l, mtl_dataset *d, mtl_error *err)
+{
+    for (int64_t t = 0; t < l->tasks; t++) {
+        const char *name = mtl__csv_column_name(l->csv, l->label[t]) + l->name_start;
+        mtl__array y = {.p = l->y.p ? l->y.p + t : NULL, .stride = l->tasks, .owner = l->y.owner};
+        mtl_status st = mtl__dataset_put_labels(d, name, 1, &y, err);
+        if (st != MTL_OK)
+            return st;
+        mtl__array_ref(&y);
+    }
+    return MTL_OK;
+}
+
+static mtl_status put_input_names(const csv_load *l, mtl_dataset *d, mtl_error *err)
+{
+    const int64_t bytes = l->inputs * (int64_t)sizeof(char *);
+    const char **names = mtl__alloc(l->al, bytes);
+    if (!names)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of %lld columns",
+                        (long long)l->inputs);
+    for (int64_t j = 0; j < l->inputs; j++)
+        names[j] = mtl__csv_column_name(l->csv, l->selected[j]);
+    mtl_status st = mtl__dataset_put_names(d, names, err);
+    mtl__free(l->al, names, bytes);
+    return st;
+}
+
+static mtl_status make_dataset(csv_load *l, mtl_context *ctx, mtl_dataset **out, mtl_error *err)
+{
+    mtl_dataset *d;
+    mtl_status st = mtl__dataset_make(ctx, l->rows, l->inputs, &l->x, &d, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__array_ref(&d->x);
+    st = put_input_names(l, d, err);
+    if (st == MTL_OK)
+        st = put_tasks(l, d, err);
+    if (st == MTL_OK)
+        *out = d;
+    else
+        mtl__dataset_destroy(d);
+    return st;
+}
+
+static mtl_status load_csv(csv_load *l, mtl_context *ctx, const mtl_options *o, mtl_dataset **out,
+                           mtl_error *err)
+{
+    mtl__arena arena = {0};
+    mtl_status st;
+    l->columns = mtl__csv_column_count(l->csv);
+    take_scratch(l, &arena);
+    if (!mtl__arena_reserve(&arena, l->al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)l->columns);
+    take_scratch(l, &arena);
+    st = choose_columns(l, o, err);
+    if (st == MTL_OK)
+        st = read_rows(l, err);
+    if (st == MTL_OK)
+        st = make_dataset(l, ctx, out, err);
+    mtl__array_release(&l->x);
+    mtl__array_release(&l->y);
+    mtl__arena_release(&arena, l->al);
+    return st;
+}
+
+/* What may stand in a number, in a quoted cell or at the end of a line separates nothing. */
+static mtl_status read_dialect(const mtl_options *o, mtl__csv_dialect *dialect, mtl_error *err)
+{
+    const char *s = mtl__option_str(o, &mtl__csv_options, "separator");
+    const bool is_visible = s[0] > ' ' && s[0] < 0x7f && !strchr("\"+-.", s[0]);
+    const bool is_letter = (s[0] | 0x20) >= 'a' && (s[0] | 0x20) <= 'z';
+    const bool is_digit = s[0] >= '0' && s[0] <= '9';
+    if (!s[0] || s[1] || !(s[0] == '\t' || (is_visible && !is_letter && !is_digit)))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "option \"separator\": \"%.16s\" cannot separate cells",
+                        s);
+    dialect->separator = s[0];
+    return MTL_OK;
+}
+
+mtl_status mtl__dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *o,
+                                 mtl_dataset **out, mtl_error *err)
+{
+    csv_load l = {0};
+    mtl__csv_dialect dialect = {0};
+    mtl_status st = mtl__options_expect(o, &mtl__csv_options, err);
+    if (st == MTL_OK)
+        st = read_dialect(o, &dialect, err);
+    if (st == MTL_OK)
+        st = mtl__context_ref(ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    l.al = &ctx->al;
+    st = mtl__csv_open(&l.csv, path, &dialect, l.al, err);
+    if (st == MTL_OK) {
+        st = load_csv(&l, ctx, o, out, err);
+        mtl__csv_close(l.csv);
+    }
+    mtl__context_unref(ctx);
+    return st;
+}
+
+/* ---- npy ---- */
+
+/* The array of a file as floats; owned. */
+static mtl_status read_npy(const mtl__allocator *al, const char *path, mtl__array *out,
+                           int64_t *rows, int64_t *cols, mtl_error *err)
+{
+    void *data;
+    int64_t size;
+    mtl__npy npy;
+    mtl_error why = {0};
+    mtl_status st = mtl__file_read(path, INT64_MAX, al, &data, &size, err);
+    if (st != MTL_OK)
+        return st;
+    st = mtl__npy_open(&npy, data, size, &why);
+    if (st != MTL_OK)
+        st = MTL_FAIL(err, st, "%s: %s", mtl__path_tail(path), why.message);
+    if (st == MTL_OK && !mtl__array_alloc(al, npy.rows, npy.cols, out))
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows of %lld columns",
+                      (long long)npy.rows, (long long)npy.cols);
+    if (st == MTL_OK) {
+        mtl__npy_read(&npy, mtl__array_own(out), npy.cols);
+        *rows = npy.rows;
+        *cols = npy.cols;
+    }
+    mtl__free(al, data, size);
+    return st;
+}
+
+mtl_status mtl__dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
+                                 mtl_error *err)
+{
+    mtl__array x;
+    int64_t rows, cols;
+    mtl_status st = mtl__context_ref(ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    st = read_npy(&ctx->al, path, &x, &rows, &cols, err);
+    if (st == MTL_OK) {
+        st = mtl__dataset_make(ctx, rows, cols, &x, out, err);
+        if (st != MTL_OK)
+            mtl__array_release(&x);
+    }
+    mtl__context_unref(ctx);
+    return st;
+}
+
+mtl_status mtl__dataset_load_npy_labels(mtl_dataset *d, const char *task, const char *path,
+                                        mtl_error *err)
+{
+    mtl__array y;
+    int64_t rows, cols;
+    if (!*task)
+        return MTL_FAIL(err, MTL_ERR_NAME, "the name of a task must not be empty");
+    mtl_status st = read_npy(&d->ctx->al, path, &y, &rows, &cols, err);
+    if (st != MTL_OK)
+        return st;
+    if (rows != d->rows)
+        st = MTL_FAIL(err, MTL_ERR_SHAPE, "task \"%.64s\": %s has %lld rows, the data set %lld",
+                      task, mtl__path_tail(path), (long long)rows, (long long)d->rows);
+    else
+        st = mtl__dataset_put_labels(d, task, cols, &y, err);
+    if (st != MTL_OK)
+        mtl__array_release(&y);
+    return st;
+}

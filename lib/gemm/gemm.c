@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "gemm/gemm.h"
+
+#include "gemm/gemm_kernel.h"
+
+/* Below this many multiply-adds a call is not worth a second thread: measured with
+   `mtl_checkkern --bench --filter=gemm.threads`. */
+enum { ALONE = 1 << 20 };
+/* Fewest multiply-adds in a job: the cost of taking one (a locked addition, cold panels) vanishes. */
+enum { JOB = 1 << 19 };
+/* Most columns of a narrow C that is made transposed, and so rows of its scratch. */
+enum { NARROW = 32 };
+/* A copy of S pays once this many rows read it, and S is larger than this many floats. */
+enum { PACK_ROWS = 64, PACK_FLOATS = 32 * 1024 };
+
+/* A call as the kernels see it: C [m, n] = R [m, k] S [k, n], where R is broadcast and S is read by
+   vectors. With a narrow C the roles are exchanged and C is made transposed. */
+typedef struct plan {
+    const mtl__gemm *g;
+    const mtl__gemm_call *call;
+    int64_t m, n, k;
+    const float *r, *s;
+    int64_t ldr, lds;
+    bool r_by_cols;     /* element (i, p) of R at r[p * ldr + i], else r[i * ldr + p] */
+    bool s_transposed;  /* element (p, j) of S at s[j * lds + p], else s[p * lds + j] */
+    bool swapped;       /* C is to be written transposed */
+    bool pack_r, pack_s;
+    int64_t kb, nb, mb; /* steps of the loops of a job */
+    int64_t job_rows, job_cols, jobs_across; /* the grid of jobs */
+    float *work;
+    int64_t slot_floats;
+} plan;
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t round_up(int64_t a, int64_t b)
+{
+    return ceil_div(a, b) * b;
+}
+
+/* Steps to cut n into: all of it if that is at most `most`, else equal parts, rounded to `unit`. */
+static int64_t even_step(int64_t n, int64_t most, int64_t unit)
+{
+    if (n <= most)
+        return mtl__max(n, 1);
+    return round_up(ceil_div(n, ceil_div(n, most)), unit);
+}
+
+static int64_t vectors_for(const mtl__gemm *g, int64_t cols)
+{
+    return (cols + mtl__gemm_lanes(g) - 1) >> g->lane_bits;
+}
+
+static int64_t tile_cols(const mtl__gemm *g)
+{
+    return (int64_t)g->vectors << g->lane_bits;
+}
+
+/* --- scratch of a slot: a panel of R, a narrow C, a block of S -------------------------------- */
+
+static int64_t r_floats(const mtl__gemm *g, int64_t k)
+{
+    return mtl__round_floats(g->panel * mtl__min(k, g->kc));
+}
+
+static int64_t narrow_floats(const mtl__gemm *g, int64_t narrow, int64_t wide)
+{
+    return mtl__min(NARROW, narrow) * mtl__min(mtl__round_floats(wide), g->nc);
+}
+
+static int64_t s_floats(const mtl__gemm *g, int64_t n, int64_t k)
+{
+    return mtl__min(k, g->kc) * mtl__min(mtl__round_floats(n), g->nc);
+}
+
+static int64_t slot_floats(const mtl__gemm *g, int64_t m, int64_t n, int64_t k)
+{
+    /* The roles of m and n may be exchanged. */
+    return r_floats(g, k) + narrow_floats(g, n, m) + s_floats(g, mtl__max(m, n), k);
+}
+
+int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, int64_t m, int64_t n, int64_t k, int slots)
+{
+    return slot_floats(g, m, n, k) * slots;
+}
+
+/* --- one job ---------------------------------------------------------------------------------- */
+
+/* Columns of the next panel when `cols` are left: the kernel's own number of vectors, but never one
+   vector alone behind wider panels, whose chains would be too few to hide the latency of the FMA. */
+static int64_t panel_cols(const mtl__gemm *g, int64_t cols)
+{
+    int64_t lanes = mtl__gemm_lanes(g);
+    if (cols <= MTL__GEMM_MAX_VECTORS * lanes)
+        return cols;
+    return cols <= (MTL__GEMM_MAX_VECTORS + 1) * lanes ? 2 * lanes : g->vectors * lanes;
+}
+
+/* Panels follow each other in the buffer, each with its rows side by side. */
+static void pack_s(const plan *p, const float *s, int64_t depth, int64_t cols, float *to)
+{
+    const mtl__gemm *g = p->g;
+    mtl__gemm_pack_fn *pack = p->s_transposed ? g->transpose : g->copy;
+    int64_t step = p->s_transposed ? p->lds : 1;
+    for (int64_t j = 0, width; j < cols; j += width) {
+        width = panel_cols(g, cols - j);
+        pack(to + j * depth, vectors_for(g, width) << g->lane_bits, s + j * step, p->lds, width,
+             depth);
+    }
+}
+
+/* The tiles of some rows. t holds R and C of the first one, and k. */
+static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const float *s, int64_t rows,
+                          int64_t cols)
+{
+    const mtl__gemm *g = p->g;
+    const float *r = t.r;
+    float *c = t.c;
+    const int64_t r_step = t.r_by_cols ? 1 : t.ldr;
+    for (int64_t j = 0, width; j < cols; j += width) {
+        width = panel_cols(g, cols - j);
+        int64_t vectors = vectors_for(g, width), height = even_step(rows, g->rows[vectors - 1], 1);
+        t.cols = (int)width;
+        t.s = p->pack_s ? s + j * t.k : s + j;
+        t.lds = p->pack_s ? vectors << g->lane_bits : p->lds;
+        for (int64_t i = 0; i < rows; i += height) {
+            t.rows = (int)mtl__min(height, rows - i);
+            t.r = r + i * r_step;
+            t.c = c + i * t.ldc + j;
+            g->tile(&t);
+        }
+    }
+}
+
+/* A block of C: rows from i0 to i1 and columns from j0 to j1, as the kernels see it. */
+typedef struct block {
+    int64_t i0, i1, j0, j1;
+    float *c; /* where element (i0, j0) goes: into C or into the scratch for a narrow one */
+    int64_t ldc;
+    float *r, *s; /* scratch */
+} block;
+
+static void epilogue(const mtl__gemm_call *q, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    if (q->epilogue)
+        q->epilogue(q->epilogue_arg, rows, cols, q->c + row * q->ldc + col, q->ldc, row, col);
+}
+
+static const float *block_of_s(const plan *p, const block *b, int64_t k0, int64_t depth)
+{
+    const float *s = p->s + (p->s_transposed ? b->j0 * p->lds + k0 : k0 * p->lds + b->j0);
+    if (!p->pack_s)
+        return s;
+    pack_s(p, s, depth, b->j1 - b->j0, b->s);
+    return b->s;
+}
+
+/* A tile with its R set to rows from i on. */
+static mtl__gemm_tile panel_of_r(const plan *p, const block *b, int64_t i, int64_t rows,
+                                 int64_t k0, int64_t depth)
+{
+    const mtl__gemm *g = p->g;
+    mtl__gemm_tile t = {.k = depth, .ldr = p->ldr, .r_by_cols = p->r_by_cols};
+    t.r = p->r + (p->r_by_cols ? k0 * p->ldr + i : i * p->ldr + k0);
+    if (!p->pack_r)
+        return t;
+    (p->r_by_cols ? g->copy : g->transpose)(b->r, g->panel, t.r, p->ldr, rows, depth);
+    t.r = b->r;
+    t.ldr = g->panel;
+    t.r_by_cols = true;
+    return t;
+}
+
+/* Steps k0 .. k0 + depth of the chains of a block. */
+static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth)
+{
+    const float *s = block_of_s(p, b, k0, depth);
+    for (int64_t i = b->i0; i < b->i1; i += p->mb) {
+        int64_t rows = mtl__min(p->mb, b->i1 - i);
+        mtl__gemm_tile t = panel_of_r(p, b, i, rows, k0, depth);
+        t.c = b->c + (i - b->i0) * b->ldc;
+        t.ldc = b->ldc;
+        t.accumulate = k0 > 0 || p->call->accumulate;
+        rows_of_tiles(p, t, s, rows, b->j1 - b->j0);
+        if (k0 + depth == p->k && !p->swapped)
+            epilogue(p->call, i, rows, b->j0, b->j1 - b->j0);
+    }
+}
+
+static void run_chains(const plan *p, const block *b)
+{
+    int64_t k0 = 0;
+    do { /* once even when k is 0 */
+        int64_t depth = mtl__min(p->kb, p->k - k0);
+        times_block(p, b, k0, depth);
+        k0 += depth;
+    } while (k0 < p->k);
+}
+
+/* The same for a narrow C: rows here are its columns, all of them in each block. */
+static void run_narrow(const plan *p, block *b, float *scratch)
+{
+    const mtl__gemm_call *q = p->call;
+    int64_t cols = b->j1 - b->j0;
+    float *c = q->c + b->j0 * q->ldc;
+    b->c = scratch;
+    b->ldc = mtl__round_floats(cols);
+    if (q->accumulate)
+        p->g->transpose(scratch, b->ldc, c, q->ldc, cols, p->m);
+    run_chains(p, b);
+    p->g->transpose(c, q->ldc, scratch, b->ldc, p->m, cols);
+    epilogue(q, b->j0, cols, 0, p->m);
+}
+
+static void run_job(void *arg, int64_t job, int slot)
+{
+    const plan *p = arg;
+    const mtl__gemm_call *q = p->call;
+    float *work = p->work + slot * p->slot_floats, *narrow = work + r_floats(p->g, p->k);
+    int64_t down = job / p->jobs_across, across = job - down * p->jobs_across;
+    int64_t end = mtl__min(p->n, (across + 1) * p->job_cols);
+    block b = {.i0 = down * p->job_rows, .r = work, .s = narrow};
+    if (p->swapped)
+        b.s += narrow_floats(p->g, p->m, p->n);
+    b.i1 = mtl__min(p->m, b.i0 + p->job_rows);
+    for (b.j0 = across * p->job_cols; b.j0 < end; b.j0 = b.j1) {
+        b.j1 = mtl__min(end, b.j0 + p->nb);
+        b.c = q->c + b.i0 * q->ldc + b.j0;
+        b.ldc = q->ldc;
+        if (p->swapped)
+            run_narrow(p, &b, narrow);
+        else
+            run_chains(p, &b);
+    }
+}
+
+/* --- the plan --------------------------------------------------------------------------------- */
+
+/* Work of the kernels per step of k, in vectors: rows times vectors of columns, and 5/16 of an
+   instruction for each element that a transpose must bring into place. */
+static int64_t cost(const mtl__gemm *g, int64_t m, int64_t n, bool transposed)
+{
+    return vectors_for(g, n) * (16 * m + (transposed ? 80 : 0));
+}
+
+static void choose_roles(plan *p)
+{
+    const mtl__gemm_call *q = p->call;
+    bool nt = q->kind == MTL__GEMM_NT, tn = q->kind == MTL__GEMM_TN;
+    p->swapped = q->n <= NARROW && cost(p->g, q->n, q->m, !tn) < cost(p->g, q->m, q->n, nt);
+    if (p->swapped) {
+        p->m = q->n, p->n = q->m;
+        p->r = q->b, p->ldr = q->ldb, p->r_by_cols = !nt;
+        p->s = q->a, p->lds = q->lda, p->s_transposed = !tn;
+    } else {
+        p->m = q->m, p->n = q->n;
+        p->r = q->a, p->ldr = q->lda, p->r_by_cols = tn;
+        p->s = q->b, p->lds = q->ldb, p->s_transposed = nt;
+    }
+    p->k = q->k;
+}
+
+static void choose_blocks(plan *p)
+{
+    const mtl__gemm *g = p->g;
+    p->pack_s = p->s_transposed || (p->m >= PACK_ROWS && p->n * p->k > PACK_FLOATS);
+    p->pack_r = p->pack_s && p->n >= 3 * tile_cols(g) && p->m * p->k > PACK_FLOATS / 4;
+    p->nb = even_step(p->n, g->nc, tile_cols(g));
+    p->kb = p->pack_s ? even_step(p->k, g->kc, 1) : p->k;
+    p->mb = p->pack_r ? g->panel : even_step(p->m, 4 * g->panel, g->panel);
+}
+
+/* One job for the caller alone; else some jobs for each slot, so that a slow one does not hold up
+   the rest. Columns are split first: a job packs its own columns of S. */
+static void choose_jobs(plan *p, int slots)
+{
+    p->job_rows = p->m;
+    p->job_cols = p->n;
+    p->jobs_across = 1;
+    int64_t macs = p->m * p->n * mtl__max(1, p->k);
+    if (slots <= 1 || macs < ALONE)
+        return;
+    int64_t nr = tile_cols(p->g);
+    int64_t jobs = mtl__min(4 * slots, mtl__max(slots, macs / JOB));
+    p->job_cols = even_step(p->n, mtl__max(2 * nr, p->n / jobs), nr);
+    p->nb = mtl__min(p->nb, even_step(p->job_cols, p->nb, nr));
+    p->jobs_across = ceil_div(p->n, p->job_cols);
+    if (!p->swapped)
+        p->job_rows = even_step(p->m, mtl__max(p->g->panel, p->m * p->jobs_across / jobs),
+                                p->g->panel);
+}
+
+void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
+{
+    plan p = {.g = g, .call = call, .work = work};
+    choose_roles(&p);
+    choose_blocks(&p);
+    choose_jobs(&p, mtl__pool_slots(pool));
+    if (p.job_rows == p.m && p.jobs_across == 1) {
+        run_job(&p, 0, 0);
+        return;
+    }
+    p.slot_floats = slot_floats(g, call->m, call->n, call->k);
+    mtl__pool_run(pool, p.jobs_across * ceil_div(p.m, p.job_rows), run_job, &p);
+}
+
+/* --- API -------------------------------------------------------------------------------------- */
+
+const mtl__gemm *mtl__gemm_native(mtl__cpu_level level)
+{
+#if MTL__ARCH_X86
+    if (level >= MTL__CPU_AVX512)
+        return &mtl__gemm_avx512;
+    if (level >= MTL__CPU_AVX2)
+        return &mtl__gemm_avx2;
+#elif MTL__ARCH_ARM64
+    if (level >= MTL__CPU_NEON)
+        return &mtl__gemm_neon;
+#endif
+    (void)level;
+    return &mtl__gemm_c;
+}
+
+const char *mtl__gemm_name(const mtl__gemm *g)
+{
+    return g->name;
+}
+
+int64_t mtl__gemm_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n,
+                            int64_t k, int slots)
+{
+    (void)kind;
+    assert(m >= 0 && n >= 0 && k >= 0 && slots >= 1);
+    return g->workspace(g, m, n, k, slots);
+}
+
+void mtl__gemm_run(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
+{
+    assert(call->m >= 0 && call->n >= 0 && call->k >= 0);
+    if (call->m > 0 && call->n > 0)
+        g->run(g, call, pool, work);
+}

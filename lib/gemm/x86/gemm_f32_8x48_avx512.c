@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Full tile 8 x 48: 24 sums, 3 vectors of S and one of R in 32 registers; 11 loads for 24 FMAs. */
+#include "gemm/gemm_kernel.h"
+
+#include <immintrin.h>
+
+enum { LANE_BITS = 4, LANES = 1 << LANE_BITS };
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define ROWS_1 8
+#define ROWS_2 8
+#define ROWS_3 8
+
+MTL__INLINE mask first_lanes(int n)
+{
+    return (mask)(0xffffu >> (LANES - n));
+}
+
+MTL__INLINE vec zero(void)
+{
+    vec x = _mm512_setzero_ps();
+    __asm__("" : "+v"(x)); /* 24 of them, not one and 23 copies that cost a slot each */
+    return x;
+}
+
+MTL__INLINE vec splat(const float *p)
+{
+    return _mm512_set1_ps(*p);
+}
+
+MTL__INLINE vec load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+MTL__INLINE vec load_some(const float *p, mask some)
+{
+    return _mm512_maskz_loadu_ps(some, p);
+}
+
+MTL__INLINE void store(float *p, vec x)
+{
+    _mm512_storeu_ps(p, x);
+}
+
+MTL__INLINE void store_some(float *p, mask some, vec x)
+{
+    _mm512_mask_storeu_ps(p, some, x);
+}
+
+MTL__INLINE vec fused(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+#include "gemm/tile_priv.h"
+
+static void copy(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t width,
+                 int64_t depth)
+{
+    for (int64_t p = 0; p < depth; p++, dst += ldd, src += lds) {
+        int64_t j = 0;
+        for (; j + LANES <= width; j += LANES)
+            store(dst + j, load(src + j));
+        if (j < width) {
+            mask some = first_lanes((int)(width - j));
+            store_some(dst + j, some, load_some(src + j, some));
+        }
+    }
+}
+
+/* 16 rows by 4 columns. Rows r, r+4, r+8, r+12 go into the four 128-bit lanes of one register on
+   the way from memory, which costs no shuffle; what is left is a 4x4 transpose inside the lanes. */
+MTL__INLINE void transpose_lanes(__m512 x[4])
+{
+    __m512 a = _mm512_unpacklo_ps(x[0], x[1]), b = _mm512_unpackhi_ps(x[0], x[1]);
+    __m512 c = _mm512_unpacklo_ps(x[2], x[3]), d = _mm512_unpackhi_ps(x[2], x[3]);
+    x[0] = _mm512_shuffle_ps(a, c, 0x44);
+    x[1] = _mm512_shuffle_ps(a, c, 0xee);
+    x[2] = _mm512_shuffle_ps(b, d, 0x44);
+    x[3] = _mm512_shuffle_ps(b, d, 0xee);
+}
+
+MTL__INLINE __m512 four_rows(const float *p, int64_t lds)
+{
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 4 * lds), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 8 * lds), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(p + 12 * lds), 3);
+}
+
+/* The same at an edge: rows from `rows` on and columns outside `columns` are not touched. */
+MTL__INLINE __m128 one_row(const float *p, int64_t lds, int row, int rows, __mmask8 columns)
+{
+    return row < rows ? _mm_maskz_loadu_ps(columns, p + row * lds) : _mm_setzero_ps();
+}
+
+MTL__INLINE __m512 some_rows(const float *p, int64_t lds, int row, int rows, __mmask8 columns)
+{
+    __m512 x = _mm512_castps128_ps512(one_row(p, lds, row, rows, columns));
+    x = _mm512_insertf32x4(x, one_row(p, lds, row + 4, rows, columns), 1);
+    x = _mm512_insertf32x4(x, one_row(p, lds, row + 8, rows, columns), 2);
+    return _mm512_insertf32x4(x, one_row(p, lds, row + 12, rows, columns), 3);
+}
+
+static void transpose_edge(float *dst, int64_t ldd, const float *src, int64_t lds, int rows,
+                           int64_t depth)
+{
+    for (int64_t p = 0; p < depth; p += 4) {
+        int columns = (int)mtl__min(4, depth - p);
+        __mmask8 some = (__mmask8)(0xfu >> (4 - columns));
+        __m512 x[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            x[i] = some_rows(src + p, lds, i, rows, some);
+        transpose_lanes(x);
+        UNROLL for (int i = 0; i < 4; i++)
+            if (i < columns)
+                store_some(dst + (p + i) * ldd, first_lanes(rows), x[i]);
+    }
+}
+
+static void transpose(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t width,
+                      int64_t depth)
+{
+    int64_t whole = depth & ~(int64_t)3;
+    for (; width >= LANES; width -= LANES, dst += LANES, src += LANES * lds) {
+        for (int64_t p = 0; p < whole; p += 4) {
+            __m512 x[4];
+            UNROLL for (int i = 0; i < 4; i++)
+                x[i] = four_rows(src + p + i * lds, lds);
+            transpose_lanes(x);
+            UNROLL for (int i = 0; i < 4; i++)
+                store(dst + (p + i) * ldd, x[i]);
+        }
+        transpose_edge(dst + whole * ldd, ldd, src + whole, lds, LANES, depth - whole);
+    }
+    if (width > 0)
+        transpose_edge(dst, ldd, src, lds, (int)width, depth);
+}
+
+const mtl__gemm mtl__gemm_avx512 = {
+    .name = "avx512 8x48",
+    .run = mtl__gemm_drive,
+    .workspace = mtl__gemm_drive_workspace,
+    .tile = tile,
+    .copy = copy,
+    .transpose = transpose,
+    .lane_bits = LANE_BITS,
+    .vectors = 3,
+    .rows = {ROWS_1, ROWS_2, ROWS_3},
+    .panel = 32,
+    .nc = 480,
+    .kc = 256,
+};

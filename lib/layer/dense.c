@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* y = act(x W + b), W [in, out]. */
+#include "layer/layer.h"
+
+typedef struct epilogue_arg {
+    mtl__bias_act_fn *act;
+    const float *bias;
+} epilogue_arg;
+
+static void add_bias_and_activate(const void *arg, int64_t rows, int64_t cols, float *c,
+                                  int64_t ldc, int64_t row0, int64_t col0)
+{
+    const epilogue_arg *e = arg;
+    (void)row0;
+    e->act(rows, cols, c, ldc, e->bias + col0);
+}
+
+static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    const epilogue_arg arg = {l->activation->forward(p->vec), p->params + l->bias};
+    const mtl__gemm_call call = {
+        .kind = MTL__GEMM_NN,
+        .m = io->rows,
+        .n = l->out,
+        .k = l->in,
+        .a = io->x,
+        .lda = io->ldx,
+        .b = p->params + l->weight,
+        .ldb = l->out,
+        .c = io->y,
+        .ldc = io->ldy,
+        .epilogue = add_bias_and_activate,
+        .epilogue_arg = &arg,
+    };
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+/* dW = x' dy, db = column sums of dy. */
+static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                                const float *dy, int64_t lddy)
+{
+    const mtl__gemm_call call = {
+        .kind = MTL__GEMM_TN,
+        .m = l->in,
+        .n = l->out,
+        .k = io->rows,
+        .a = io->x,
+        .lda = io->ldx,
+        .b = dy,
+        .ldb = lddy,
+        .c = p->grads + l->weight,
+        .ldc = l->out,
+    };
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+    p->vec->col_sums(io->rows, l->out, dy, lddy, p->grads + l->bias, false);
+}
+
+static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io, float *dy,
+                     int64_t lddy, float *dx, int64_t lddx, bool dx_adds, bool want_params)
+{
+    if (l->activation->backward)
+        l->activation->backward(p->vec)(io->rows, l->out, io->y, io->ldy, dy, lddy);
+    if (want_params)
+        parameter_gradients(l, p, io, dy, lddy);
+    if (!dx)
+        return;
+    const mtl__gemm_call call = {
+        .kind = MTL__GEMM_NT,
+        .m = io->rows,
+        .n = l->in,
+        .k = l->out,
+        .a = dy,
+        .lda = lddy,
+        .b = p->params + l->weight,
+        .ldb = l->out,
+        .c = dx,
+        .ldc = lddx,
+        .accumulate = dx_adds,
+    };
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static int64_t keeps_nothing(const mtl__layer *l)
+{
+    (void)l;
+    return 0;
+}
+
+const mtl__layer_type mtl__dense_layer = {
+    .name = "dense",
+    .kept_per_row = keeps_nothing,
+    .forward = forward,
+    .backward = backward,
+};
+
+int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                             bool training)
+{
+    if (l->weight < 0)
+        return 0;
+    int64_t need = mtl__gemm_workspace(g, MTL__GEMM_NN, rows, l->out, l->in, slots);
+    if (!training)
+        return need;
+    need = mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_TN, l->in, l->out, rows, slots));
+    return mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_NT, rows, l->in, l->out, slots));
+}

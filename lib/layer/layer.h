@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Layers: what a layer is, and one row of operations for each type. A layer holds no numbers: its
+   parameters are offsets into the model's flat vector. */
+#ifndef MTL__LAYER_H
+#define MTL__LAYER_H
+
+#include "ctx/context.h"
+#include "layer/activation.h"
+
+typedef struct mtl__layer_type mtl__layer_type;
+
+typedef struct mtl__layer {
+    const mtl__layer_type *type;
+    int64_t in, out;
+    const mtl__activation *activation; /* dense */
+    double rate;                       /* dropout */
+    int64_t weight, bias;              /* offsets into the parameters, -1 = has none */
+    int32_t id;                        /* number among all layers of the network */
+} mtl__layer;
+
+/* What a forward or backward pass runs in. */
+typedef struct mtl__pass {
+    const mtl__gemm *gemm;
+    const mtl__vec *vec;
+    mtl__pool *pool;
+    float *gemm_work;
+    const float *params;
+    float *grads;    /* backward only; as long as params */
+    uint64_t seed;   /* training only: of dropout */
+    int64_t counter; /* training only: rows that went through before this batch */
+} mtl__pass;
+
+/* A batch as a layer sees it: inputs, outputs, and what it keeps from forward for backward. */
+typedef struct mtl__layer_io {
+    int64_t rows;
+    const float *x;
+    int64_t ldx;
+    float *y;
+    int64_t ldy;
+    float *kept; /* kept_per_row numbers for each row, training only */
+} mtl__layer_io;
+
+struct mtl__layer_type {
+    const char *name;
+    bool training_only; /* predict passes the input on */
+    /* Numbers to keep per row between forward and backward. */
+    int64_t (*kept_per_row)(const mtl__layer *l);
+    void (*forward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io);
+    /* dy [rows, out] may be overwritten. Writes the parameters' gradients if want_params, and the
+       gradient of x to dx (NULL = not wanted), adding to what is there if dx_adds. */
+    void (*backward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io, float *dy,
+                     int64_t lddy, float *dx, int64_t lddx, bool dx_adds, bool want_params);
+};
+
+extern const mtl__layer_type mtl__dense_layer;
+extern const mtl__layer_type mtl__dropout_layer;
+
+/* Floats of GEMM scratch that a pass over this layer needs. */
+int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                             bool training);
+
+#endif

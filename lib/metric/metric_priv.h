@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the families of metrics share. Before a metric runs, shapes, weights and all labels and
+   predictions that it will read have been checked. */
+#ifndef MTL__METRIC_PRIV_H
+#define MTL__METRIC_PRIV_H
+
+#include <math.h>
+
+#include "metric/metric.h"
+
+typedef mtl_status mtl__metric_fn(const mtl__metric_args *a, const double *params, double *value,
+                                  double *standard_error, mtl_error *err);
+
+mtl__metric_fn mtl__metric_accuracy, mtl__metric_f1, mtl__metric_log_loss;
+mtl__metric_fn mtl__metric_roc_auc;
+mtl__metric_fn mtl__metric_rmse, mtl__metric_mae, mtl__metric_r2;
+
+/* One column of class numbers for several outputs; else every output has a label column. */
+static inline bool mtl__metric_is_multiclass(const mtl__metric_args *a)
+{
+    return a->label_cols == 1 && a->outputs > 1;
+}
+
+static inline const float *mtl__metric_predicted(const mtl__metric_args *a, int64_t row)
+{
+    return a->predicted + row * a->predicted_stride;
+}
+
+static inline const float *mtl__metric_label(const mtl__metric_args *a, int64_t row)
+{
+    return a->label + row * a->label_stride;
+}
+
+static inline double mtl__metric_weight(const mtl__metric_args *a, int64_t row)
+{
+    return a->weight ? a->weight[row] : 1;
+}
+
+/* n / (n - 1) for n = (sum w)^2 / sum w^2, the number of rows of equal weight that would be worth
+   as much (Kish 1965); NaN when that is one row. */
+static inline double mtl__metric_bessel(double sum_w, double sum_w2)
+{
+    double n = sum_w * sum_w / sum_w2;
+    return n > 1 ? n / (n - 1) : (double)NAN;
+}
+
+#endif

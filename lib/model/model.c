@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- tensors ----------------------------------------------------------------------------------- */
+
+/* task: number of the task whose name follows the prefix, -1 = none. */
+static mtl_status add_param(mtl_model *m, const mtl__layer *l, const char *prefix, int64_t task,
+                            bool is_bias, int64_t column, int64_t cols, mtl_error *err)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    mtl__param *p = &m->param[m->params];
+    *p = (mtl__param){.task = task,
+                      .layer = l->id,
+                      .is_bias = is_bias,
+                      .ld = l->out,
+                      .whole = cols == l->out};
+    p->rank = is_bias ? 1 : 2;
+    p->shape[0] = is_bias ? cols : l->in;
+    p->shape[1] = is_bias ? 1 : cols;
+    p->offset = (is_bias ? l->bias : l->weight) + column;
+
+    mtl__bytes name;
+    mtl__bytes_init(&name, al);
+    mtl__bytes_text(&name, prefix);
+    mtl__bytes_text(&name, task < 0 ? "" : m->spec->task[task].name);
+    mtl__bytes_text(&name, is_bias ? ".bias" : ".weight");
+    mtl__bytes_append(&name, "", 1);
+    p->name = name.failed ? NULL : mtl__strdup(al, name.p);
+    mtl__bytes_free(&name);
+    if (!p->name)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of tensors");
+    m->params++;
+    return MTL_OK;
+}
+
+static mtl_status add_pair(mtl_model *m, const mtl__layer *l, const char *prefix, int64_t task,
+                           int64_t column, int64_t cols, mtl_error *err)
+{
+    if (l->weight < 0)
+        return MTL_OK;
+    mtl_status st = add_param(m, l, prefix, task, false, column, cols, err);
+    return st == MTL_OK ? add_param(m, l, prefix, task, true, column, cols, err) : st;
+}
+
+static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
+{
+    const mtl__network *net = &m->net;
+    const mtl__chain *c = &net->head[net->task[task].chain];
+    const mtl__layer *output = &net->layer[c->first + c->count - 1];
+    mtl_status st = MTL_OK;
+    for (int64_t i = 0; i < c->count - 1 && st == MTL_OK; i++) {
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "tower%lld.", (long long)i);
+        const mtl__layer *l = &net->layer[c->first + i];
+        st = add_pair(m, l, prefix, task, 0, l->out, err);
+    }
+    if (st == MTL_OK)
+        st = add_pair(m, output, "head.", task, net->task[task].column - c->column,
+                      m->spec->task[task].outputs, err);
+    return st;
+}
+
+static mtl_status add_params(mtl_model *m, mtl_error *err)
+{
+    const mtl__network *net = &m->net;
+    mtl_status st = MTL_OK;
+    int64_t dense = 0;
+    for (int64_t i = 0; i < net->trunk_layers && st == MTL_OK; i++) {
+        char prefix[32];
+        if (net->layer[i].weight < 0)
+            continue;
+        snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)dense++);
+        st = add_pair(m, &net->layer[i], prefix, -1, 0, net->layer[i].out, err);
+    }
+    for (int64_t t = 0; t < net->tasks && st == MTL_OK; t++)
+        st = add_task_params(m, t, err);
+    return st;
+}
+
+int64_t mtl__model_param(const mtl_model *m, const char *name)
+{
+    for (int64_t i = 0; i < m->params; i++)
+        if (strcmp(m->param[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+bool mtl__param_matches(const mtl__param *p, const char *name)
+{
+    size_t n = strlen(name);
+    return n > 0 && strncmp(p->name, name, n) == 0 && (p->name[n] == 0 || p->name[n] == '.');
+}
+
+/* A bias is one row. */
+static int64_t rows_of(const mtl__param *p)
+{
+    return p->is_bias ? 1 : p->shape[0];
+}
+
+static int64_t cols_of(const mtl__param *p)
+{
+    return p->is_bias ? p->shape[0] : p->shape[1];
+}
+
+void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out)
+{
+    int64_t cols = cols_of(p);
+    for (int64_t r = 0; r < rows_of(p); r++)
+        memcpy(out + r * cols, m->values + p->offset + r * p->ld, (size_t)cols * sizeof *out);
+}
+
+void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values)
+{
+    int64_t cols = cols_of(p);
+    for (int64_t r = 0; r < rows_of(p); r++)
+        memcpy(m->values + p->offset + r * p->ld, values + r * cols, (size_t)cols * sizeof *values);
+}
+
+/* --- life -------------------------------------------------------------------------------------- */
+
+static int64_t most_params(const mtl__network *net)
+{
+    return 2 * (net->layers + net->tasks);
+}
+
+static bool alloc_pipeline(mtl_model *m)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    int64_t in = m->net.inputs, out = m->net.outputs;
+    float **const vector[] = {&m->pipe.x_mean, &m->pipe.x_scale, &m->pipe.x_inverse,
+                              &m->pipe.y_mean, &m->pipe.y_scale};
+    for (int v = 0; v < 5; v++) {
+        int64_t n = v < 3 ? in : out;
+        bool is_mean = v == 0 || v == 3;
+        float *p = *vector[v] = mtl__alloc_array(al, n, sizeof(float));
+        if (!p)
+            return false;
+        for (int64_t i = 0; i < n; i++)
+            p[i] = is_mean ? 0 : 1;
+    }
+    return true;
+}
+
+static mtl_status build(mtl_model *m, mtl_error *err)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    mtl_status st = mtl__network_build(m->spec, &m->net, err);
+    if (st != MTL_OK)
+        return st;
+    m->values = mtl__alloc_zero(al, m->net.params * (int64_t)sizeof(float));
+    m->param = mtl__alloc_zero(al, most_params(&m->net) * (int64_t)sizeof *m->param);
+    m->out_column = mtl__alloc_array(al, m->net.tasks, sizeof *m->out_column);
+    if (!m->values || !m->param || !m->out_column || !alloc_pipeline(m))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a model of %lld parameters",
+                        (long long)m->net.params);
+    int64_t column = 0;
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        m->out_column[t] = column;
+        column += m->spec->task[t].outputs;
+    }
+    return add_params(m, err);
+}
+
+mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err)
+{
+    if (spec->tasks == 0)
+        return MTL_FAIL(err, MTL_ERR_STATE, "a model needs at least one task");
+    mtl_context *ctx;
+    mtl_status st = mtl__context_ref(spec->ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    mtl_model *m = mtl__alloc_zero(&ctx->al, sizeof *m);
+    if (!m) {
+        mtl__context_unref(ctx);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a model");
+    }
+    m->ctx = ctx;
+    m->net.al = ctx->al;
+    atomic_init(&m->is_busy, false);
+    st = mtl__spec_clone(spec, false, &m->spec, err);
+    if (st == MTL_OK)
+        st = build(m, err);
+    if (st != MTL_OK) {
+        mtl__model_destroy(m);
+        return st;
+    }
+    mtl__model_draw(m, 0);
+    *out = m;
+    return MTL_OK;
+}
+
+void mtl__model_destroy(mtl_model *m)
+{
+    if (!m)
+        return;
+    mtl_context *ctx = m->ctx;
+    const mtl__allocator *al = &ctx->al;
+    int64_t in = m->net.inputs * (int64_t)sizeof(float);
+    int64_t out = m->net.outputs * (int64_t)sizeof(float);
+    if (m->running)
+        m->running_free(m->running);
+    mtl__free(al, m->pipe.x_mean, in);
+    mtl__free(al, m->pipe.x_scale, in);
+    mtl__free(al, m->pipe.x_inverse, in);
+    mtl__free(al, m->pipe.y_mean, out);
+    mtl__free(al, m->pipe.y_scale, out);
+    mtl__free(al, m->out_column, m->net.tasks * (int64_t)sizeof *m->out_column);
+    for (int64_t i = 0; i < m->params; i++)
+        mtl__strfree(al, m->param[i].name);
+    mtl__free(al, m->param, most_params(&m->net) * (int64_t)sizeof *m->param);
+    mtl__free(al, m->values, m->net.params * (int64_t)sizeof(float));
+    mtl__network_free(&m->net);
+    mtl__spec_destroy(m->spec);
+    mtl__free(al, m, sizeof *m);
+    mtl__context_unref(ctx);
+}
+
+mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
+{
+    mtl_status st = mtl__model_create(m->spec, out, err);
+    if (st == MTL_OK)
+        mtl__model_adopt(*out, m);
+    return st;
+}
+
+void mtl__model_draw(mtl_model *m, uint64_t seed)
+{
+    for (int64_t i = 0; i < m->params; i++) {
+        const mtl__param *p = &m->param[i];
+        float *values = m->values + p->offset;
+        mtl__rng rng = mtl__rng_make(seed, MTL__RNG_INIT, (uint32_t)i);
+        if (p->is_bias)
+            memset(values, 0, (size_t)p->shape[0] * sizeof *values);
+        else
+            mtl__initialize(m->spec->initializer, &rng, p->shape[0], p->shape[1], values, p->ld);
+    }
+}
+
+static bool same_shape(const mtl__param *a, const mtl__param *b)
+{
+    return a->rank == b->rank && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1];
+}
+
+static void adopt_param(mtl_model *to, mtl__param *p, const mtl_model *from, const mtl__param *q)
+{
+    for (int64_t r = 0; r < rows_of(p); r++)
+        memcpy(to->values + p->offset + r * p->ld, from->values + q->offset + r * q->ld,
+               (size_t)cols_of(p) * sizeof(float));
+    p->is_frozen = q->is_frozen;
+}
+
+void mtl__model_adopt(mtl_model *to, const mtl_model *from)
+{
+    size_t in = (size_t)to->net.inputs * sizeof(float);
+    for (int64_t i = 0; i < to->params; i++) {
+        int64_t j = mtl__model_param(from, to->param[i].name);
+        if (j >= 0 && same_shape(&to->param[i], &from->param[j]))
+            adopt_param(to, &to->param[i], from, &from->param[j]);
+    }
+    memcpy(to->pipe.x_mean, from->pipe.x_mean, in);
+    memcpy(to->pipe.x_scale, from->pipe.x_scale, in);
+    memcpy(to->pipe.x_inverse, from->pipe.x_inverse, in);
+    for (int64_t t = 0; t < to->net.tasks; t++) {
+        int64_t u = mtl__spec_task(from->spec, to->spec->task[t].name);
+        if (u < 0 || from->spec->task[u].outputs != to->spec->task[t].outputs)
+            continue;
+        size_t bytes = (size_t)to->spec->task[t].outputs * sizeof(float);
+        int64_t a = to->net.task[t].column, b = from->net.task[u].column;
+        memcpy(to->pipe.y_mean + a, from->pipe.y_mean + b, bytes);
+        memcpy(to->pipe.y_scale + a, from->pipe.y_scale + b, bytes);
+    }
+    to->pipe.is_fitted = from->pipe.is_fitted;
+    to->is_set = from->is_set;
+}
+
+mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err)
+{
+    if (atomic_exchange(&m->is_busy, true))
+        return MTL_FAIL(err, MTL_ERR_BUSY, "another call is writing to the model");
+    return MTL_OK;
+}
+
+void mtl__model_release(mtl_model *m)
+{
+    atomic_store(&m->is_busy, false);
+}
+
+/* --- pipeline ---------------------------------------------------------------------------------- */
+
+void mtl__pipeline_inputs(const mtl_model *m, int64_t rows, const float *x, int64_t ldx, float *y)
+{
+    int64_t n = m->net.inputs;
+    for (int64_t r = 0; r < rows; r++)
+        m->ctx->vec->standardize(n, x + r * ldx, m->pipe.x_mean, m->pipe.x_inverse, y + r * n);
+}
+
+void mtl__model_link(const mtl_model *m, int64_t task, int64_t rows, float *z, int64_t ldz)
+{
+    const mtl__task_spec *t = &m->spec->task[task];
+    if (t->loss->link)
+        t->loss->link(m->ctx->vec, rows, t->outputs, z, ldz);
+    if (t->kind != MTL_REGRESSION)
+        return;
+    const float *mean = m->pipe.y_mean + m->net.task[task].column;
+    const float *scale = m->pipe.y_scale + m->net.task[task].column;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < t->outputs; j++)
+            z[r * ldz + j] = z[r * ldz + j] * scale[j] + mean[j];
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* A network with its numbers and the pipeline around it. */
+#ifndef MTL__MODEL_H
+#define MTL__MODEL_H
+
+#include <stdatomic.h>
+
+#include "data/scaler.h"
+#include "model/network.h"
+
+/* A named view into the flat vector. */
+typedef struct mtl__param {
+    char *name;
+    int64_t rank, shape[2];
+    int64_t offset, ld; /* rows are ld apart */
+    int64_t task; /* whose head it belongs to, -1 = trunk */
+    int32_t layer;
+    bool is_bias;
+    bool whole; /* all of its stretch of the vector: not a slice of the plain heads' matrix */
+    bool is_frozen;
+} mtl__param;
+
+/* Input and target scaling. Missing inputs become the mean, that is 0 after scaling. */
+typedef struct mtl__pipeline {
+    bool is_fitted;
+    float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
+    float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
+} mtl__pipeline;
+
+struct mtl_model {
+    mtl_context *ctx;
+    mtl_spec *spec;
+    mtl__network net;
+    mtl__param *param;
+    int64_t params;
+    float *values; /* [net.params] */
+    mtl__pipeline pipe;
+    int64_t *out_column; /* [tasks]: first column of each task in what predict gives */
+    bool is_set;         /* trained, or a tensor was set: weights are not drawn again */
+    atomic_bool is_busy; /* a writer is at work */
+    /* What a running call keeps on the heap stands here, so that an exception which leaves through a
+       callback loses nothing: it is freed with the model. */
+    void *running;
+    void (*running_free)(void *running);
+};
+
+mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
+void mtl__model_destroy(mtl_model *m);
+mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err);
+
+/* Draw all weights from the seed; biases 0. */
+void mtl__model_draw(mtl_model *m, uint64_t seed);
+
+/* Number of the tensor of that name, or -1. */
+int64_t mtl__model_param(const mtl_model *m, const char *name);
+void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out);
+void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
+/* Does `name` mean the tensor: its name, or a front part of it that ends before a dot? */
+bool mtl__param_matches(const mtl__param *p, const char *name);
+
+/* The writer's claim on the model: MTL_ERR_BUSY when another has it. */
+mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err);
+void mtl__model_release(mtl_model *m);
+
+/* Copy tensors and scaling of every task and layer that both have with equal shapes. */
+void mtl__model_adopt(mtl_model *to, const mtl_model *from);
+
+/* Scale rows x [rows, inputs] to y [rows, inputs]. */
+void mtl__pipeline_inputs(const mtl_model *m, int64_t rows, const float *x, int64_t ldx, float *y);
+/* From columns of z to what predict gives, in place: link, then label units. */
+void mtl__model_link(const mtl_model *m, int64_t task, int64_t rows, float *z, int64_t ldz);
+
+/* predict.c. task -1 = all, side by side. */
+mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,
+                              int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
+
+/* model_file.c */
+mtl_status mtl__model_save(const mtl_model *m, const char *path, mtl_error *err);
+mtl_status mtl__model_save_buffer(const mtl_model *m, void **buffer, int64_t *bytes,
+                                  mtl_error *err);
+mtl_status mtl__model_load(mtl_context *ctx, const char *path, mtl_model **out, mtl_error *err);
+mtl_status mtl__model_load_buffer(mtl_context *ctx, const void *buffer, int64_t bytes,
+                                  mtl_model **out, mtl_error *err);
+
+/* summary.c: text from mtl__buffer_alloc. */
+mtl_status mtl__model_summary(const mtl_model *m, char **text, mtl_error *err);
+
+#endif

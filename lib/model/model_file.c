@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/* A model as a safetensors file: tensors under their public names and those of the pipeline, the
+   network's description as JSON texts in the metadata. docs/formats.md describes it. */
+#include "model/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "io/safetensors.h"
+
+/* Raised when an older reader could no longer make sense of a file. */
+#define FORMAT "1"
+
+/* --- the texts --------------------------------------------------------------------------------- */
+
+static void write_text(mtl__bytes *b, const char *key, const char *value)
+{
+    mtl__json_write_key(b, key);
+    mtl__json_write_string(b, value);
+}
+
+static void write_i64(mtl__bytes *b, const char *key, int64_t value)
+{
+    mtl__json_write_key(b, key);
+    mtl__json_write_i64(b, value);
+}
+
+static void write_f64(mtl__bytes *b, const char *key, double value)
+{
+    mtl__json_write_key(b, key);
+    mtl__json_write_f64(b, value);
+}
+
+static void write_layer(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    mtl__json_write_item(b);
+    mtl__bytes_text(b, "{");
+    write_text(b, "type", l->type->name);
+    if (l->type == &mtl__dropout_layer) {
+        write_f64(b, "rate", l->rate);
+    } else {
+        write_i64(b, "units", l->units);
+        write_text(b, "activation", l->activation->choice.name);
+    }
+    mtl__bytes_text(b, "}");
+}
+
+static void write_task(mtl__bytes *b, const mtl__task_spec *t)
+{
+    mtl__json_write_item(b);
+    mtl__bytes_text(b, "{");
+    write_text(b, "name", t->name);
+    write_text(b, "kind", mtl__kind_name(t->kind));
+    write_i64(b, "outputs", t->outputs);
+    write_text(b, "loss", t->loss->choice.name);
+    write_f64(b, "weight", t->weight);
+    write_text(b, "head", t->head);
+    mtl__bytes_text(b, "}");
+}
+
+static void write_spec(mtl__bytes *b, const mtl_spec *s)
+{
+    mtl__bytes_text(b, "{");
+    write_i64(b, "inputs", s->inputs);
+    write_text(b, "initializer", s->initializer->choice.name);
+    mtl__json_write_key(b, "trunk");
+    mtl__bytes_text(b, "[");
+    for (int64_t i = 0; i < s->trunk.count; i++)
+        write_layer(b, &s->trunk.layer[i]);
+    mtl__bytes_text(b, "]");
+    mtl__json_write_key(b, "tasks");
+    mtl__bytes_text(b, "[");
+    for (int64_t t = 0; t < s->tasks; t++)
+        write_task(b, &s->task[t]);
+    mtl__bytes_text(b, "]}");
+    mtl__bytes_append(b, "", 1);
+}
+
+static void write_state(mtl__bytes *b, const mtl_model *m)
+{
+    mtl__bytes_text(b, "{");
+    mtl__json_write_key(b, "fitted");
+    mtl__json_write_bool(b, m->pipe.is_fitted);
+    mtl__json_write_key(b, "set");
+    mtl__json_write_bool(b, m->is_set);
+    mtl__json_write_key(b, "frozen");
+    mtl__bytes_text(b, "[");
+    for (int64_t i = 0; i < m->params; i++)
+        if (m->param[i].is_frozen) {
+            mtl__json_write_item(b);
+            mtl__json_write_string(b, m->param[i].name);
+        }
+    mtl__bytes_text(b, "]}");
+    mtl__bytes_append(b, "", 1);
+}
+
+/* --- the tensors ------------------------------------------------------------------------------- */
+
+/* The model's arrays under their names in a file; the names of targets' scaling are made here. */
+typedef struct tensor_list {
+    const mtl__allocator *al;
+    mtl__tensor *tensor;
+    char **made; /* [capacity]: names to free */
+    int64_t count, capacity;
+    bool failed;
+} tensor_list;
+
+static void add_vector(tensor_list *l, const char *a, const char *task, const char *c, float *data,
+                       int64_t count)
+{
+    mtl__bytes name;
+    mtl__bytes_init(&name, l->al);
+    mtl__bytes_text(&name, a);
+    mtl__bytes_text(&name, task);
+    mtl__bytes_text(&name, c);
+    mtl__bytes_append(&name, "", 1);
+    char *copy = name.failed ? NULL : mtl__strdup(l->al, name.p);
+    mtl__bytes_free(&name);
+    l->failed = l->failed || !copy;
+    if (l->failed)
+        return;
+    l->made[l->count] = copy;
+    l->tensor[l->count++] =
+        (mtl__tensor){.name = copy, .rank = 1, .shape = {count}, .data = data, .ld = count};
+}
+
+static void add_pipeline(tensor_list *l, const mtl_model *m)
+{
+    add_vector(l, "pipeline.input", "", ".mean", m->pipe.x_mean, m->net.inputs);
+    add_vector(l, "pipeline.input", "", ".scale", m->pipe.x_scale, m->net.inputs);
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        const mtl__task_spec *spec = &m->spec->task[t];
+        int64_t column = m->net.task[t].column;
+        if (spec->kind != MTL_REGRESSION)
+            continue;
+        add_vector(l, "pipeline.target.", spec->name, ".mean", m->pipe.y_mean + column,
+                   spec->outputs);
+        add_vector(l, "pipeline.target.", spec->name, ".scale", m->pipe.y_scale + column,
+                   spec->outputs);
+    }
+}
+
+static void free_tensors(tensor_list *l)
+{
+    for (int64_t i = 0; l->made && i < l->capacity; i++)
+        mtl__strfree(l->al, l->made[i]);
+    mtl__free(l->al, l->made, l->capacity * (int64_t)sizeof *l->made);
+    mtl__free(l->al, l->tensor, l->capacity * (int64_t)sizeof *l->tensor);
+}
+
+/* Free the list whatever the result. */
+static mtl_status list_tensors(const mtl_model *m, tensor_list *l, mtl_error *err)
+{
+    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 2 * m->net.tasks};
+    l->tensor = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->tensor);
+    l->made = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->made);
+    l->failed = !l->tensor || !l->made;
+    for (int64_t i = 0; i < m->params && !l->failed; i++) {
+        const mtl__param *p = &m->param[i];
+        l->tensor[l->count++] = (mtl__tensor){.name = p->name,
+                                              .rank = (int32_t)p->rank,
+                                              .shape = {p->shape[0], p->shape[1]},
+                                              .data = m->values + p->offset,
+                                              .ld = p->ld};
+    }
+    if (!l->failed)
+        add_pipeline(l, m);
+    return l->failed ? MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a list of tensors") : MTL_OK;
+}
+
+/* --- saving ------------------------------------------------------------------------------------ */
+
+/* To path, or to *buffer when path is NULL. */
+static mtl_status save(const mtl_model *m, const char *path, void **buffer, int64_t *bytes,
+                       mtl_error *err)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    tensor_list tensors;
+    mtl__bytes spec, state;
+    mtl__bytes_init(&spec, al);
+    mtl__bytes_init(&state, al);
+    write_spec(&spec, m->spec);
+    write_state(&state, m);
+    mtl_status st = list_tensors(m, &tensors, err);
+    if (st == MTL_OK && (spec.failed || state.failed))
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the model's description");
+    if (st == MTL_OK) {
+        const mtl__text_pair texts[] = {{"mtl.format", FORMAT},
+                                        {"mtl.version", MTL_VERSION_STRING},
+                                        {"mtl.spec", spec.p},
+                                        {"mtl.pipeline", state.p}};
+        const mtl__safetensors_out what = {tensors.tensor, tensors.count, texts,
+                                           MTL__COUNT_OF(texts)};
+        st = path ? mtl__safetensors_write(&what, path, al, err)
+                  : mtl__safetensors_write_buffer(&what, al, buffer, bytes, err);
+    }
+    free_tensors(&tensors);
+    mtl__bytes_free(&spec);
+    mtl__bytes_free(&state);
+    return st;
+}
+
+mtl_status mtl__model_save(const mtl_model *m, const char *path, mtl_error *err)
+{
+    return save(m, path, NULL, NULL, err);
+}
+
+mtl_status mtl__model_save_buffer(const mtl_model *m, void **buffer, int64_t *bytes, mtl_error *err)
+{
+    return save(m, NULL, buffer, bytes, err);
+}
+
+/* --- loading ----------------------------------------------------------------------------------- */
+
+/* A metadata text that is JSON itself: unescaped to *copy (for mtl__strfree) and checked. */
+static mtl_status open_text(const mtl__safetensors *in, const char *key, char **copy,
+                            mtl__json *root, mtl_error *err)
+{
+    mtl__json text = mtl__safetensors_text(in, key);
+    if (mtl__json_type_of(text) != MTL__JSON_STRING)
+        return MTL_FAIL(err, MTL_ERR_FORMAT, "the file has no \"%s\": it is no libmtl model", key);
+    *copy = mtl__json_strdup(text, in->al);
+    if (!*copy)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for \"%s\"", key);
+    return mtl__json_check(*copy, (int64_t)strlen(*copy), in->al, root, err);
+}
+
+static mtl_status read_layer(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    int64_t units;
+    double rate;
+    char *activation = NULL;
+    mtl_status st;
+    if (mtl__json_is(mtl__json_member(layer, "type"), mtl__dropout_layer.name)) {
+        st = mtl__json_get_f64(layer, "rate", &rate, err);
+        return st == MTL_OK ? mtl__spec_add_dropout(s, rate, err) : st;
+    }
+    if (!mtl__json_is(mtl__json_member(layer, "type"), mtl__dense_layer.name))
+        return MTL_FAIL(err, MTL_ERR_VERSION, "the file has a layer of a type not known here");
+    st = mtl__json_get_i64(layer, "units", 1, MTL__SIZE_MAX, &units, err);
+    if (st == MTL_OK)
+        st = mtl__json_get_string(layer, "activation", &s->ctx->al, &activation, err);
+    if (st == MTL_OK)
+        st = mtl__spec_add_dense(s, units, activation, err);
+    mtl__strfree(&s->ctx->al, activation);
+    return st;
+}
+
+static mtl_status read_task(mtl_spec *s, mtl__json task, mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    char *name = NULL, *kind = NULL, *loss = NULL, *head = NULL;
+    int64_t outputs;
+    double weight;
+    mtl_status st;
+    MTL_TRY(st, mtl__json_get_string(task, "name", al, &name, err), done);
+    MTL_TRY(st, mtl__json_get_string(task, "kind", al, &kind, err), done);
+    MTL_TRY(st, mtl__json_get_i64(task, "outputs", 1, MTL__SIZE_MAX, &outputs, err), done);
+    MTL_TRY(st, mtl__json_get_string(task, "loss", al, &loss, err), done);
+    MTL_TRY(st, mtl__json_get_f64(task, "weight", &weight, err), done);
+    MTL_TRY(st, mtl__json_get_string(task, "head", al, &head, err), done);
+    MTL_TRY(st, mtl__spec_add_task(s, name, mtl__kind_parse(kind), outputs, err), done);
+    MTL_TRY(st, mtl__spec_task_set_text(s, name, "loss", loss, err), done);
+    MTL_TRY(st, mtl__spec_task_set_number(s, name, "weight", weight, false, err), done);
+    MTL_TRY(st, mtl__spec_task_set_text(s, name, "head", head, err), done);
+done:
+    mtl__strfree(al, name);
+    mtl__strfree(al, kind);
+    mtl__strfree(al, loss);
+    mtl__strfree(al, head);
+    return st;
+}
+
+static mtl_status each(mtl_spec *s, mtl__json root, const char *key,
+                       mtl_status (*read)(mtl_spec *, mtl__json, mtl_error *), mtl_error *err)
+{
+    mtl__json list, item;
+    mtl_status st = mtl__json_get(root, key, MTL__JSON_ARRAY, &list, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__json_iter it = mtl__json_iterate(list);
+    while (st == MTL_OK && mtl__json_next(&it, NULL, &item))
+        st = read(s, item, err);
+    return st;
+}
+
+static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mtl_error *err)
+{
+    mtl_spec *s = NULL;
+    char *initializer = NULL;
+    int64_t inputs;
+    mtl_status st;
+    MTL_TRY(st, mtl__json_get_i64(root, "inputs", 1, MTL__SIZE_MAX, &inputs, err), done);
+    MTL_TRY(st, mtl__spec_create(ctx, inputs, &s, err), done);
+    MTL_TRY(st, mtl__json_get_string(root, "initializer", &ctx->al, &initializer, err), done);
+    MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
+    MTL_TRY(st, each(s, root, "trunk", read_layer, err), done);
+    MTL_TRY(st, each(s, root, "tasks", read_task, err), done);
+    *out = s;
+    s = NULL;
+done:
+    mtl__strfree(&ctx->al, initializer);
+    mtl__spec_destroy(s);
+    return st;
+}
+
+/* Before the memory for it is taken: can a file of this size hold what the spec promises? */
+static mtl_status check_size(const mtl_spec *s, int64_t file_bytes, mtl_error *err)
+{
+    mtl__network net;
+    mtl_status st = mtl__network_build(s, &net, err);
+    if (st != MTL_OK)
+        return st;
+    int64_t padding = 2 * MTL__ALIGN_FLOATS * net.layers;
+    if (net.params - padding > file_bytes / (int64_t)sizeof(float))
+        st = MTL_FAIL(err, MTL_ERR_FORMAT,
+                      "the network has %lld parameters, which a file of %lld bytes cannot hold",
+                      (long long)net.params, (long long)file_bytes);
+    mtl__network_free(&net);
+    return st;
+}
+
+static mtl_status read_state(mtl_model *m, mtl__json root, mtl_error *err)
+{
+    mtl__json list, name;
+    mtl_status st;
+    MTL_TRY(st, mtl__json_get_bool(root, "fitted", &m->pipe.is_fitted, err), done);
+    MTL_TRY(st, mtl__json_get_bool(root, "set", &m->is_set, err), done);
+    MTL_TRY(st, mtl__json_get(root, "frozen", MTL__JSON_ARRAY, &list, err), done);
+    mtl__json_iter it = mtl__json_iterate(list);
+    while (mtl__json_next(&it, NULL, &name)) {
+        int64_t i = 0;
+        while (i < m->params && !mtl__json_is(name, m->param[i].name))
+            i++;
+        if (i == m->params)
+            return MTL_FAIL(err, MTL_ERR_FORMAT, "a frozen tensor is named that is not there");
+        m->param[i].is_frozen = true;
+    }
+done:
+    return st;
+}
+
+/* Numbers that no saved model has. */
+static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
+{
+    const mtl__pipeline *p = &m->pipe;
+    bool fine = m->ctx->vec->all_finite(m->net.params, m->values);
+    for (int64_t i = 0; i < m->net.inputs && fine; i++)
+        fine = isfinite(p->x_mean[i]) && isfinite(p->x_scale[i]) && p->x_scale[i] > 0;
+    for (int64_t i = 0; i < m->net.outputs && fine; i++)
+        fine = isfinite(p->y_mean[i]) && isfinite(p->y_scale[i]) && p->y_scale[i] > 0;
+    return fine ? MTL_OK : MTL_FAIL(err, MTL_ERR_FORMAT, "a number in the file cannot be");
+}
+
+static mtl_status read_tensors(mtl_model *m, const mtl__safetensors *in, mtl_error *err)
+{
+    tensor_list tensors;
+    mtl_status st = list_tensors(m, &tensors, err);
+    if (st == MTL_OK && tensors.count != in->tensor_count)
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "the network has %lld tensors, the file %lld",
+                      (long long)tensors.count, (long long)in->tensor_count);
+    if (st == MTL_OK)
+        st = mtl__safetensors_read(in, tensors.tensor, tensors.count, err);
+    free_tensors(&tensors);
+    if (st == MTL_OK)
+        st = check_numbers(m, err);
+    for (int64_t i = 0; i < m->net.inputs && st == MTL_OK; i++)
+        m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
+    return st;
+}
+
+static mtl_status check_format(const mtl__safetensors *in, mtl_error *err)
+{
+    mtl__json format = mtl__safetensors_text(in, "mtl.format");
+    if (mtl__json_type_of(format) != MTL__JSON_STRING)
+        return MTL_FAIL(err, MTL_ERR_FORMAT, "the file has no \"mtl.format\": it is no libmtl model");
+    if (!mtl__json_is(format, FORMAT))
+        return MTL_FAIL(err, MTL_ERR_VERSION, "the file's format is newer than %s", FORMAT);
+    return MTL_OK;
+}
+
+/* What the checks of spec and model refuse as an argument is a malformed file here. */
+static mtl_status as_format_error(mtl_status st, mtl_error *err)
+{
+    if (st > MTL_ERR_INVALID || st <= MTL_ERR_BUSY)
+        return st;
+    if (err && err->code == st)
+        err->code = MTL_ERR_FORMAT;
+    return MTL_ERR_FORMAT;
+}
+
+/* ctx is a context in use, not NULL. */
+static mtl_status load(mtl_context *ctx, const void *buffer, int64_t bytes, mtl_model **out,
+                       mtl_error *err)
+{
+    mtl__safetensors in;
+    mtl__json root;
+    char *spec_text = NULL, *state_text = NULL;
+    mtl_spec *spec = NULL;
+    mtl_model *m = NULL;
+    mtl_status st = mtl__safetensors_open(&in, buffer, bytes, true, &ctx->al, err);
+    if (st != MTL_OK)
+        return st;
+    MTL_TRY(st, check_format(&in, err), done);
+    MTL_TRY(st, open_text(&in, "mtl.spec", &spec_text, &root, err), done);
+    MTL_TRY(st, read_spec(ctx, root, &spec, err), done);
+    MTL_TRY(st, check_size(spec, bytes, err), done);
+    MTL_TRY(st, mtl__model_create(spec, &m, err), done);
+    MTL_TRY(st, open_text(&in, "mtl.pipeline", &state_text, &root, err), done);
+    MTL_TRY(st, read_state(m, root, err), done);
+    MTL_TRY(st, read_tensors(m, &in, err), done);
+    *out = m;
+    m = NULL;
+done:
+    mtl__model_destroy(m);
+    mtl__spec_destroy(spec);
+    mtl__strfree(&ctx->al, spec_text);
+    mtl__strfree(&ctx->al, state_text);
+    mtl__safetensors_close(&in);
+    return as_format_error(st, err);
+}
+
+mtl_status mtl__model_load_buffer(mtl_context *ctx, const void *buffer, int64_t bytes,
+                                  mtl_model **out, mtl_error *err)
+{
+    mtl_status st = mtl__context_ref(ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    st = load(ctx, buffer, bytes, out, err);
+    mtl__context_unref(ctx);
+    return st;
+}
+
+mtl_status mtl__model_load(mtl_context *ctx, const char *path, mtl_model **out, mtl_error *err)
+{
+    void *data = NULL;
+    int64_t bytes = 0;
+    mtl_status st = mtl__context_ref(ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    st = mtl__file_read(path, INT64_MAX / 4, &ctx->al, &data, &bytes, err);
+    if (st == MTL_OK)
+        st = load(ctx, data, bytes, out, err);
+    mtl__free(&ctx->al, data, bytes);
+    mtl__context_unref(ctx);
+    return st;
+}

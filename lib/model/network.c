@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/network.h"
+
+#include <string.h>
+
+/* --- building ---------------------------------------------------------------------------------- */
+
+static bool is_plain(const mtl__task_spec *t)
+{
+    return t->tower.count == 0;
+}
+
+/* The next stretch of the flat vector; false when it does not fit. */
+static bool reserve_params(mtl__network *net, int64_t rows, int64_t cols, int64_t *offset)
+{
+    int64_t count, end;
+    if (!mtl__mul_size(rows, cols, &count) || !mtl__add_size(count, MTL__ALIGN_FLOATS, &end) ||
+        !mtl__add_size(net->params, mtl__round_floats(count), &end) ||
+        end > INT64_MAX / 64) /* a model has a handful of such vectors of floats */
+        return false;
+    *offset = net->params;
+    net->params = end;
+    return true;
+}
+
+static bool add_dense(mtl__network *net, int64_t in, int64_t out, const mtl__activation *activation)
+{
+    mtl__layer *l = &net->layer[net->layers];
+    *l = (mtl__layer){.type = &mtl__dense_layer,
+                      .in = in,
+                      .out = out,
+                      .activation = activation,
+                      .id = (int32_t)net->layers};
+    net->layers++;
+    return reserve_params(net, in, out, &l->weight) && reserve_params(net, 1, out, &l->bias);
+}
+
+static void add_dropout(mtl__network *net, int64_t width, double rate)
+{
+    net->layer[net->layers] = (mtl__layer){.type = &mtl__dropout_layer,
+                                           .in = width,
+                                           .out = width,
+                                           .rate = rate,
+                                           .weight = -1,
+                                           .bias = -1,
+                                           .id = (int32_t)net->layers};
+    net->layers++;
+}
+
+/* Append the layers of a list; *width is the input's and becomes the output's. */
+static bool add_list(mtl__network *net, const mtl__layer_list *list, int64_t *width)
+{
+    for (int64_t i = 0; i < list->count; i++) {
+        const mtl__layer_spec *s = &list->layer[i];
+        if (s->type == &mtl__dropout_layer) {
+            add_dropout(net, *width, s->rate);
+        } else {
+            if (!add_dense(net, *width, s->units, s->activation))
+                return false;
+            *width = s->units;
+        }
+        net->widest = mtl__max(net->widest, *width);
+    }
+    return true;
+}
+
+static const mtl__activation *identity(void)
+{
+    mtl__choice c = {0};
+    mtl__choice_parse(&mtl__activations, "identity", -1, &c, NULL);
+    return c.row;
+}
+
+/* The matrix of all plain heads, then a chain for each tower. */
+static bool add_heads(mtl__network *net, const mtl_spec *s)
+{
+    const mtl__activation *linear = identity();
+    int64_t plain = 0;
+    for (int64_t t = 0; t < s->tasks; t++)
+        if (is_plain(&s->task[t])) {
+            net->task[t] = (mtl__net_task){.column = plain, .chain = 0};
+            plain += s->task[t].outputs;
+        }
+    if (plain) {
+        net->head[net->heads++] = (mtl__chain){.first = net->layers, .count = 1, .column = 0};
+        if (!add_dense(net, net->trunk_out, plain, linear))
+            return false;
+    }
+    net->outputs = plain;
+    for (int64_t t = 0; t < s->tasks; t++) {
+        if (is_plain(&s->task[t]))
+            continue;
+        int64_t width = net->trunk_out, first = net->layers;
+        if (!add_list(net, &s->task[t].tower, &width) ||
+            !add_dense(net, width, s->task[t].outputs, linear))
+            return false;
+        net->task[t] = (mtl__net_task){.column = net->outputs, .chain = net->heads};
+        net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs};
+        net->outputs += s->task[t].outputs;
+    }
+    return true;
+}
+
+mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err)
+{
+    int64_t capacity = s->trunk.count + 1;
+    for (int64_t t = 0; t < s->tasks; t++)
+        capacity += s->task[t].tower.count + 1;
+    *net = (mtl__network){.al = s->ctx->al,
+                          .inputs = s->inputs,
+                          .widest = s->inputs,
+                          .layers_capacity = capacity,
+                          .tasks = s->tasks};
+    net->layer = mtl__alloc_zero(&net->al, capacity * (int64_t)sizeof *net->layer);
+    net->head = mtl__alloc_zero(&net->al, (s->tasks + 1) * (int64_t)sizeof *net->head);
+    net->task = mtl__alloc_zero(&net->al, s->tasks * (int64_t)sizeof *net->task);
+    if (!net->layer || !net->head || !net->task) {
+        mtl__network_free(net);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a network of %lld layers",
+                        (long long)capacity);
+    }
+    net->trunk_out = s->inputs;
+    bool fits = add_list(net, &s->trunk, &net->trunk_out);
+    net->trunk_layers = net->layers;
+    if (fits && add_heads(net, s))
+        return MTL_OK;
+    mtl__network_free(net);
+    return MTL_FAIL(err, MTL_ERR_RANGE, "the network has more parameters than memory can hold");
+}
+
+void mtl__network_free(mtl__network *net)
+{
+    mtl__free(&net->al, net->layer, net->layers_capacity * (int64_t)sizeof *net->layer);
+    mtl__free(&net->al, net->head, (net->tasks + 1) * (int64_t)sizeof *net->head);
+    mtl__free(&net->al, net->task, net->tasks * (int64_t)sizeof *net->task);
+    *net = (mtl__network){.al = net->al};
+}
+
+/* --- running ----------------------------------------------------------------------------------- */
+
+static int64_t last_layer(const mtl__chain *c)
+{
+    return c->first + c->count - 1;
+}
+
+static void plan_training(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+                          mtl__buffers *b)
+{
+    b->dz = mtl__arena_floats(arena, max_rows * net->outputs);
+    b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
+    b->y = mtl__arena_take(arena, net->layers, sizeof *b->y);
+    b->kept = mtl__arena_take(arena, net->layers, sizeof *b->kept);
+    for (int64_t i = 0; i < net->layers; i++) {
+        const mtl__layer *l = &net->layer[i];
+        float *y = mtl__arena_floats(arena, max_rows * l->out);
+        float *kept = mtl__arena_floats(arena, max_rows * l->type->kept_per_row(l));
+        if (b->y) {
+            b->y[i] = y;
+            b->kept[i] = kept;
+        }
+    }
+    for (int64_t h = 0; b->y && h < net->heads; h++)
+        b->y[last_layer(&net->head[h])] = b->z + net->head[h].column;
+}
+
+void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
+                       bool training, mtl__arena *arena, mtl__buffers *b)
+{
+    int64_t work = 0;
+    for (int64_t i = 0; i < net->layers; i++)
+        work = mtl__max(work, mtl__layer_workspace(&net->layer[i], gemm, max_rows, slots, training));
+    *b = (mtl__buffers){.max_rows = max_rows};
+    b->z = mtl__arena_floats(arena, max_rows * net->outputs);
+    b->gemm_work = mtl__arena_floats(arena, work);
+    for (int i = 0; i < 2; i++)
+        b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
+    if (!training) {
+        b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
+        return;
+    }
+    plan_training(net, max_rows, arena, b);
+}
+
+/* Run layers [first, first + count) for predict; the result goes to out [rows, ldo], or stands where
+   the return value says when out is NULL. */
+static const float *predict_chain(const mtl__network *net, const mtl__pass *p,
+                                  const mtl__buffers *b, int64_t first, int64_t count,
+                                  int64_t rows, const float *x, int64_t ldx, float *out,
+                                  int64_t ldo)
+{
+    for (int64_t i = first; i < first + count; i++) {
+        const mtl__layer *l = &net->layer[i];
+        if (l->type->training_only)
+            continue;
+        float *turn = x == b->turn[0] ? b->turn[1] : b->turn[0];
+        bool last = out && i == first + count - 1;
+        const mtl__layer_io io = {.rows = rows,
+                                  .x = x,
+                                  .ldx = ldx,
+                                  .y = last ? out : turn,
+                                  .ldy = last ? ldo : l->out};
+        l->type->forward(l, p, &io);
+        x = io.y;
+        ldx = io.ldy;
+    }
+    return x;
+}
+
+void mtl__network_predict(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                          int64_t rows, const float *x, int64_t ldx)
+{
+    const float *h = predict_chain(net, p, b, 0, net->trunk_layers, rows, x, ldx, NULL, 0);
+    int64_t ldh = h == x ? ldx : net->trunk_out;
+    if (net->heads > 1 && h != x) {
+        /* Towers use the buffers by turns too: keep the trunk's output apart. */
+        memcpy(b->dh, h, (size_t)(rows * net->trunk_out) * sizeof *h);
+        h = b->dh;
+    }
+    for (int64_t i = 0; i < net->heads; i++) {
+        const mtl__chain *c = &net->head[i];
+        predict_chain(net, p, b, c->first, c->count, rows, h, ldh, b->z + c->column, net->outputs);
+    }
+}
+
+/* Stride of a layer's output: the last layers of heads write into z. */
+static int64_t stride_of(const mtl__network *net, const mtl__buffers *b, int64_t i)
+{
+    bool in_z = b->y[i] >= b->z && b->y[i] < b->z + net->outputs;
+    return in_z ? net->outputs : net->layer[i].out;
+}
+
+/* How layer i of a chain that starts at `first` with input x sees the batch. */
+static mtl__layer_io io_of(const mtl__network *net, const mtl__buffers *b, int64_t first, int64_t i,
+                           int64_t rows, const float *x, int64_t ldx)
+{
+    return (mtl__layer_io){.rows = rows,
+                           .x = i == first ? x : b->y[i - 1],
+                           .ldx = i == first ? ldx : stride_of(net, b, i - 1),
+                           .y = b->y[i],
+                           .ldy = stride_of(net, b, i),
+                           .kept = b->kept[i]};
+}
+
+static void forward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                          int64_t first, int64_t count, int64_t rows, const float *x, int64_t ldx)
+{
+    for (int64_t i = first; i < first + count; i++) {
+        const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
+        net->layer[i].type->forward(&net->layer[i], p, &io);
+    }
+}
+
+/* What the heads read: the trunk's output, or the inputs of a network without trunk. */
+static const float *trunk_output(const mtl__network *net, const mtl__buffers *b, const float *x)
+{
+    return net->trunk_layers ? b->y[net->trunk_layers - 1] : x;
+}
+
+void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                          const bool *chain_on, int64_t rows, const float *x, int64_t ldx)
+{
+    forward_chain(net, p, b, 0, net->trunk_layers, rows, x, ldx);
+    const float *h = trunk_output(net, b, x);
+    int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
+    for (int64_t i = 0; i < net->heads; i++)
+        if (chain_on[i])
+            forward_chain(net, p, b, net->head[i].first, net->head[i].count, rows, h, ldh);
+}
+
+/* Lowest layer of [first, first + count) whose parameters are wanted, or first + count. */
+static int64_t lowest_on(const bool *layer_on, int64_t first, int64_t count)
+{
+    int64_t i = first;
+    while (i < first + count && !layer_on[i])
+        i++;
+    return i;
+}
+
+/* Backward through layers stop .. first+count-1, dy being the gradient of the last one's output.
+   The input's gradient goes to dx (may be NULL) when the chain is followed down to its start. */
+static void backward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                           const bool *layer_on, int64_t first, int64_t count, int64_t stop,
+                           int64_t rows, const float *x, int64_t ldx, float *dy, int64_t lddy,
+                           float *dx, int64_t lddx, bool dx_adds)
+{
+    int turn = 0;
+    for (int64_t i = first + count - 1; i >= stop; i--) {
+        const mtl__layer *l = &net->layer[i];
+        const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
+        bool at_start = i == first;
+        float *to = at_start ? dx : i == stop ? NULL : b->turn[turn];
+        int64_t ldto = at_start ? lddx : l->in;
+        l->type->backward(l, p, &io, dy, lddy, to, ldto, at_start && dx_adds, layer_on[i]);
+        dy = to;
+        lddy = ldto;
+        turn = !turn;
+    }
+}
+
+void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                           const bool *chain_on, const bool *layer_on, int64_t rows,
+                           const float *x, int64_t ldx)
+{
+    const float *h = trunk_output(net, b, x);
+    int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
+    int64_t trunk_stop = lowest_on(layer_on, 0, net->trunk_layers);
+    bool want_trunk = trunk_stop < net->trunk_layers, started = false;
+
+    for (int64_t i = 0; i < net->heads; i++) {
+        const mtl__chain *c = &net->head[i];
+        if (!chain_on[i])
+            continue;
+        int64_t stop = want_trunk ? c->first : lowest_on(layer_on, c->first, c->count);
+        backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows, h, ldh,
+                       b->dz + c->column, net->outputs, want_trunk ? b->dh : NULL, net->trunk_out,
+                       started);
+        started = true;
+    }
+    if (want_trunk && started)
+        backward_chain(net, p, b, layer_on, 0, net->trunk_layers, trunk_stop, rows, x, ldx, b->dh,
+                       net->trunk_out, NULL, 0, false);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The network that a spec describes: a trunk, then chains of layers for the heads. All heads that
+   are a single layer on the trunk are one chain of one matrix.
+
+      x -> trunk -> h -> chain 0: all plain heads -> columns 0 .. of z
+                      -> chain 1: tower, output   -> its columns of z
+                      -> ...
+
+   The network holds no numbers; forward and backward run on buffers laid out by a plan. */
+#ifndef MTL__NETWORK_H
+#define MTL__NETWORK_H
+
+#include "mem/arena.h"
+#include "model/spec.h"
+
+typedef struct mtl__chain {
+    int64_t first, count; /* layers */
+    int64_t column;       /* first one in z */
+} mtl__chain;
+
+typedef struct mtl__net_task {
+    int64_t column; /* first one in z */
+    int64_t chain;  /* number of the head chain */
+} mtl__net_task;
+
+typedef struct mtl__network {
+    mtl__allocator al;
+    int64_t inputs, trunk_out, outputs; /* outputs: columns of z */
+    int64_t widest;                     /* of inputs and all layers but the heads' last */
+    mtl__layer *layer;
+    int64_t layers, layers_capacity;
+    int64_t trunk_layers; /* the first ones of layer[] */
+    mtl__chain *head;
+    int64_t heads;
+    mtl__net_task *task;
+    int64_t tasks;
+    int64_t params; /* length of the flat vector; every tensor starts on a cache line */
+} mtl__network;
+
+mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err);
+void mtl__network_free(mtl__network *net);
+
+/* Buffers for batches of up to max_rows, from an arena (which may be only planning). */
+typedef struct mtl__buffers {
+    int64_t max_rows;
+    float *z;         /* [max_rows, outputs] */
+    float *gemm_work;
+    float *turn[2];   /* predict: outputs of layers by turns; training: gradients by turns */
+    /* training only */
+    float *dz;        /* [max_rows, outputs]; zero until a loss writes it */
+    float *dh;        /* [max_rows, trunk_out] */
+    float **y;        /* [layers]: output of each layer; of a head's last one its columns of z */
+    float **kept;     /* [layers] */
+} mtl__buffers;
+
+void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
+                       bool training, mtl__arena *arena, mtl__buffers *b);
+
+/* z = network(x), x [rows, inputs]; layers that are for training only pass their input on. */
+void mtl__network_predict(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                          int64_t rows, const float *x, int64_t ldx);
+
+/* The same, keeping what backward needs. chain_on [heads] = chains to run. */
+void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                          const bool *chain_on, int64_t rows, const float *x, int64_t ldx);
+
+/* Gradients of all parameters from b->dz into p->grads. layer_on [layers] = layers whose parameters
+   are wanted; nothing is computed below the lowest of them. Overwrites dz and the layers' outputs'
+   gradients. Parameters of layers and chains that are off keep the gradient that they had. */
+void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                           const bool *chain_on, const bool *layer_on, int64_t rows,
+                           const float *x, int64_t ldx);
+
+#endif

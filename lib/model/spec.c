@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/spec.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "io/json.h"
+
+static const mtl__option task_table[] = {
+    MTL__OPTION_F64("weight", 1, 0, 1000000, "factor of the task's loss in the sum"),
+    MTL__OPTION_STR("loss", "auto",
+                    "auto|binary_cross_entropy|cross_entropy|squared_error", &mtl__losses,
+                    "loss; auto = the usual one of the task's kind"),
+    MTL__OPTION_STR("head", "", "", NULL,
+                    "own layers before the output layer, units:activation, e.g. 32:relu,16:relu"),
+};
+
+const mtl__option_group mtl__task_options =
+    MTL__OPTION_GROUP(MTL_OPTIONS_TASK, "task", task_table, false);
+
+static const char *const kind_names[] = {
+    [MTL_BINARY] = "binary",
+    [MTL_MULTICLASS] = "multiclass",
+    [MTL_MULTILABEL] = "multilabel",
+    [MTL_REGRESSION] = "regression",
+};
+
+const char *mtl__kind_name(int32_t kind)
+{
+    return kind >= MTL_BINARY && kind <= MTL_REGRESSION ? kind_names[kind] : NULL;
+}
+
+int32_t mtl__kind_parse(const char *name)
+{
+    for (int32_t kind = MTL_BINARY; kind <= MTL_REGRESSION; kind++)
+        if (strcmp(name, kind_names[kind]) == 0)
+            return kind;
+    return 0;
+}
+
+mtl_status mtl__spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mtl_error *err)
+{
+    if (inputs < 1 || inputs > MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "inputs must be in 1 .. %d, not %lld", MTL__SIZE_MAX,
+                        (long long)inputs);
+    mtl_status st = mtl__context_ref(ctx, &ctx, err);
+    if (st != MTL_OK)
+        return st;
+    mtl_spec *s = mtl__alloc_zero(&ctx->al, sizeof *s);
+    if (!s) {
+        mtl__context_unref(ctx);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a spec");
+    }
+    s->ctx = ctx;
+    s->inputs = inputs;
+    s->initializer = mtl__initializers.rows; /* the first one is the default */
+    *out = s;
+    return MTL_OK;
+}
+
+static void free_list(const mtl__allocator *al, mtl__layer_list *list)
+{
+    mtl__free(al, list->layer, list->capacity * (int64_t)sizeof *list->layer);
+    *list = (mtl__layer_list){0};
+}
+
+static void free_task(const mtl__allocator *al, mtl__task_spec *t)
+{
+    mtl__strfree(al, t->name);
+    mtl__strfree(al, t->head);
+    free_list(al, &t->tower);
+}
+
+void mtl__spec_destroy(mtl_spec *s)
+{
+    if (!s)
+        return;
+    mtl_context *ctx = s->ctx;
+    for (int64_t t = 0; t < s->tasks; t++)
+        free_task(&ctx->al, &s->task[t]);
+    mtl__free(&ctx->al, s->task, s->tasks_capacity * (int64_t)sizeof *s->task);
+    free_list(&ctx->al, &s->trunk);
+    mtl__free(&ctx->al, s, sizeof *s);
+    mtl__context_unref(ctx);
+}
+
+/* Room for one more element behind count; arrays start with 4 and double. */
+static bool grow(const mtl__allocator *al, void **array, int64_t count, int64_t *capacity,
+                 int64_t size)
+{
+    if (count < *capacity)
+        return true;
+    int64_t more = *capacity ? *capacity * 2 : 4;
+    void *p = mtl__realloc(al, *array, *capacity * size, more * size);
+    if (!p)
+        return false;
+    *array = p;
+    *capacity = more;
+    return true;
+}
+
+static mtl_status append_layer(mtl_spec *s, mtl__layer_list *list, const mtl__layer_spec *layer,
+                               mtl_error *err)
+{
+    void *array = list->layer;
+    if (list->count >= MTL__LAYERS_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "more than %d layers", MTL__LAYERS_MAX);
+    if (!grow(&s->ctx->al, &array, list->count, &list->capacity, sizeof *list->layer))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for layer %lld", (long long)list->count);
+    list->layer = array;
+    list->layer[list->count++] = *layer;
+    return MTL_OK;
+}
+
+/* [activation, activation + length), length < 0 = up to its NUL. */
+static mtl_status append_dense(mtl_spec *s, mtl__layer_list *list, int64_t units,
+                               const char *activation, int64_t length, mtl_error *err)
+{
+    mtl__choice c;
+    if (units < 1 || units > MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "units must be in 1 .. %d, not %lld", MTL__SIZE_MAX,
+                        (long long)units);
+    mtl_status st = mtl__choice_parse(&mtl__activations, activation, length, &c, err);
+    if (st != MTL_OK)
+        return st;
+    const mtl__layer_spec layer = {&mtl__dense_layer, units, c.row, 0};
+    return append_layer(s, list, &layer, err);
+}
+
+mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err)
+{
+    return append_dense(s, &s->trunk, units, activation, -1, err);
+}
+
+mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err)
+{
+    if (!(rate >= 0 && rate < 1))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "dropout rate must be in 0 <= rate < 1, not %s",
+                        mtl__num(rate).text);
+    const mtl__layer_spec layer = {&mtl__dropout_layer, 0, NULL, rate};
+    return append_layer(s, &s->trunk, &layer, err);
+}
+
+mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err)
+{
+    mtl__choice c;
+    mtl_status st = mtl__choice_parse(&mtl__initializers, name, -1, &c, err);
+    if (st == MTL_OK)
+        s->initializer = c.row;
+    return st;
+}
+
+int64_t mtl__spec_task(const mtl_spec *s, const char *name)
+{
+    for (int64_t t = 0; t < s->tasks; t++)
+        if (strcmp(s->task[t].name, name) == 0)
+            return t;
+    return -1;
+}
+
+static mtl_status check_task(const mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
+                             mtl_error *err)
+{
+    if (!*name)
+        return MTL_FAIL(err, MTL_ERR_NAME, "a task needs a name");
+    if (!mtl__utf8_is_valid(name, (int64_t)strlen(name)))
+        return MTL_FAIL(err, MTL_ERR_NAME, "a task's name must be UTF-8");
+    if (mtl__spec_task(s, name) >= 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "task \"%.64s\" is there already", name);
+    if (!mtl__kind_name(kind))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": no kind has number %d", name, kind);
+    int64_t low = kind == MTL_MULTICLASS ? 2 : 1, high = kind == MTL_BINARY ? 1 : MTL__SIZE_MAX;
+    if (outputs < low || outputs > high)
+        return MTL_FAIL(err, MTL_ERR_RANGE,
+                        "task \"%.64s\": a %s task has %lld .. %lld outputs, not %lld", name,
+                        mtl__kind_name(kind), (long long)low, (long long)high, (long long)outputs);
+    if (s->tasks >= MTL__TASKS_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "more than %d tasks", MTL__TASKS_MAX);
+    return MTL_OK;
+}
+
+mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
+                              mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    mtl__task_spec t = {.kind = kind, .outputs = outputs, .weight = 1};
+    void *array = s->task;
+    mtl_status st = check_task(s, name, kind, outputs, err);
+    if (st == MTL_OK)
+        st = mtl__loss_choose("auto", name, kind, &t.loss, err);
+    if (st != MTL_OK)
+        return st;
+    t.name = mtl__strdup(al, name);
+    t.head = mtl__strdup(al, "");
+    if (!t.name || !t.head ||
+        !grow(al, &array, s->tasks, &s->tasks_capacity, sizeof *s->task)) {
+        free_task(al, &t);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for task \"%.64s\"", name);
+    }
+    s->task = array;
+    s->task[s->tasks++] = t;
+    return MTL_OK;
+}
+
+/* "32:relu,16:relu" into a list of dense layers. */
+static mtl_status parse_head(mtl_spec *s, const char *task, const char *text, mtl__layer_list *out,
+                             mtl_error *err)
+{
+    const char *end = text + strlen(text);
+    for (bool more = text < end; more;) {
+        int64_t units;
+        const char *stop = memchr(text, ',', (size_t)(end - text));
+        const char *item_end = stop ? stop : end;
+        const char *p = mtl__parse_i64(text, item_end, &units);
+        if (!p || p >= item_end || *p != ':')
+            return MTL_FAIL(err, MTL_ERR_RANGE,
+                            "task \"%.64s\": head must read units:activation,..., not \"%.64s\"",
+                            task, text);
+        mtl_status st = append_dense(s, out, units, p + 1, item_end - p - 1, err);
+        if (st != MTL_OK)
+            return st;
+        more = stop != NULL;
+        text = item_end + 1;
+    }
+    return MTL_OK;
+}
+
+static mtl_status set_head(mtl_spec *s, mtl__task_spec *t, const char *value, mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    mtl__layer_list tower = {0};
+    mtl_status st = parse_head(s, t->name, value, &tower, err);
+    char *copy = st == MTL_OK ? mtl__strdup(al, value) : NULL;
+    if (st == MTL_OK && !copy)
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the head of task \"%.64s\"", t->name);
+    if (st != MTL_OK) {
+        free_list(al, &tower);
+        return st;
+    }
+    free_list(al, &t->tower);
+    mtl__strfree(al, t->head);
+    t->tower = tower;
+    t->head = copy;
+    return MTL_OK;
+}
+
+static mtl_status find(const mtl_spec *s, const char *task, const char *key, mtl__task_spec **t,
+                       const mtl__option **option, mtl_error *err)
+{
+    int64_t i = mtl__spec_task(s, task), k;
+    if (i < 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "no task is called \"%.64s\"", task);
+    mtl_status st = mtl__option_find(&mtl__task_options, key, &k, err);
+    if (st != MTL_OK)
+        return st;
+    *t = &s->task[i];
+    *option = &task_table[k];
+    return MTL_OK;
+}
+
+mtl_status mtl__spec_task_set_number(mtl_spec *s, const char *task, const char *key, double value,
+                                     bool whole, mtl_error *err)
+{
+    mtl__task_spec *t;
+    const mtl__option *option;
+    mtl_status st = find(s, task, key, &t, &option, err);
+    if (st == MTL_OK)
+        st = mtl__option_check_number(option, value, whole, err);
+    if (st == MTL_OK)
+        t->weight = value; /* the only number in the table */
+    return st;
+}
+
+mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *key,
+                                   const char *value, mtl_error *err)
+{
+    mtl__task_spec *t;
+    const mtl__option *option;
+    mtl_status st = find(s, task, key, &t, &option, err);
+    if (st == MTL_OK)
+        st = mtl__option_check_text(option, value, err);
+    if (st != MTL_OK)
+        return st;
+    if (strcmp(key, "head") == 0)
+        return set_head(s, t, value, err);
+    return mtl__loss_choose(value, task, t->kind, &t->loss, err);
+}
+
+static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *err)
+{
+    mtl_status st = mtl__spec_add_task(to, t->name, t->kind, t->outputs, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__task_spec *copy = &to->task[to->tasks - 1];
+    copy->weight = t->weight;
+    copy->loss = t->loss;
+    return set_head(to, copy, t->head, err);
+}
+
+mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err)
+{
+    mtl_spec *copy;
+    mtl_status st = mtl__spec_create(s->ctx, s->inputs, &copy, err);
+    if (st != MTL_OK)
+        return st;
+    copy->initializer = s->initializer;
+    for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
+        st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);
+    for (int64_t t = 0; t < s->tasks && st == MTL_OK && !trunk_only; t++)
+        st = copy_task(copy, &s->task[t], err);
+    if (st == MTL_OK)
+        *out = copy;
+    else
+        mtl__spec_destroy(copy);
+    return st;
+}

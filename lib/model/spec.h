@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The description that networks are built from. */
+#ifndef MTL__SPEC_H
+#define MTL__SPEC_H
+
+#include "ctx/context.h"
+#include "layer/initializer.h"
+#include "layer/layer.h"
+#include "loss/loss.h"
+
+#define MTL__SIZE_MAX 16777216 /* of inputs, units and outputs */
+#define MTL__LAYERS_MAX 256
+#define MTL__TASKS_MAX 65536
+
+typedef struct mtl__layer_spec {
+    const mtl__layer_type *type;
+    int64_t units;
+    const mtl__activation *activation;
+    double rate;
+} mtl__layer_spec;
+
+typedef struct mtl__layer_list {
+    mtl__layer_spec *layer;
+    int64_t count, capacity;
+} mtl__layer_list;
+
+typedef struct mtl__task_spec {
+    char *name;
+    int32_t kind;
+    int64_t outputs;
+    double weight;
+    const mtl__loss *loss;
+    char *head; /* as given, "" = none */
+    mtl__layer_list tower;
+} mtl__task_spec;
+
+struct mtl_spec {
+    mtl_context *ctx;
+    int64_t inputs;
+    mtl__layer_list trunk;
+    mtl__task_spec *task;
+    int64_t tasks, tasks_capacity;
+    const mtl__initializer *initializer;
+};
+
+extern const mtl__option_group mtl__task_options;
+
+mtl_status mtl__spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mtl_error *err);
+void mtl__spec_destroy(mtl_spec *s);
+/* Without its tasks if trunk_only. */
+mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err);
+mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err);
+mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err);
+mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err);
+mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
+                              mtl_error *err);
+mtl_status mtl__spec_task_set_number(mtl_spec *s, const char *task, const char *key, double value,
+                                     bool whole, mtl_error *err);
+mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *key,
+                                   const char *value, mtl_error *err);
+/* Number of the task of that name, or -1. */
+int64_t mtl__spec_task(const mtl_spec *s, const char *name);
+
+/* Kinds of task: "binary", ...; NULL and 0 for unknown ones. */
+const char *mtl__kind_name(int32_t kind);
+int32_t mtl__kind_parse(const char *name);
+
+/* Label columns that a task of this kind has. */
+static inline int64_t mtl__label_cols(int32_t kind, int64_t outputs)
+{
+    return kind == MTL_BINARY || kind == MTL_MULTICLASS ? 1 : outputs;
+}
+
+#endif

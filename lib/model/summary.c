@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/model.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
+{
+    if (l->type == &mtl__dropout_layer)
+        mtl__bytes_format(b, "%-24.64s dropout %s\n", where, mtl__num(l->rate).text);
+    else
+        mtl__bytes_format(b, "%-24.64s dense %lld -> %lld %s, %lld parameters\n", where,
+                          (long long)l->in, (long long)l->out, l->activation->choice.name,
+                          (long long)((l->in + 1) * l->out));
+}
+
+static void task_lines(mtl__bytes *b, const mtl_model *m, int64_t task)
+{
+    const mtl__task_spec *t = &m->spec->task[task];
+    const mtl__chain *c = &m->net.head[m->net.task[task].chain];
+    int64_t in = m->net.layer[c->first + c->count - 1].in;
+    for (int64_t i = 0; i < c->count - 1; i++)
+        layer_line(b, t->name, &m->net.layer[c->first + i]);
+    mtl__bytes_format(b, "%-24.64s %s, %s, weight %s, dense %lld -> %lld, %lld parameters\n",
+                      t->name, mtl__kind_name(t->kind), t->loss->choice.name,
+                      mtl__num(t->weight).text, (long long)in, (long long)t->outputs,
+                      (long long)((in + 1) * t->outputs));
+}
+
+static int64_t count_params(const mtl_model *m)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < m->params; i++)
+        n += m->param[i].shape[0] * m->param[i].shape[1];
+    return n;
+}
+
+mtl_status mtl__model_summary(const mtl_model *m, char **text, mtl_error *err)
+{
+    mtl__bytes b;
+    mtl__bytes_init(&b, &m->ctx->al);
+    mtl__bytes_format(&b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.inputs,
+                      m->pipe.is_fitted ? ", scaled as the training rows say" : "");
+    for (int64_t i = 0; i < m->net.trunk_layers; i++)
+        layer_line(&b, "trunk", &m->net.layer[i]);
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        task_lines(&b, m, t);
+    mtl__bytes_format(&b, "%-24s %lld parameters\n", "in all", (long long)count_params(m));
+    mtl__bytes_append(&b, "", 1);
+    char *copy = b.failed ? NULL : mtl__buffer_alloc(&m->ctx->al, b.size);
+    if (copy)
+        memcpy(copy, b.p, (size_t)b.size);
+    mtl__bytes_free(&b);
+    if (!copy)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a summary");
+    *text = copy;
+    return MTL_OK;
+}

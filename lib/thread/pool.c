@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread/pool.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/fpstate.h"
+#include "cpu/cpu.h"
+
+/* Turns of the wait loop before a thread goes to sleep, about 50 us: longer than the serial parts
+   between two loops of a training step, shorter than a host would notice. */
+enum { SPIN_TURNS = 2000, STACK_BYTES = 256 * 1024 };
+
+typedef struct worker {
+    mtl__pool *pool;
+    pthread_t thread;
+    int slot;
+    unsigned seen; /* last loop that it knows of */
+} worker;
+
+/* A loop is open while jobs may be taken. A worker that comes while it is open is counted in busy;
+   one that comes late finds it closed and touches nothing of it. So the caller never waits for a
+   thread that the system has not scheduled. */
+struct mtl__pool {
+    mtl__allocator al;
+    int slots, spin;
+    /* The process whose threads and locks these are; -pid while that process makes them anew. */
+    atomic_long owner;
+
+    pthread_mutex_t running; /* held by the caller whose loop it is */
+    int started;             /* workers that exist; guarded by running */
+    bool refused;            /* the system gave no thread: ask no more */
+
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake, idle;
+    int sleeping;
+    bool open;
+    atomic_bool stop;
+    atomic_uint loop; /* number of the loop; read without the lock by spinning workers */
+    atomic_int busy;  /* workers in the loop; read without the lock by the spinning caller */
+
+    mtl__job_fn *fn;
+    void *arg;
+    int64_t jobs;
+    _Alignas(MTL__ALIGN) atomic_llong next; /* job to be taken: a cache line of its own */
+    _Alignas(MTL__ALIGN) worker workers[];
+};
+
+static int64_t pool_bytes(int slots)
+{
+    return (int64_t)(sizeof(mtl__pool) + sizeof(worker) * (size_t)slots);
+}
+
+static void init_sync(mtl__pool *p)
+{
+    pthread_mutex_init(&p->running, NULL);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->idle, NULL);
+}
+
+mtl__pool *mtl__pool_create(const mtl__allocator *al, int threads)
+{
+    assert(threads >= 1);
+    mtl__pool *p = mtl__alloc_zero(al, pool_bytes(threads));
+    if (!p)
+        return NULL;
+    p->al = *al;
+    p->slots = threads;
+    /* Spinning helps only while every thread has a CPU to itself. */
+    p->spin = threads <= mtl__cpu_count() ? SPIN_TURNS : 0;
+    atomic_init(&p->owner, (long)getpid());
+    init_sync(p);
+    return p;
+}
+
+int mtl__pool_slots(const mtl__pool *p)
+{
+    return p ? p->slots : 1;
+}
+
+static void relax(void)
+{
+#if MTL__ARCH_X86
+    __builtin_ia32_pause();
+#elif MTL__ARCH_ARM64
+    __asm__ volatile("isb");
+#endif
+}
+
+/* --- jobs --------------------------------------------------------------------------------- */
+
+static void do_all(int64_t jobs, mtl__job_fn *fn, void *arg)
+{
+    mtl__fpstate fp = mtl__fp_enter();
+    for (int64_t job = 0; job < jobs; job++)
+        fn(arg, job, 0);
+    mtl__fp_leave(fp);
+}
+
+static void take_jobs(mtl__pool *p, int slot)
+{
+    mtl__fpstate fp = mtl__fp_enter();
+    int64_t job;
+    while ((job = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->jobs)
+        p->fn(p->arg, job, slot);
+    mtl__fp_leave(fp);
+}
+
+/* --- workers ------------------------------------------------------------------------------ */
+
+/* Wait for a loop after the one last seen; true if it is still open. */
+static bool join_loop(mtl__pool *p, worker *w)
+{
+    for (int i = 0; i < p->spin && atomic_load_explicit(&p->loop, memory_order_relaxed) == w->seen;
+         i++)
+        relax();
+    pthread_mutex_lock(&p->lock);
+    p->sleeping++;
+    while (atomic_load(&p->loop) == w->seen)
+        pthread_cond_wait(&p->wake, &p->lock);
+    p->sleeping--;
+    w->seen = atomic_load(&p->loop);
+    bool open = p->open;
+    if (open)
+        atomic_fetch_add(&p->busy, 1);
+    pthread_mutex_unlock(&p->lock);
+    return open;
+}
+
+static void leave_loop(mtl__pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (atomic_fetch_sub(&p->busy, 1) == 1)
+        pthread_cond_signal(&p->idle);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *worker_main(void *arg)
+{
+    worker *w = arg;
+    mtl__pool *p = w->pool;
+    while (!atomic_load(&p->stop)) {
+        if (!join_loop(p, w))
+            continue;
+        take_jobs(p, w->slot);
+        leave_loop(p);
+    }
+    return NULL;
+}
+
+/* The host's signals go to the host's threads. Faults stay open: they belong to the thread that
+   makes them, and the host may have a crash handler. */
+static void worker_signals(sigset_t *set)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+    sigfillset(set);
+    for (int i = 0; i < MTL__COUNT_OF(faults); i++)
+        sigdelset(set, faults[i]);
+}
+
+static bool start_worker(mtl__pool *p)
+{
+    worker *w = &p->workers[p->started];
+    *w = (worker){.pool = p, .slot = p->started + 1, .seen = atomic_load(&p->loop)};
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    int failed = pthread_create(&w->thread, &attr, worker_main, w);
+    pthread_attr_destroy(&attr);
+    /* Thread-local data of the host can be larger than a small stack. */
+    if (failed)
+        failed = pthread_create(&w->thread, NULL, worker_main, w);
+    return !failed;
+}
+
+static void start_workers(mtl__pool *p, int64_t jobs)
+{
+    int wanted = (int)mtl__min(p->slots, jobs) - 1;
+    if (p->started >= wanted || p->refused)
+        return;
+    sigset_t ours, old;
+    worker_signals(&ours);
+    pthread_sigmask(SIG_SETMASK, &ours, &old);
+    while (p->started < wanted && !p->refused) {
+        p->refused = !start_worker(p);
+        p->started += !p->refused;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* --- callers ------------------------------------------------------------------------------ */
+
+/* False when another thread of this process is at it. After fork() the child has no workers, and
+   the locks may have been held by threads that it does not have: make them anew, never touch them.
+   The first caller does it, without allocating; callers that come meanwhile work alone. */
+static bool own(mtl__pool *p)
+{
+    long self = (long)getpid(), owner = atomic_load(&p->owner);
+    if (owner == self)
+        return true;
+    if (owner == -self || !atomic_compare_exchange_strong(&p->owner, &owner, -self))
+        return false;
+    init_sync(p);
+    p->started = p->sleeping = 0;
+    p->refused = p->open = false;
+    atomic_store(&p->busy, 0);
+    atomic_store(&p->owner, self);
+    return true;
+}
+
+static void open_loop(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)
+{
+    p->fn = fn;
+    p->arg = arg;
+    p->jobs = jobs;
+    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    pthread_mutex_lock(&p->lock);
+    p->open = true;
+    atomic_fetch_add(&p->loop, 1);
+    int wake = (int)mtl__min(p->sleeping, jobs - 1);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < wake; i++)
+        pthread_cond_signal(&p->wake);
+}
+
+static void close_loop(mtl__pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->open = false;
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < p->spin && atomic_load(&p->busy) > 0; i++)
+        relax();
+    if (atomic_load(&p->busy) == 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    while (atomic_load(&p->busy) > 0)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void mtl__pool_run(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)
+{
+    if (!p || p->slots == 1 || jobs <= 1 || !own(p) || pthread_mutex_trylock(&p->running) != 0) {
+        do_all(jobs, fn, arg);
+        return;
+    }
+    start_workers(p, jobs);
+    open_loop(p, jobs, fn, arg);
+    take_jobs(p, 0);
+    close_loop(p);
+    pthread_mutex_unlock(&p->running);
+}
+
+static void stop_workers(mtl__pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->stop, true);
+    atomic_fetch_add(&p->loop, 1); /* p->open is false: nobody joins it */
+    pthread_mutex_unlock(&p->lock);
+    pthread_cond_broadcast(&p->wake);
+    for (int i = 0; i < p->started; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->idle);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->running);
+}
+
+void mtl__pool_destroy(mtl__pool *p)
+{
+    if (!p)
+        return;
+    if (atomic_load(&p->owner) == (long)getpid())
+        stop_workers(p);
+    mtl__allocator al = p->al;
+    mtl__free(&al, p, pool_bytes(p->slots));
+}

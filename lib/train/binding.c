@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/binding.h"
+
+#include <math.h>
+#include <string.h>
+
+static mtl_status bind_task(const mtl_model *m, mtl__binding *b, int64_t task, mtl_error *err)
+{
+    const mtl__task_spec *t = &m->spec->task[task];
+    b->label[task] = mtl__dataset_task(b->data, t->name);
+    if (b->label[task] < 0)
+        return MTL_OK;
+    return mtl__dataset_check_labels(b->data, b->label[task], t->kind, t->outputs, err);
+}
+
+static bool has_label(const mtl__binding *b, int64_t task)
+{
+    const mtl__labels *labels = &b->data->labels[b->label[task]];
+    for (int64_t r = 0; r < b->data->rows; r++)
+        for (int64_t j = 0; j < labels->cols; j++)
+            if (!isnan(mtl__array_row(&labels->y, r)[j]))
+                return true;
+    return false;
+}
+
+static mtl_status check_shape(const mtl_model *m, const mtl_dataset *data, const char *what,
+                              mtl_error *err)
+{
+    if (data->inputs != m->net.inputs)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "%s: the model has %lld input columns, the data %lld",
+                        what, (long long)m->net.inputs, (long long)data->inputs);
+    if (data->rows == 0)
+        return MTL_FAIL(err, MTL_ERR_DATA, "%s: the data set has no rows", what);
+    return mtl__dataset_check_inputs(data, err);
+}
+
+mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, const char *what,
+                               mtl__binding *out, mtl_error *err)
+{
+    mtl__binding b = {.data = data, .tasks = m->net.tasks, .al = &m->ctx->al};
+    bool any = false;
+    mtl_status st = check_shape(m, data, what, err);
+    if (st != MTL_OK)
+        return st;
+    b.label = mtl__alloc_array(b.al, b.tasks, sizeof *b.label);
+    if (!b.label)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld tasks", (long long)b.tasks);
+    for (int64_t t = 0; t < b.tasks && st == MTL_OK; t++) {
+        st = bind_task(m, &b, t, err);
+        if (st == MTL_OK && !any && b.label[t] >= 0)
+            any = has_label(&b, t);
+    }
+    if (st == MTL_OK && !any)
+        st = MTL_FAIL(err, MTL_ERR_DATA, "%s: the data set has labels of no task of the model",
+                      what);
+    if (st == MTL_OK)
+        *out = b;
+    else
+        mtl__binding_free(&b);
+    return st;
+}
+
+void mtl__binding_free(mtl__binding *b)
+{
+    if (b->label)
+        mtl__free(b->al, b->label, b->tasks * (int64_t)sizeof *b->label);
+    *b = (mtl__binding){0};
+}
+
+void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, int64_t first, int64_t rows,
+                         float *x)
+{
+    for (int64_t r = 0; r < rows; r++)
+        mtl__pipeline_inputs(m, 1, mtl__array_row(&b->data->x, first + r), 0,
+                             x + r * m->net.inputs);
+}
+
+float mtl__binding_labels(const mtl__binding *b, const mtl_model *m, int64_t task, int64_t row,
+                          bool scaled, float *y)
+{
+    const mtl__task_spec *t = &m->spec->task[task];
+    const mtl__labels *labels = &b->data->labels[b->label[task]];
+    const mtl__array *weight = mtl__dataset_weight(b->data, b->label[task]);
+    const float *from = mtl__array_row(&labels->y, row);
+    if (scaled && t->kind == MTL_REGRESSION) {
+        const float *mean = m->pipe.y_mean + m->net.task[task].column;
+        const float *scale = m->pipe.y_scale + m->net.task[task].column;
+        for (int64_t j = 0; j < labels->cols; j++)
+            y[j] = (from[j] - mean[j]) / scale[j];
+    } else {
+        memcpy(y, from, (size_t)labels->cols * sizeof *y);
+    }
+    return weight ? *mtl__array_row(weight, row) : 1;
+}

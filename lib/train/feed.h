@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches: the rows of a first data set in the epoch's order, and beside them rows of a second one
+   that is gone round as often as needed (a transfer's known-task data). */
+#ifndef MTL__FEED_H
+#define MTL__FEED_H
+
+#include "train/binding.h"
+
+#define MTL__SOURCES 2
+
+typedef struct mtl__feed_source {
+    mtl__binding bound;
+    int64_t rows, batch; /* rows of the data set; rows of it in a batch */
+    int64_t *order;      /* [rows]: row numbers of this round */
+    int64_t round, next; /* rounds begun; position in order */
+    uint32_t stream;     /* of the random order */
+} mtl__feed_source;
+
+typedef struct mtl__batch {
+    int64_t rows;
+    float *x;       /* [rows, inputs], scaled */
+    float **y;      /* [tasks] -> [rows, label columns], as the network predicts them, or NULL */
+    float **weight; /* [tasks] -> [rows], NULL = 1 */
+} mtl__batch;
+
+typedef struct mtl__feed {
+    const mtl_model *m;
+    mtl__feed_source source[MTL__SOURCES];
+    int32_t sources;
+    bool shuffle;
+    uint64_t seed;
+    int64_t steps; /* batches of an epoch */
+    mtl__batch batch;
+} mtl__feed;
+
+/* Set up from bindings that stay the caller's; memory comes from the arena (call it again after the
+   arena was reserved). second may be NULL. */
+void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
+                    const mtl__binding *second, int64_t batch_rows, bool shuffle, uint64_t seed,
+                    mtl__arena *arena);
+
+/* Rows that the largest batch has. */
+int64_t mtl__feed_max_rows(const mtl__feed *f);
+
+/* Begin an epoch, then fill f->batch; false when the epoch is over. */
+void mtl__feed_begin(mtl__feed *f);
+bool mtl__feed_next(mtl__feed *f);
+
+/* Does any source have labels of the task? */
+bool mtl__feed_has_task(const mtl__feed *f, int64_t task);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/fit.h"
+
+#include <string.h>
+
+enum { VALIDATION_LAST, VALIDATION_RANDOM };
+
+static const mtl__option table[] = {
+    MTL__OPTION_I64("epochs", 10, 1, 1000000, "passes over the training rows"),
+    MTL__OPTION_I64("batch_size", 32, 1, 16777216, "rows of a step"),
+    MTL__OPTION_F64("learning_rate", 0.001, 0, 1e30, "step size"),
+    MTL__OPTION_STR("optimizer", "adam", "adam:beta1=0.9,beta2=0.999,eps=1e-07", &mtl__optimizers,
+                    "how gradients become steps"),
+    MTL__OPTION_F64("l1", 0, 0, 1e30, "adds l1 * sum |w| over the weights (not the biases)"),
+    MTL__OPTION_F64("l2", 0, 0, 1e30, "adds l2 / 2 * sum w^2 over the weights (not the biases)"),
+    MTL__OPTION_I64("shuffle", 1, 0, 1, "1 = a new random order of the rows in each epoch"),
+    MTL__OPTION_I64("seed", 0, 0, 9007199254740991,
+                    "of initial weights, row order, dropout and random split"),
+    MTL__OPTION_F64("validation_split", 0, 0, 0.99,
+                    "share of the rows to judge on when no validation data set is given"),
+    MTL__OPTION_STR("validation", "last", "last|random", NULL, "which rows these are"),
+    MTL__OPTION_I64("patience", 0, 0, 1000000,
+                    "epochs without a better validation loss before the fit ends with the best "
+                    "parameters; 0 = off"),
+    MTL__OPTION_F64("time_limit", 0, 0, 1e9, "seconds after which the fit ends; 0 = none"),
+    MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = standardise inputs inside the model"),
+    MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
+    MTL__OPTION_I64("train_metrics", 0, 0, 1, "1 = metrics of the training rows too, every epoch"),
+};
+
+const mtl__option_group mtl__fit_options = MTL__OPTION_GROUP(MTL_OPTIONS_FIT, "fit", table, true);
+
+static mtl__train_settings read_settings(const mtl_options *o)
+{
+    const mtl__option_group *g = &mtl__fit_options;
+    return (mtl__train_settings){
+        .epochs = mtl__option_i64(o, g, "epochs"),
+        .batch_rows = mtl__option_i64(o, g, "batch_size"),
+        .rate = mtl__option_f64(o, g, "learning_rate"),
+        .trunk_factor = 1,
+        .optimizer = mtl__option_choice(o, g, "optimizer"),
+        .l1 = mtl__option_f64(o, g, "l1"),
+        .l2 = mtl__option_f64(o, g, "l2"),
+        .shuffle = mtl__option_i64(o, g, "shuffle") != 0,
+        .train_metrics = mtl__option_i64(o, g, "train_metrics") != 0,
+        .seed = (uint64_t)mtl__option_i64(o, g, "seed"),
+        .patience = mtl__option_i64(o, g, "patience"),
+        .time_limit = mtl__option_f64(o, g, "time_limit"),
+        .progress = o ? o->progress : NULL,
+        .progress_user = o ? o->progress_user : NULL,
+    };
+}
+
+/* What a fit holds while it runs; freed with the model if an exception leaves through a callback. */
+typedef struct fit {
+    mtl_model *m;
+    mtl_dataset *split[2]; /* made by validation_split */
+    mtl__trainer *trainer;
+    mtl__scaling scaling;
+} fit;
+
+static void free_fit(void *running)
+{
+    fit *f = running;
+    mtl__trainer_destroy(f->trainer);
+    mtl__scaling_free(&f->scaling);
+    mtl__dataset_destroy(f->split[0]);
+    mtl__dataset_destroy(f->split[1]);
+    mtl__free(&f->m->ctx->al, f, sizeof *f);
+}
+
+/* Take the validation rows off the training rows when no validation data set is given. */
+static mtl_status split_validation(fit *f, const mtl_options *o, const mtl_dataset **train,
+                                   const mtl_dataset **valid, mtl_error *err)
+{
+    const mtl__option_group *g = &mtl__fit_options;
+    double share = mtl__option_f64(o, g, "validation_split");
+    int64_t rows = (*train)->rows;
+    mtl_status st;
+    if (*valid || share == 0)
+        return MTL_OK;
+    if (rows < 2)
+        return MTL_FAIL(err, MTL_ERR_DATA, "validation_split needs at least 2 rows, not %lld",
+                        (long long)rows);
+    if (mtl__option_index(o, g, "validation") == VALIDATION_RANDOM) {
+        uint64_t seed = (uint64_t)mtl__option_i64(o, g, "seed");
+        st = mtl__dataset_split(*train, -1, 1 - share, seed, &f->split[0], &f->split[1], err);
+    } else {
+        /* The last rows, as many as the share gives rounded down (Keras' rule), at least one. */
+        int64_t kept = mtl__min(rows - 1, mtl__max(1, (int64_t)((double)rows * (1 - share))));
+        st = mtl__dataset_range(*train, 0, kept, &f->split[0], err);
+        if (st == MTL_OK)
+            st = mtl__dataset_range(*train, kept, rows - kept, &f->split[1], err);
+    }
+    *train = f->split[0];
+    *valid = f->split[1];
+    return st;
+}
+
+static mtl_status fit_scaling(fit *f, const mtl__binding *train, const mtl_options *o,
+                              mtl_error *err)
+{
+    const mtl__option_group *g = &mtl__fit_options;
+    const mtl__allocator *al = &f->m->ctx->al;
+    int64_t tasks = f->m->net.tasks;
+    bool first = !f->m->pipe.is_fitted;
+    bool targets = first && mtl__option_i64(o, g, "scale_targets");
+    bool *fit_target = mtl__alloc(al, tasks * (int64_t)sizeof *fit_target);
+    if (!fit_target)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
+    memset(fit_target, targets, (size_t)tasks * sizeof *fit_target);
+    mtl_status st = mtl__scaling_create(f->m, train, first && mtl__option_i64(o, g, "scale_inputs"),
+                                        fit_target, &f->scaling, err);
+    mtl__free(al, fit_target, tasks * (int64_t)sizeof *fit_target);
+    return st;
+}
+
+/* All that can fail before the model is changed. */
+static mtl_status prepare(fit *f, const mtl_dataset *train, const mtl_dataset *valid,
+                          const mtl_options *o, mtl_error *err)
+{
+    mtl__train_settings set = read_settings(o);
+    mtl__binding first = {0}, judged = {0};
+    mtl_status st;
+    MTL_TRY(st, split_validation(f, o, &train, &valid, err), fail);
+    if (set.patience && !valid) {
+        st = MTL_FAIL(err, MTL_ERR_INVALID, "patience needs validation rows: give a validation "
+                                            "data set or the option \"validation_split\"");
+        goto fail;
+    }
+    MTL_TRY(st, mtl__binding_create(f->m, train, "train", &first, err), fail);
+    if (valid)
+        MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
+    MTL_TRY(st, fit_scaling(f, &first, o, err), fail);
+    return mtl__trainer_create(f->m, &set, &first, NULL, valid ? &judged : NULL, &f->trainer, err);
+fail:
+    mtl__binding_free(&first);
+    mtl__binding_free(&judged);
+    return st;
+}
+
+mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                    const mtl_options *o, mtl_report **report, mtl_error *err)
+{
+    fit *f = mtl__alloc_zero(&m->ctx->al, sizeof *f);
+    if (!f)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a fit");
+    f->m = m;
+    m->running = f;
+    m->running_free = free_fit;
+    mtl_status st = prepare(f, train, valid, o, err);
+    if (st == MTL_OK) {
+        mtl__scaling_apply(&f->scaling, m);
+        if (!m->is_set)
+            mtl__model_draw(m, f->trainer->set.seed);
+        m->is_set = true;
+        st = mtl__trainer_run(f->trainer, err);
+    }
+    if (st == MTL_OK && report) {
+        *report = f->trainer->report;
+        f->trainer->report = NULL;
+    }
+    m->running = NULL;
+    free_fit(f);
+    return st;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/judge.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "metric/metric.h"
+
+enum { BLOCK_ROWS = 256 };
+
+static int64_t cols_of(const mtl_model *m, int64_t task)
+{
+    return mtl__label_cols(m->spec->task[task].kind, m->spec->task[task].outputs);
+}
+
+/* Metrics ask for one block at a time; a larger one than was foreseen comes from the context. */
+static void *scratch_alloc(size_t bytes, size_t align, void *user)
+{
+    const mtl__judge *j = user;
+    const mtl__allocator *al = &j->m->ctx->al;
+    return bytes <= (size_t)j->scratch_bytes ? j->scratch : al->alloc(bytes, align, al->user);
+}
+
+static void scratch_free(void *p, size_t bytes, size_t align, void *user)
+{
+    const mtl__judge *j = user;
+    const mtl__allocator *al = &j->m->ctx->al;
+    if (p != j->scratch)
+        al->free(p, bytes, align, al->user);
+}
+
+static int64_t widest_task(const mtl_model *m)
+{
+    int64_t widest = 1;
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        widest = mtl__max(widest, m->spec->task[t].outputs);
+    return widest;
+}
+
+static void plan(mtl__judge *j, mtl__arena *arena)
+{
+    const mtl_model *m = j->m;
+    int64_t tasks = m->net.tasks;
+    j->x = mtl__arena_floats(arena, j->block_rows * m->net.inputs);
+    j->predicted = mtl__arena_take(arena, j->rows, m->net.outputs * (int64_t)sizeof(float));
+    j->label = mtl__arena_take(arena, tasks, sizeof *j->label);
+    j->scaled = mtl__arena_take(arena, tasks, sizeof *j->scaled);
+    j->weight = mtl__arena_take(arena, tasks, sizeof *j->weight);
+    j->task_loss = mtl__arena_take(arena, tasks, sizeof *j->task_loss);
+    j->sum = mtl__arena_take(arena, tasks, sizeof *j->sum);
+    j->total = mtl__arena_take(arena, tasks, sizeof *j->total);
+    j->scratch_bytes = widest_task(m) * 64; /* the sums of one column of rmse */
+    j->scratch = mtl__arena_take(arena, 1, j->scratch_bytes);
+    for (int64_t t = 0; t < tasks; t++) {
+        if (j->bound.label[t] < 0)
+            continue;
+        int64_t bytes = cols_of(m, t) * (int64_t)sizeof(float);
+        float *label = mtl__arena_take(arena, j->rows, bytes);
+        float *scaled = mtl__arena_take(arena, j->block_rows, bytes);
+        float *weight = NULL;
+        if (mtl__dataset_weight(j->bound.data, j->bound.label[t]))
+            weight = mtl__arena_floats(arena, j->rows);
+        if (j->label) {
+            j->label[t] = label;
+            j->scaled[t] = scaled;
+            j->weight[t] = weight;
+        }
+    }
+    mtl__network_plan(&m->net, m->ctx->gemm, mtl__pool_slots(atomic_load(&m->ctx->pool)),
+                      j->block_rows, false, arena, &j->buffers);
+}
+
+static void read_labels(mtl__judge *j)
+{
+    for (int64_t t = 0; t < j->m->net.tasks; t++)
+        for (int64_t r = 0; j->label[t] && r < j->rows; r++) {
+            float w = mtl__binding_labels(&j->bound, j->m, t, r, false,
+                                          j->label[t] + r * cols_of(j->m, t));
+            if (j->weight[t])
+                j->weight[t][r] = w;
+        }
+}
+
+mtl_status mtl__judge_create(const mtl_model *m, mtl__binding *bound, mtl__judge **out,
+                             mtl_error *err)
+{
+    mtl__judge *j = mtl__alloc_zero(&m->ctx->al, sizeof *j);
+    if (!j) {
+        mtl__binding_free(bound);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for judging");
+    }
+    j->m = m;
+    j->bound = *bound;
+    j->rows = bound->data->rows;
+    j->block_rows = mtl__min(j->rows, BLOCK_ROWS);
+    mtl__arena arena = {0};
+    plan(j, &arena);
+    if (!mtl__arena_reserve(&arena, &m->ctx->al)) {
+        mtl__judge_destroy(j);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for judging %lld rows", (long long)j->rows);
+    }
+    plan(j, &arena);
+    j->arena = arena;
+    j->scratch_al = (mtl__allocator){scratch_alloc, scratch_free, j};
+    read_labels(j);
+    *out = j;
+    return MTL_OK;
+}
+
+void mtl__judge_destroy(mtl__judge *j)
+{
+    if (!j)
+        return;
+    const mtl__allocator *al = &j->m->ctx->al;
+    mtl__arena_release(&j->arena, al);
+    mtl__binding_free(&j->bound);
+    mtl__free(al, j, sizeof *j);
+}
+
+/* Labels as the network predicts them, for rows first .. of one block. */
+static const float *scaled_labels(const mtl__judge *j, int64_t task, int64_t first, int64_t rows)
+{
+    int64_t cols = cols_of(j->m, task);
+    if (j->m->spec->task[task].kind != MTL_REGRESSION)
+        return j->label[task] + first * cols;
+    for (int64_t r = 0; r < rows; r++)
+        mtl__binding_labels(&j->bound, j->m, task, first + r, true, j->scaled[task] + r * cols);
+    return j->scaled[task];
+}
+
+static void add_loss(const mtl__judge *j, int64_t task, int64_t first, int64_t rows)
+{
+    const mtl_model *m = j->m;
+    const mtl__task_spec *t = &m->spec->task[task];
+    int64_t cols = cols_of(m, task);
+    const float *y = scaled_labels(j, task, first, rows);
+    const float *w = j->weight[task] ? j->weight[task] + first : NULL;
+    j->total[task] += m->ctx->vec->label_weight(rows, cols, y, cols, w);
+    j->sum[task] += t->loss->fn(m->ctx->vec)(rows, t->outputs, j->buffers.z + m->net.task[task].column,
+                                     m->net.outputs, y, cols, w, 1, NULL, 0);
+}
+
+static void run_block(mtl__judge *j, int64_t first, int64_t rows)
+{
+    const mtl_model *m = j->m;
+    const mtl__pass pass = {.gemm = m->ctx->gemm,
+                            .vec = m->ctx->vec,
+                            .pool = atomic_load(&m->ctx->pool),
+                            .gemm_work = j->buffers.gemm_work,
+                            .params = m->values};
+    mtl__binding_inputs(&j->bound, m, first, rows, j->x);
+    mtl__network_predict(&m->net, &pass, &j->buffers, rows, j->x, m->net.inputs);
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        if (!j->label[t])
+            continue;
+        add_loss(j, t, first, rows);
+        mtl__model_link(m, t, rows, j->buffers.z + m->net.task[t].column, m->net.outputs);
+    }
+    memcpy(j->predicted + first * m->net.outputs, j->buffers.z,
+           (size_t)(rows * m->net.outputs) * sizeof(float));
+}
+
+void mtl__judge_run(mtl__judge *j)
+{
+    const mtl_model *m = j->m;
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        j->sum[t] = j->total[t] = 0;
+    for (int64_t first = 0; first < j->rows; first += j->block_rows)
+        run_block(j, first, mtl__min(j->block_rows, j->rows - first));
+    j->loss = 0;
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        j->task_loss[t] = j->total[t] > 0 ? j->sum[t] / j->total[t] : NAN;
+        if (j->total[t] > 0)
+            j->loss += m->spec->task[t].weight * j->task_loss[t];
+    }
+}
+
+mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task, double *value,
+                             mtl_error *err)
+{
+    const mtl_model *m = j->m;
+    int64_t cols = cols_of(m, task);
+    *value = NAN;
+    if (!j->label[task])
+        return MTL_OK;
+    const mtl__metric_args args = {.rows = j->rows,
+                                   .outputs = m->spec->task[task].outputs,
+                                   .predicted = j->predicted + m->net.task[task].column,
+                                   .predicted_stride = m->net.outputs,
+                                   .label_cols = cols,
+                                   .label = j->label[task],
+                                   .label_stride = cols,
+                                   .weight = j->weight[task],
+                                   .al = &j->scratch_al};
+    return mtl__metric_compute(name, &args, value, NULL, err);
+}
+
+const char *mtl__judge_main_metric(int32_t kind)
+{
+    return kind == MTL_REGRESSION ? "rmse" : "accuracy";
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a trainer: what is trained, with which memory, and what will be reported. */
+#include "train/trainer.h"
+
+#include <math.h>
+
+/* --- what is trained --------------------------------------------------------------------------- */
+
+static bool is_trunk(const mtl__network *net, int64_t layer)
+{
+    return layer < net->trunk_layers;
+}
+
+static bool is_trained(const mtl__trainer *t, const mtl__param *p)
+{
+    if (p->is_frozen)
+        return false;
+    return p->task < 0 ? t->set.trunk_factor > 0 : mtl__feed_has_task(&t->feed, p->task);
+}
+
+static void mark_layers(mtl__trainer *t)
+{
+    const mtl_model *m = t->m;
+    for (int64_t i = 0; i < m->params; i++)
+        if (is_trained(t, &m->param[i]))
+            t->layer_on[m->param[i].layer] = true;
+    for (int64_t i = 0; i < m->net.tasks; i++)
+        if (mtl__feed_has_task(&t->feed, i))
+            t->chain_on[m->net.task[i].chain] = true;
+}
+
+/* Append a range, or lengthen the last one when it ends here with the same settings. */
+static void add_range(mtl__trainer *t, const mtl__range *r)
+{
+    mtl__range *last = t->ranges ? &t->range[t->ranges - 1] : NULL;
+    if (last && last->first + last->count == r->first && last->rate_factor == r->rate_factor &&
+        last->l1 == r->l1 && last->l2 == r->l2)
+        last->count += r->count;
+    else
+        t->range[t->ranges++] = *r;
+}
+
+/* Is any tensor of this layer's weights (or bias) trained? */
+static bool any_trained(const mtl__trainer *t, int64_t layer, bool is_bias)
+{
+    for (int64_t i = 0; i < t->m->params; i++) {
+        const mtl__param *p = &t->m->param[i];
+        if (p->layer == layer && p->is_bias == is_bias && is_trained(t, p))
+            return true;
+    }
+    return false;
+}
+
+static void make_ranges(mtl__trainer *t)
+{
+    const mtl__network *net = &t->m->net;
+    for (int64_t i = 0; i < net->layers; i++) {
+        const mtl__layer *l = &net->layer[i];
+        double factor = is_trunk(net, i) ? t->set.trunk_factor : 1;
+        if (!t->layer_on[i])
+            continue;
+        /* Whole cache lines: the padding has gradient 0 and stays 0. */
+        if (any_trained(t, i, false))
+            add_range(t, &(mtl__range){l->weight, mtl__round_floats(l->in * l->out), factor,
+                                       t->set.l1, t->set.l2});
+        if (any_trained(t, i, true))
+            add_range(t, &(mtl__range){l->bias, mtl__round_floats(l->out), factor, 0, 0});
+    }
+}
+
+/* Slices that lie inside a range but must not move. Without a penalty a slice that has no gradient
+   does not move anyway. */
+static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
+{
+    bool penalised = t->set.l1 > 0 || t->set.l2 > 0;
+    return !p->whole && !is_trained(t, p) && (p->is_frozen || penalised) &&
+           any_trained(t, p->layer, p->is_bias);
+}
+
+static void make_guards(mtl__trainer *t, mtl__arena *arena)
+{
+    t->guards = 0;
+    t->guard = mtl__arena_take(arena, t->m->params, sizeof *t->guard);
+    for (int64_t i = 0; i < t->m->params; i++) {
+        const mtl__param *p = &t->m->param[i];
+        if (!needs_guard(t, p))
+            continue;
+        float *copy = mtl__arena_floats(arena, p->shape[0] * p->shape[1]);
+        if (t->guard)
+            t->guard[t->guards] = (mtl__guard){p, copy};
+        t->guards++;
+    }
+}
+
+/* --- memory ------------------------------------------------------------------------------------ */
+
+static void plan(mtl__trainer *t, mtl__arena *arena)
+{
+    const mtl__network *net = &t->m->net;
+    const mtl__gemm *gemm = t->m->ctx->gemm;
+    int slots = mtl__pool_slots(atomic_load(&t->m->ctx->pool));
+    mtl__feed_plan(&t->feed, t->m, &t->bound[0], t->bound[1].label ? &t->bound[1] : NULL,
+                   t->set.batch_rows, t->set.shuffle, t->set.seed, arena);
+    mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), true, arena, &t->buffers);
+    mtl__optim_init(&t->optim, &t->set.optimizer, net->params, arena);
+    t->grads = mtl__arena_floats(arena, net->params);
+    t->last_good = mtl__arena_floats(arena, net->params);
+    t->best = t->set.patience ? mtl__arena_floats(arena, net->params) : NULL;
+    t->range = mtl__arena_take(arena, 2 * net->layers, sizeof *t->range);
+    t->layer_on = mtl__arena_take(arena, net->layers, sizeof *t->layer_on);
+    t->chain_on = mtl__arena_take(arena, net->heads, sizeof *t->chain_on);
+    t->task_weight = mtl__arena_take(arena, net->tasks, sizeof *t->task_weight);
+    t->sum = mtl__arena_take(arena, net->tasks, sizeof *t->sum);
+    t->total = mtl__arena_take(arena, net->tasks, sizeof *t->total);
+    t->epoch_loss = mtl__arena_take(arena, net->tasks, sizeof *t->epoch_loss);
+    t->series = mtl__arena_take(arena, net->tasks, sizeof *t->series);
+    make_guards(t, arena);
+}
+
+static mtl_status reserve(mtl__trainer *t, mtl_error *err)
+{
+    const mtl_model *m = t->m;
+    mtl__arena arena = {0};
+    plan(t, &arena);
+    if (!mtl__arena_reserve(&arena, &m->ctx->al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for training");
+    plan(t, &arena);
+    t->arena = arena;
+    for (int64_t i = 0; i < m->net.tasks; i++)
+        t->task_weight[i] =
+            m->spec->task[i].weight * (t->set.task_factor ? t->set.task_factor[i] : 1);
+    mark_layers(t);
+    make_ranges(t);
+    return MTL_OK;
+}
+
+/* --- report ------------------------------------------------------------------------------------ */
+
+static mtl_status add_task_series(mtl__trainer *t, int64_t task, mtl_error *err)
+{
+    const mtl__task_spec *spec = &t->m->spec->task[task];
+    const char *metric = mtl__judge_main_metric(spec->kind);
+    mtl__task_series *s = &t->series[task];
+    int64_t n = t->set.epochs;
+    mtl_status st = MTL_OK;
+    *s = (mtl__task_series){-1, -1, -1, -1};
+    if (mtl__feed_has_task(&t->feed, task))
+        st = mtl__report_series(t->report, "loss/train", spec->name, NULL, n, &s->loss_train, err);
+    if (st == MTL_OK && t->valid && t->valid->label[task]) {
+        st = mtl__report_series(t->report, "loss/valid", spec->name, NULL, n, &s->loss_valid, err);
+        if (st == MTL_OK)
+            st = mtl__report_series(t->report, "metric", metric, spec->name, n, &s->metric_valid,
+                                    err);
+    }
+    if (st == MTL_OK && t->train && t->train->label[task])
+        st = mtl__report_series(t->report, "metric/train", metric, spec->name, n, &s->metric_train,
+                                err);
+    return st;
+}
+
+static mtl_status start_report(mtl__trainer *t, mtl_error *err)
+{
+    int64_t n = t->set.epochs;
+    mtl_status st;
+    MTL_TRY(st, mtl__report_create(t->m->ctx, &t->report, err), done);
+    MTL_TRY(st, mtl__report_series(t->report, "loss/train", NULL, NULL, n, &t->series_train, err),
+            done);
+    if (t->valid)
+        MTL_TRY(st,
+                mtl__report_series(t->report, "loss/valid", NULL, NULL, n, &t->series_valid, err),
+                done);
+    for (int64_t i = 0; i < t->m->net.tasks; i++)
+        MTL_TRY(st, add_task_series(t, i, err), done);
+done:
+    return st;
+}
+
+/* --- life -------------------------------------------------------------------------------------- */
+
+static mtl_status add_judges(mtl__trainer *t, mtl__binding *valid, mtl_error *err)
+{
+    mtl__binding train;
+    mtl_status st = MTL_OK;
+    if (valid)
+        st = mtl__judge_create(t->m, valid, &t->valid, err);
+    if (st == MTL_OK && t->set.train_metrics) {
+        st = mtl__binding_create(t->m, t->bound[0].data, "train", &train, err);
+        if (st == MTL_OK)
+            st = mtl__judge_create(t->m, &train, &t->train, err);
+    }
+    return st;
+}
+
+mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl__binding *first,
+                               mtl__binding *second, mtl__binding *valid, mtl__trainer **out,
+                               mtl_error *err)
+{
+    mtl_status st;
+    mtl__trainer *t = mtl__alloc_zero(&m->ctx->al, sizeof *t);
+    if (!t) {
+        mtl__binding_free(first);
+        if (second)
+            mtl__binding_free(second);
+        if (valid)
+            mtl__binding_free(valid);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a trainer");
+    }
+    t->m = m;
+    t->set = *set;
+    t->bound[0] = *first;
+    if (second)
+        t->bound[1] = *second;
+    t->train_loss = t->valid_loss = NAN;
+    MTL_TRY(st, add_judges(t, valid, err), fail);
+    MTL_TRY(st, reserve(t, err), fail);
+    MTL_TRY(st, start_report(t, err), fail);
+    mtl__trainer_add_hooks(t);
+    *out = t;
+    return MTL_OK;
+fail:
+    mtl__trainer_destroy(t);
+    return st;
+}
+
+void mtl__trainer_destroy(mtl__trainer *t)
+{
+    if (!t)
+        return;
+    const mtl__allocator *al = &t->m->ctx->al;
+    mtl__report_destroy(t->report);
+    mtl__judge_destroy(t->valid);
+    mtl__judge_destroy(t->train);
+    mtl__arena_release(&t->arena, al);
+    for (int i = 0; i < MTL__SOURCES; i++)
+        mtl__binding_free(&t->bound[i]);
+    mtl__free(al, t, sizeof *t);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- one step ---------------------------------------------------------------------------------- */
+
+static mtl__pass pass_of(const mtl__trainer *t)
+{
+    return (mtl__pass){.gemm = t->m->ctx->gemm,
+                       .vec = t->m->ctx->vec,
+                       .pool = atomic_load(&t->m->ctx->pool),
+                       .gemm_work = t->buffers.gemm_work,
+                       .params = t->m->values,
+                       .grads = t->grads,
+                       .seed = t->set.seed,
+                       .counter = t->rows_seen};
+}
+
+/* Loss of one task over the batch, its gradient to dz. A task without a label takes no part. */
+static void task_loss(mtl__trainer *t, int64_t task)
+{
+    const mtl_model *m = t->m;
+    const mtl__vec *vec = m->ctx->vec;
+    const mtl__task_spec *spec = &m->spec->task[task];
+    const mtl__batch *b = &t->feed.batch;
+    int64_t cols = mtl__label_cols(spec->kind, spec->outputs);
+    int64_t column = m->net.task[task].column, ld = m->net.outputs;
+    const float *y = b->y[task], *w = b->weight[task];
+
+    float weight = vec->label_weight(b->rows, cols, y, cols, w);
+    float scale = weight > 0 ? (float)(t->task_weight[task] / (double)weight) : 0;
+    float sum = spec->loss->fn(vec)(b->rows, spec->outputs, t->buffers.z + column, ld, y, cols, w,
+                                    scale, t->buffers.dz + column, ld);
+    t->sum[task] += (double)sum;
+    t->total[task] += (double)weight;
+    if (weight > 0)
+        t->step_loss += t->task_weight[task] * ((double)sum / (double)weight);
+}
+
+static void update(mtl__trainer *t)
+{
+    mtl_model *m = t->m;
+    t->optim.row->begin_step(&t->optim, t->set.rate);
+    for (int64_t i = 0; i < t->ranges; i++)
+        t->optim.row->apply(&t->optim, m->ctx->vec, &t->range[i], m->values, t->grads);
+    for (int64_t i = 0; i < t->guards; i++)
+        mtl__param_set(m, t->guard[i].param, t->guard[i].copy);
+}
+
+static void run_step(mtl__trainer *t)
+{
+    const mtl__network *net = &t->m->net;
+    const mtl__batch *b = &t->feed.batch;
+    const mtl__pass pass = pass_of(t);
+    mtl__network_forward(net, &pass, &t->buffers, t->chain_on, b->rows, b->x, net->inputs);
+    t->step_loss = 0;
+    for (int64_t i = 0; i < net->tasks; i++)
+        if (b->y[i])
+            task_loss(t, i);
+    mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
+                          net->inputs);
+    update(t);
+    t->rows_seen += b->rows;
+    t->step++;
+}
+
+/* --- the loop ---------------------------------------------------------------------------------- */
+
+/* Mean losses of the tasks from the sums of the epoch so far; returns their weighted sum. */
+static double mean_losses(const mtl__trainer *t, double *mean)
+{
+    double loss = 0;
+    bool any = false;
+    for (int64_t i = 0; i < t->m->net.tasks; i++) {
+        double task = t->total[i] > 0 ? t->sum[i] / t->total[i] : NAN;
+        if (mean)
+            mean[i] = task;
+        if (t->total[i] > 0)
+            loss += t->task_weight[i] * task;
+        any = any || t->total[i] > 0;
+    }
+    return any ? loss : NAN;
+}
+
+double mtl__trainer_running_loss(const mtl__trainer *t)
+{
+    return mean_losses(t, NULL);
+}
+
+static bool params_finite(const mtl__trainer *t)
+{
+    return t->m->ctx->vec->all_finite(t->m->net.params, t->m->values);
+}
+
+static mtl_status push_metric(mtl__trainer *t, const mtl__judge *judge, int64_t task, int64_t entry,
+                              mtl_error *err)
+{
+    double value;
+    if (entry < 0)
+        return MTL_OK;
+    const char *name = mtl__judge_main_metric(t->m->spec->task[task].kind);
+    mtl_status st = mtl__judge_metric(judge, name, task, &value, err);
+    if (st == MTL_OK)
+        mtl__report_push(t->report, entry, value);
+    return st;
+}
+
+static mtl_status push_series(mtl__trainer *t, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    mtl__report_push(t->report, t->series_train, t->train_loss);
+    if (t->valid)
+        mtl__report_push(t->report, t->series_valid, t->valid_loss);
+    for (int64_t i = 0; i < t->m->net.tasks && st == MTL_OK; i++) {
+        const mtl__task_series *s = &t->series[i];
+        if (s->loss_train >= 0)
+            mtl__report_push(t->report, s->loss_train, t->epoch_loss[i]);
+        if (s->loss_valid >= 0)
+            mtl__report_push(t->report, s->loss_valid, t->valid->task_loss[i]);
+        st = push_metric(t, t->valid, i, s->metric_valid, err);
+        if (st == MTL_OK)
+            st = push_metric(t, t->train, i, s->metric_train, err);
+    }
+    return st;
+}
+
+static mtl_status finish_epoch(mtl__trainer *t, mtl_error *err)
+{
+    t->epoch++;
+    t->train_loss = mean_losses(t, t->epoch_loss);
+    memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
+    if (t->valid) {
+        mtl__judge_run(t->valid);
+        t->valid_loss = t->valid->loss;
+    }
+    if (t->train)
+        mtl__judge_run(t->train);
+    mtl_status st = push_series(t, err);
+    for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
+        if (t->hook[i].after_epoch)
+            t->hook[i].after_epoch(t->hook[i].self, t);
+    if (!t->reason && t->epoch == t->set.epochs)
+        t->reason = "epochs";
+    return st;
+}
+
+static mtl_status diverged(mtl__trainer *t, mtl_error *err)
+{
+    memcpy(t->m->values, t->last_good, (size_t)t->m->net.params * sizeof(float));
+    return MTL_FAIL(err, MTL_ERR_DIVERGED,
+                    "the loss or a parameter is not finite in epoch %lld, step %lld; the model has "
+                    "the parameters of epoch %lld",
+                    (long long)t->epoch + 1, (long long)t->step, (long long)t->epoch);
+}
+
+static mtl_status run_epoch(mtl__trainer *t, mtl_error *err)
+{
+    for (int64_t i = 0; i < t->m->net.tasks; i++)
+        t->sum[i] = t->total[i] = 0;
+    mtl__feed_begin(&t->feed);
+    while (!t->reason && mtl__feed_next(&t->feed)) {
+        run_step(t);
+        if (!isfinite(t->step_loss))
+            return diverged(t, err);
+        for (int64_t i = 0; i < t->hooks; i++)
+            if (t->hook[i].after_step)
+                t->hook[i].after_step(t->hook[i].self, t);
+    }
+    if (!params_finite(t))
+        return diverged(t, err);
+    bool whole = t->feed.source[0].next == t->feed.source[0].rows;
+    return whole ? finish_epoch(t, err) : MTL_OK;
+}
+
+static mtl_status report_end(mtl__trainer *t, mtl_error *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } number[] = {
+        {"epochs", (double)t->epoch},
+        {"steps", (double)t->step},
+        {"best_epoch", t->valid ? (double)t->best_epoch : NAN},
+        {"seconds", mtl__seconds() - t->started},
+    };
+    mtl_status st = mtl__report_text(t->report, "reason", t->reason, err);
+    for (int i = 0; i < 4 && st == MTL_OK; i++)
+        st = mtl__report_number(t->report, number[i].name, NULL, NULL, number[i].value, err);
+    return st;
+}
+
+mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    t->started = mtl__seconds();
+    memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
+    for (int64_t i = 0; i < t->guards; i++)
+        mtl__param_get(t->m, t->guard[i].param, t->guard[i].copy);
+    while (!t->reason && st == MTL_OK)
+        st = run_epoch(t, err);
+    for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
+        if (t->hook[i].at_end)
+            t->hook[i].at_end(t->hook[i].self, t);
+    return st == MTL_OK ? report_end(t, err) : st;
+}

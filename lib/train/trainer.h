@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* The fit loop: epochs of steps with hooks around them. It knows no strategy and no option by name;
+   those are hooks and figures in mtl__train_settings. */
+#ifndef MTL__TRAINER_H
+#define MTL__TRAINER_H
+
+#include "optim/optim.h"
+#include "train/feed.h"
+#include "train/judge.h"
+#include "train/report.h"
+
+typedef struct mtl__trainer mtl__trainer;
+
+/* Called by the loop; each may be NULL. A hook ends the run by setting t->reason. */
+typedef struct mtl__hook {
+    void *self;
+    void (*after_step)(void *self, mtl__trainer *t);
+    void (*after_epoch)(void *self, mtl__trainer *t);
+    void (*at_end)(void *self, mtl__trainer *t); /* whatever the reason */
+} mtl__hook;
+
+#define MTL__HOOKS 8
+
+typedef struct mtl__train_settings {
+    int64_t epochs, batch_rows;
+    double rate;                   /* learning rate */
+    double trunk_factor;           /* of the rate for trunk layers; 0 = frozen */
+    mtl__choice optimizer;
+    double l1, l2;
+    bool shuffle, train_metrics;
+    uint64_t seed;
+    const double *task_factor; /* [tasks] of the tasks' weights, or NULL = 1 */
+    int64_t patience;          /* 0 = none */
+    double time_limit;         /* seconds, 0 = none */
+    mtl_progress_cb progress;
+    void *progress_user;
+} mtl__train_settings;
+
+/* A frozen slice of a matrix that is trained otherwise: put back after each step. */
+typedef struct mtl__guard {
+    const mtl__param *param;
+    float *copy;
+} mtl__guard;
+
+typedef struct mtl__task_series {
+    int64_t loss_train, loss_valid, metric_valid, metric_train; /* entries of the report, -1 = none */
+} mtl__task_series;
+
+struct mtl__trainer {
+    mtl_model *m;
+    mtl__train_settings set;
+    mtl__binding bound[MTL__SOURCES];
+    mtl__judge *valid, *train; /* may be NULL */
+    mtl__arena arena;
+    mtl__feed feed;
+    mtl__buffers buffers;
+    mtl__optim optim;
+    float *grads, *last_good, *best; /* [net.params]; best only with patience */
+    mtl__range *range;
+    int64_t ranges;
+    mtl__guard *guard;
+    int64_t guards;
+    bool *layer_on, *chain_on;
+    double *task_weight;      /* [tasks], 0 = takes no part */
+    double *sum, *total;      /* [tasks] of this epoch: losses, weights of labels */
+    double *epoch_loss;       /* [tasks] of the last finished epoch */
+    mtl__hook hook[MTL__HOOKS];
+    int64_t hooks;
+
+    int64_t epoch, step, rows_seen; /* finished */
+    double train_loss, valid_loss;  /* of the last finished epoch; NaN before */
+    double step_loss;
+    const char *reason; /* NULL while running */
+    int64_t best_epoch; /* with the lowest valid_loss, from 1; 0 = none */
+    double best_loss, last_told; /* of the hooks */
+    double started;
+
+    mtl_report *report;
+    int64_t series_train, series_valid;
+    mtl__task_series *series; /* [tasks] */
+};
+
+/* Everything that needs memory. Takes over the bindings (second and valid may be NULL), also on
+   failure. Nothing of the model is changed. */
+mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl__binding *first,
+                               mtl__binding *second, mtl__binding *valid, mtl__trainer **out,
+                               mtl_error *err);
+void mtl__trainer_destroy(mtl__trainer *t);
+
+/* Runs the loop and writes the report. MTL_ERR_DIVERGED: the model has the parameters of the last
+   epoch in which all was finite. */
+mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err);
+
+/* The mean training loss of the epoch so far; NaN before its first step. */
+double mtl__trainer_running_loss(const mtl__trainer *t);
+
+/* hooks.c: the ones that every fit has, by the settings. */
+void mtl__trainer_add_hooks(mtl__trainer *t);
+double mtl__seconds(void);
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#define VEC_TABLE mtl__vec_neon
+#define VEC_NAME "neon"
+
+#include "vec/arm/simd_neon.h"
+
+#include "vec/vec_body.h"

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Element-wise functions, reductions, losses and optimizer updates on float32 arrays, one table of
+   pointers per CPU level, the same bits at every level.
+
+   Arrays need no alignment. Outputs may be the same array as an input, not overlap it otherwise.
+   Two-dimensional arguments are rows x cols with a stride between rows (ld >= cols), in elements.
+   Any count may be 0. What an element becomes does not depend on where in the array it stands.
+
+   Sums keep 16 virtual lanes: element i (row * cols + col where there are rows) is added to lane
+   i mod 16 in ascending order, starting from 0, and the lanes are added by one fixed tree (8 apart,
+   then 4, 2, 1); the last group of 16 is filled up with zeros. In dot the addition is an FMA. The
+   sum of a softmax row follows the same rule with i = col, so a row's bits do not depend on the
+   rows around it. NaN passes through everything but standardize and the label masks; its sign and
+   payload are the hardware's. */
+#ifndef MTL__VEC_H
+#define MTL__VEC_H
+
+#include "base/base.h"
+#include "cpu/cpu.h"
+
+/* Constants of one Adam step: Kingma & Ba 2015, algorithm 1, with the penalty's gradient
+   l2 * w + l1 * sign(w) added to g.  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+   w -= step_size * m / (sqrt(v) * inv_sqrt_bias2 + eps), step_size = rate / (1 - b1^t),
+   inv_sqrt_bias2 = 1 / sqrt(1 - b2^t). 1 - b is taken from the floats here, so the caller's powers
+   must start from them too: 0.999f and 0.999 differ by 1e-5 of what they leave to 1. Each sum of
+   products is one FMA on a rounded product: g' = fma(l1, sign(w), fma(l2, w, g)), m = fma(b1, m,
+   (1 - b1) g'), v = fma(b2, v, ((1 - b2) g') g'), w = fma(-step_size, m / fma(sqrt(v),
+   inv_sqrt_bias2, eps), w). */
+typedef struct mtl__adam_step {
+    float beta1, beta2, eps, step_size, inv_sqrt_bias2, l1, l2;
+} mtl__adam_step;
+
+typedef void mtl__map_fn(int64_t n, const float *x, float *y);
+/* c[r][j] = act(c[r][j] + bias[j]) in place; bias NULL = none. */
+typedef void mtl__bias_act_fn(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias);
+/* d[r][j] *= act'(.), the derivative from the activation's output y; relu selects, so that a unit
+   with y <= 0 gives 0 whatever d is. */
+typedef void mtl__act_grad_fn(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
+                              int64_t ldd);
+/* Loss of z against the labels y, NaN = no label; w [rows] = row weights or NULL for 1. Writes
+   g = (scale * w) * dloss/dz, 0 where there is no label; g NULL = loss only. Returns the sum of
+   w * loss, each product rounded, 0 where there is no label. */
+typedef float mtl__loss_fn(int64_t rows, int64_t cols, const float *z, int64_t ldz, const float *y,
+                           int64_t ldy, const float *w, float scale, float *g, int64_t ldg);
+
+typedef struct mtl__vec {
+    const char *name; /* "c", "avx2", ... */
+
+    /* y = f(x); error bounds in ULP stand in vec_math.h and are tested. */
+    mtl__map_fn *exp, *log, *log1p, *tanh, *sigmoid;
+
+    mtl__bias_act_fn *bias_identity, *bias_relu, *bias_tanh, *bias_sigmoid;
+    mtl__act_grad_fn *grad_relu, *grad_tanh, *grad_sigmoid;
+
+    /* Softmax of each row in place: exp(z - max) / sum. All NaN where z has NaN or +inf, or nothing
+       above -inf. */
+    void (*softmax)(int64_t rows, int64_t cols, float *z, int64_t ldz);
+
+    /* y += a x;  x *= a;  y = a x + b y (each one FMA or one product, then FMA). */
+    void (*axpy)(int64_t n, float a, const float *x, float *y);
+    void (*scale)(int64_t n, float a, float *x);
+    void (*mul)(int64_t n, const float *x, float *y); /* y *= x */
+
+    float (*sum)(int64_t n, const float *x);
+    float (*dot)(int64_t n, const float *x, const float *y);
+    bool (*all_finite)(int64_t n, const float *x);
+
+    /* out[j] (+)= sum over rows of x[r][j], down the rows in order, from 0 or from out[j]. */
+    void (*col_sums)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *out,
+                     bool accumulate);
+
+    /* y = (x - mean) * inv_scale column by column, and 0 where x is NaN. */
+    void (*standardize)(int64_t cols, const float *x, const float *mean, const float *inv_scale,
+                        float *y);
+
+    /* Sum of w (or of 1) over the labels that are not NaN. */
+    float (*label_weight)(int64_t rows, int64_t cols, const float *y, int64_t ldy, const float *w);
+
+    /* Labels 0 or 1 (or between, soft labels), z = logits: max(z, 0) - z y + log1p(exp(-|z|)),
+       gradient sigmoid(z) - y. Stable for any finite z; the loss of an infinite one may be NaN. */
+    mtl__loss_fn *binary_cross_entropy;
+    /* (z - y)^2, gradient 2 (z - y). */
+    mtl__loss_fn *squared_error;
+    /* cols classes, labels y [rows] (one column, stride ldy) hold class numbers. The loss of row r
+       is element r of the sum; softmax in the gradient has the bits of softmax(). A label that is
+       no class number makes the loss NaN; nothing is read for it. */
+    mtl__loss_fn *softmax_cross_entropy;
+
+    void (*adam)(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s);
+} mtl__vec;
+
+/* The table of a level, or of the best one below it that this architecture has. Never NULL. */
+const mtl__vec *mtl__vec_table(mtl__cpu_level level);
+
+#endif

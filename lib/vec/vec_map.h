@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* Element-wise kernels. Included by vec_body.h. */
+#ifndef MTL__VEC_MAP_H
+#define MTL__VEC_MAP_H
+
+/* n = 16, or fewer lanes at the end of an array; `fill` then fills the group. */
+VEC_INLINE vf take_or(const float *p, int n, float fill)
+{
+    return n == 16 ? vf_load(p) : vf_load_n(p, n, fill);
+}
+
+VEC_INLINE vf take(const float *p, int n)
+{
+    return take_or(p, n, 0.0f);
+}
+
+VEC_INLINE void put(float *p, int n, vf a)
+{
+    if (n == 16)
+        vf_store(p, a);
+    else
+        vf_store_n(p, n, a);
+}
+
+/* Size of the group that starts at i. */
+VEC_INLINE int group_size(int64_t i, int64_t count)
+{
+    return (int)mtl__min(count - i, 16);
+}
+
+/* Call group(..., i, n) for the elements [i, i + n) of each group. LIGHT: for a few operations,
+   compiled once for whole groups and once for the rest. HEAVY: for a long body, compiled once, at
+   the price of a well predicted branch at each load and store. */
+#define EACH_GROUP_LIGHT(count, group, ...)                                                        \
+    do {                                                                                           \
+        int64_t at_ = 0;                                                                           \
+        for (; at_ + 16 <= (count); at_ += 16)                                                     \
+            group(__VA_ARGS__, at_, 16);                                                           \
+        if (at_ < (count))                                                                         \
+            group(__VA_ARGS__, at_, (int)((count) - at_));                                         \
+    } while (0)
+
+#define EACH_GROUP_HEAVY(count, group, ...)                                                        \
+    do {                                                                                           \
+        for (int64_t at_ = 0; at_ < (count); at_ += 16)                                            \
+            group(__VA_ARGS__, at_, group_size(at_, (count)));                                     \
+    } while (0)
+
+typedef vf unary_fn(vf x);
+
+/* --- y = f(x) ----------------------------------------------------------------------------- */
+
+VEC_INLINE void map_group(unary_fn *f, const float *x, float *y, int64_t i, int n)
+{
+    put(y + i, n, f(take(x + i, n)));
+}
+
+static void map_exp(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, map_group, vf_exp, x, y);
+}
+
+static void map_log(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, map_group, vf_log, x, y);
+}
+
+static void map_log1p(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, map_group, vf_log1p, x, y);
+}
+
+static void map_tanh(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, map_group, vf_tanh, x, y);
+}
+
+static void map_sigmoid(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, map_group, vf_sigmoid, x, y);
+}
+
+/* --- bias and activation ------------------------------------------------------------------ */
+
+VEC_INLINE vf act_identity(vf x)
+{
+    return x;
+}
+
+/* 0 > x ? 0 : x, so NaN stays NaN. */
+VEC_INLINE vf act_relu(vf x)
+{
+    return vf_max(vf_set1(0.0f), x);
+}
+
+VEC_INLINE void bias_group(unary_fn *act, float *c, const float *bias, int64_t j, int n)
+{
+    vf x = take(c + j, n);
+    if (bias)
+        x = vf_add(x, take(bias + j, n));
+    put(c + j, n, act(x));
+}
+
+VEC_INLINE void bias_rows(unary_fn *act, int64_t rows, int64_t cols, float *c, int64_t ldc,
+                           const float *bias)
+{
+    for (int64_t r = 0; r < rows; r++)
+        EACH_GROUP_HEAVY(cols, bias_group, act, c + r * ldc, bias);
+}
+
+static void bias_identity(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
+{
+    if (bias)
+        bias_rows(act_identity, rows, cols, c, ldc, bias);
+}
+
+static void bias_relu(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
+{
+    bias_rows(act_relu, rows, cols, c, ldc, bias);
+}
+
+static void bias_tanh(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
+{
+    bias_rows(vf_tanh, rows, cols, c, ldc, bias);
+}
+
+static void bias_sigmoid(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
+{
+    bias_rows(vf_sigmoid, rows, cols, c, ldc, bias);
+}
+
+/* --- derivative of the activation, from its output y --------------------------------------- */
+
+typedef vf act_grad_group_fn(vf y, vf d);
+
+/* 0 where y <= 0; not a product, so an infinite d at a dead unit gives 0. */
+VEC_INLINE vf d_relu(vf y, vf d)
+{
+    const vf zero = vf_set1(0.0f);
+    return vf_select(vf_le(y, zero), zero, d);
+}
+
+VEC_INLINE vf d_tanh(vf y, vf d)
+{
+    return vf_mul(d, vf_fnma(y, y, vf_set1(1.0f)));
+}
+
+VEC_INLINE vf d_sigmoid(vf y, vf d)
+{
+    return vf_mul(d, vf_fnma(y, y, y));
+}
+
+VEC_INLINE void grad_group(act_grad_group_fn *f, const float *y, float *d, int64_t j, int n)
+{
+    put(d + j, n, f(take(y + j, n), take(d + j, n)));
+}
+
+VEC_INLINE void grad_rows(act_grad_group_fn *f, int64_t rows, int64_t cols, const float *y,
+                           int64_t ldy, float *d, int64_t ldd)
+{
+    for (int64_t r = 0; r < rows; r++)
+        EACH_GROUP_LIGHT(cols, grad_group, f, y + r * ldy, d + r * ldd);
+}
+
+static void grad_relu(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
+                      int64_t ldd)
+{
+    grad_rows(d_relu, rows, cols, y, ldy, d, ldd);
+}
+
+static void grad_tanh(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
+                      int64_t ldd)
+{
+    grad_rows(d_tanh, rows, cols, y, ldy, d, ldd);
+}
+
+static void grad_sigmoid(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
+                         int64_t ldd)
+{
+    grad_rows(d_sigmoid, rows, cols, y, ldy, d, ldd);
+}
+
+/* --- vectors ------------------------------------------------------------------------------ */
+
+VEC_INLINE void axpy_group(vf a, const float *x, float *y, int64_t i, int n)
+{
+    put(y + i, n, vf_fma(a, take(x + i, n), take(y + i, n)));
+}
+
+static void axpy(int64_t n, float a, const float *x, float *y)
+{
+    EACH_GROUP_LIGHT(n, axpy_group, vf_set1(a), x, y);
+}
+
+VEC_INLINE void scale_group(vf a, float *x, int64_t i, int n)
+{
+    put(x + i, n, vf_mul(a, take(x + i, n)));
+}
+
+static void scale(int64_t n, float a, float *x)
+{
+    EACH_GROUP_LIGHT(n, scale_group, vf_set1(a), x);
+}
+
+VEC_INLINE void mul_group(const float *x, float *y, int64_t i, int n)
+{
+    put(y + i, n, vf_mul(take(y + i, n), take(x + i, n)));
+}
+
+static void mul(int64_t n, const float *x, float *y)
+{
+    EACH_GROUP_LIGHT(n, mul_group, x, y);
+}
+
+VEC_INLINE void standardize_group(const float *x, const float *mean, const float *inv_scale,
+                                   float *y, int64_t j, int n)
+{
+    vf v = take(x + j, n);
+    vf s = vf_mul(vf_sub(v, take(mean + j, n)), take(inv_scale + j, n));
+    put(y + j, n, vf_select(vf_eq(v, v), s, vf_set1(0.0f)));
+}
+
+static void standardize(int64_t cols, const float *x, const float *mean, const float *inv_scale,
+                        float *y)
+{
+    EACH_GROUP_LIGHT(cols, standardize_group, x, mean, inv_scale, y);
+}
+
+/* --- Adam --------------------------------------------------------------------------------- */
+
+typedef struct adam_lanes {
+    vf beta1, rest1, beta2, rest2, eps, step_size, inv_sqrt_bias2, l1, l2;
+} adam_lanes;
+
+/* The penalty is always computed: the pass waits for memory, not for two more operations. */
+VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float *m, float *v,
+                            int64_t i, int n)
+{
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
+    vf wi = take(w + i, n);
+    vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
+    vf gi = vf_fma(s->l1, sign, vf_fma(s->l2, wi, take(g + i, n)));
+    vf first = vf_fma(s->beta1, take(m + i, n), vf_mul(s->rest1, gi));
+    vf second = vf_fma(s->beta2, take(v + i, n), vf_mul(vf_mul(s->rest2, gi), gi));
+    vf root = vf_fma(vf_sqrt(second), s->inv_sqrt_bias2, s->eps);
+    put(m + i, n, first);
+    put(v + i, n, second);
+    put(w + i, n, vf_fnma(s->step_size, vf_div(first, root), wi));
+}
+
+static void adam(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s)
+{
+    const adam_lanes lanes = {
+        .beta1 = vf_set1(s->beta1),
+        .rest1 = vf_set1(1.0f - s->beta1),
+        .beta2 = vf_set1(s->beta2),
+        .rest2 = vf_set1(1.0f - s->beta2),
+        .eps = vf_set1(s->eps),
+        .step_size = vf_set1(s->step_size),
+        .inv_sqrt_bias2 = vf_set1(s->inv_sqrt_bias2),
+        .l1 = vf_set1(s->l1),
+        .l2 = vf_set1(s->l2),
+    };
+    EACH_GROUP_LIGHT(n, adam_group, &lanes, w, g, m, v);
+}
+
+#endif

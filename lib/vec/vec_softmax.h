@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Softmax of rows, alone and inside the cross-entropy. The sum of a row keeps 16 virtual lanes:
+   column c is added to lane c mod 16 in ascending order, and the fixed tree adds the lanes. The rule
+   can be run along a row (lanes are columns) or down 16 rows at once (lanes are rows, and the tree
+   adds whole vectors), which is faster for few classes. The bits are the same. Included by
+   vec_body.h. */
+#ifndef MTL__VEC_SOFTMAX_H
+#define MTL__VEC_SOFTMAX_H
+
+/* Up to so many columns go down the rows. Along short rows, each masked store also holds up the load
+   of the next row, which it overlaps; from two full groups on that is paid for. */
+enum { NARROW = 31 };
+
+/* --- along a row -------------------------------------------------------------------------- */
+
+/* exp(z - top) of one row. The columns of a last group that is not full stay here: read back from
+   memory, they would wait for the masked store before. */
+typedef struct row_exps {
+    vf rest;
+    float top, total;
+} row_exps;
+
+/* e[c] = exp(z[c] - top) for full groups; e NULL = not wanted, e = z allowed. A NaN may be lost in
+   the search for the top, but not in the sum. */
+VEC_INLINE row_exps exp_row(int64_t cols, const float *z, float *e)
+{
+    const int64_t full = cols / 16 * 16;
+    const float none = -(float)INFINITY;
+    row_exps x = {.rest = vf_set1(none)};
+    if (full < cols)
+        x.rest = vf_load_n(z + full, (int)(cols - full), none);
+    vf largest = x.rest, lanes = vf_set1(0.0f);
+    for (int64_t c = 0; c < full; c += 16)
+        largest = vf_max(largest, vf_load(z + c));
+    x.top = vf_largest(largest);
+    const vf top = vf_set1(x.top);
+    for (int64_t c = 0; c < full; c += 16) {
+        vf group = vf_exp(vf_sub(vf_load(z + c), top));
+        lanes = vf_add(lanes, group);
+        if (e)
+            vf_store(e + c, group);
+    }
+    if (full < cols) {
+        x.rest = vf_exp(vf_sub(x.rest, top));
+        lanes = vf_add(lanes, x.rest);
+    }
+    x.total = vf_sum(lanes);
+    return x;
+}
+
+/* Group c of the exponentials of a row whose full groups are in e. */
+VEC_INLINE vf exps_group(const row_exps *x, const float *e, int64_t c, int n)
+{
+    return n == 16 ? vf_load(e + c) : x->rest;
+}
+
+VEC_OUTLINE void softmax_row(int64_t cols, float *z)
+{
+    const row_exps x = exp_row(cols, z, z);
+    const vf total = vf_set1(x.total);
+    for (int64_t c = 0; c < cols; c += 16) {
+        const int n = group_size(c, cols);
+        put(z + c, n, vf_div(exps_group(&x, z, c, n), total));
+    }
+}
+
+/* z of the row's class; NaN for a label that is no class. */
+static inline float label_logit(int64_t cols, const float *z, float label)
+{
+    if (!(label >= 0.0f && label < (float)cols))
+        return (float)NAN;
+    int64_t c = (int64_t)label;
+    return (float)c == label && c < cols ? z[c] : (float)NAN;
+}
+
+/* g[c] = weight (e[c] / total - (c is the label)). */
+VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, float label,
+                                 float weight)
+{
+    static const float lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), total = vf_set1(x->total);
+    for (int64_t c = 0; c < cols; c += 16) {
+        const int n = group_size(c, cols);
+        vf column = vf_add(vf_load(lane), vf_set1((float)c));
+        vf hit = vf_select(vf_eq(column, vf_set1(label)), one, zero);
+        vf p = vf_div(exps_group(x, g, c, n), total);
+        put(g + c, n, vf_mul(vf_set1(weight), vf_sub(p, hit)));
+    }
+}
+
+/* --- down 16 rows, cols <= NARROW ----------------------------------------------------------- */
+
+/* e[c] = exp(z[c] - top) for all rows at once; returns the sums. */
+VEC_INLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf e[NARROW], vf *top)
+{
+    vf lanes[16], largest = vf_set1(-(float)INFINITY);
+    for (int64_t c = 0; c < cols; c++) {
+        e[c] = vf_gather(z + c, ldz);
+        largest = vf_max(largest, e[c]);
+    }
+    for (int64_t c = 0; c < cols; c++) {
+        e[c] = vf_exp(vf_sub(e[c], largest));
+        lanes[c % 16] = c < 16 ? e[c] : vf_add(lanes[c % 16], e[c]);
+    }
+    *top = largest;
+    /* Lanes that no column reaches are 0 and would change nothing. */
+    for (int64_t half = 8; half >= 1; half /= 2)
+        for (int64_t c = 0; c < half && c + half < cols; c++)
+            lanes[c] = vf_add(lanes[c], lanes[c + half]);
+    return lanes[0];
+}
+
+VEC_OUTLINE void softmax_rows(int64_t cols, float *z, int64_t ldz)
+{
+    vf e[NARROW], top, total = exp_rows(cols, z, ldz, e, &top);
+    for (int64_t c = 0; c < cols; c++)
+        vf_scatter(z + c, ldz, vf_div(e[c], total));
+}
+
+static void softmax(int64_t rows, int64_t cols, float *z, int64_t ldz)
+{
+    int64_t r = 0;
+    if (cols <= NARROW && cols > 0)
+        for (; r + 16 <= rows; r += 16)
+            softmax_rows(cols, z + r * ldz, ldz);
+    for (; r < rows; r++)
+        softmax_row(cols, z + r * ldz);
+}
+
+/* --- cross-entropy ------------------------------------------------------------------------ */
+
+/* log(sum of exp(z - top)) - (z_label - top) of each row, weighted, 0 without a label. */
+VEC_INLINE vf row_losses(vf total, vf relative, vf label, vf weight)
+{
+    vf loss = vf_mul(weight, vf_sub(vf_log(total), relative));
+    return vf_select(vf_eq(label, label), loss, vf_set1(0.0f));
+}
+
+/* z, y, w and g of `a` stand at the first of the block's rows. */
+VEC_OUTLINE vf entropy_16_rows(int64_t cols, const loss_args *a)
+{
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), nan = vf_set1((float)NAN);
+    vf label = vf_gather(a->y, a->ldy), weight = a->w ? vf_load(a->w) : one;
+    vf e[NARROW], top, logit = nan, total = exp_rows(cols, a->z, a->ldz, e, &top);
+    for (int64_t c = 0; c < cols; c++) {
+        const vm hit = vf_eq(label, vf_set1((float)c));
+        logit = vf_select(hit, vf_gather(a->z + c, a->ldz), logit);
+    }
+    const vf scaled = vf_mul(a->scale, weight);
+    for (int64_t c = 0; a->g && c < cols; c++) {
+        const vm hit = vf_eq(label, vf_set1((float)c));
+        vf g = vf_mul(scaled, vf_sub(vf_div(e[c], total), vf_select(hit, one, zero)));
+        vf_scatter(a->g + c, a->ldg, vf_select(vf_eq(label, label), g, zero));
+    }
+    return row_losses(total, vf_sub(logit, top), label, weight);
+}
+
+/* One row of a block: its sum and z_label - top; its gradient. */
+VEC_OUTLINE void entropy_row(int64_t cols, const float *z, float label, float weight, float *g,
+                               float *total, float *relative)
+{
+    if (label != label) { /* no label: the row is not looked at */
+        for (int64_t c = 0; g && c < cols; c++)
+            g[c] = 0.0f;
+        return;
+    }
+    const float logit = label_logit(cols, z, label);
+    const row_exps x = exp_row(cols, z, g);
+    *total = x.total;
+    *relative = logit - x.top;
+    if (g)
+        entropy_grad_row(cols, &x, g, label, weight);
+}
+
+VEC_OUTLINE vf entropy_any_rows(int n, int64_t cols, const loss_args *a, float scale)
+{
+    float label[16], weight[16], total[16], relative[16];
+    vf_store(label, vf_set1(NO_LABEL));
+    vf_store(weight, vf_set1(1.0f));
+    vf_store(total, vf_set1(1.0f));
+    vf_store(relative, vf_set1(0.0f));
+    for (int r = 0; r < n; r++) {
+        label[r] = a->y[r * a->ldy];
+        if (a->w)
+            weight[r] = a->w[r];
+        entropy_row(cols, a->z + r * a->ldz, label[r], scale * weight[r],
+                    a->g ? a->g + r * a->ldg : NULL, &total[r], &relative[r]);
+    }
+    return row_losses(vf_load(total), vf_load(relative), vf_load(label), vf_load(weight));
+}
+
+static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, int64_t ldz,
+                                   const float *y, int64_t ldy, const float *w, float scale,
+                                   float *g, int64_t ldg)
+{
+    vf lanes = vf_set1(0.0f);
+    for (int64_t r = 0; r < rows; r += 16) {
+        const loss_args a = {z + r * ldz, y + r * ldy, w ? w + r : NULL, g ? g + r * ldg : NULL,
+                             ldz,         ldy,         ldg,              vf_set1(scale)};
+        const int n = group_size(r, rows);
+        lanes = vf_add(lanes, n == 16 && cols <= NARROW ? entropy_16_rows(cols, &a)
+                                                         : entropy_any_rows(n, cols, &a, scale));
+    }
+    return vf_sum(lanes);
+}
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* The 16 virtual lanes as one zmm register. c/simd_c.h says what each operation means. */
+#ifndef MTL__SIMD_AVX512_H
+#define MTL__SIMD_AVX512_H
+
+#include <immintrin.h>
+
+#include "base/base.h"
+
+#define VEC_INLINE MTL__INLINE
+
+typedef __m512 vf;
+typedef __m512i vi;
+typedef __mmask16 vm;
+
+VEC_INLINE vf vf_set1(float a)
+{
+    return _mm512_set1_ps(a);
+}
+
+VEC_INLINE vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+VEC_INLINE vm first_lanes(int n)
+{
+    return (vm)((1u << n) - 1);
+}
+
+VEC_INLINE vf vf_load_n(const float *p, int n, float fill)
+{
+    return _mm512_mask_loadu_ps(vf_set1(fill), first_lanes(n), p);
+}
+
+VEC_INLINE vf vf_gather(const float *p, int64_t stride)
+{
+    const float *q = p + 8 * stride;
+    __m256 low = _mm256_setr_ps(p[0], p[stride], p[2 * stride], p[3 * stride], p[4 * stride],
+                                p[5 * stride], p[6 * stride], p[7 * stride]);
+    __m256 high = _mm256_setr_ps(q[0], q[stride], q[2 * stride], q[3 * stride], q[4 * stride],
+                                 q[5 * stride], q[6 * stride], q[7 * stride]);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
+VEC_INLINE void vf_store(float *p, vf a)
+{
+    _mm512_storeu_ps(p, a);
+}
+
+VEC_INLINE void vf_store_n(float *p, int n, vf a)
+{
+    _mm512_mask_storeu_ps(p, first_lanes(n), a);
+}
+
+VEC_INLINE void vf_scatter(float *p, int64_t stride, vf a)
+{
+    float x[16];
+    vf_store(x, a);
+    for (int i = 0; i < 16; i++)
+        p[i * stride] = x[i];
+}
+
+VEC_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+VEC_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+VEC_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+VEC_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+VEC_INLINE vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+
+VEC_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+VEC_INLINE vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+
+VEC_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+VEC_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+VEC_INLINE vm vf_lt(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+
+VEC_INLINE vm vf_le(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ);
+}
+
+VEC_INLINE vm vf_eq(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+VEC_INLINE vf vf_select(vm m, vf a, vf b)
+{
+    return _mm512_mask_blend_ps(m, b, a);
+}
+
+VEC_INLINE bool vm_all(vm m)
+{
+    return m == 0xffff;
+}
+
+VEC_INLINE vi vf_bits(vf a)
+{
+    return _mm512_castps_si512(a);
+}
+
+VEC_INLINE vf vi_floats(vi a)
+{
+    return _mm512_castsi512_ps(a);
+}
+
+VEC_INLINE vi vi_set1(uint32_t a)
+{
+    return _mm512_set1_epi32((int)a);
+}
+
+VEC_INLINE vi vi_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+VEC_INLINE vi vi_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+VEC_INLINE vi vi_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+
+VEC_INLINE vi vi_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+/* Macros: the count must be a literal where optimisation is off. */
+#define vi_shl(a, bits) _mm512_slli_epi32((a), (bits))
+#define vi_sar(a, bits) _mm512_srai_epi32((a), (bits))
+
+VEC_INLINE vf vi_convert(vi a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+
+VEC_INLINE float vf_sum(vf a)
+{
+    __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+
+VEC_INLINE float vf_largest(vf a)
+{
+    __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
+
+/* One instruction that rounds once, so equal to the generic one in vec_math.h. */
+#define MTL__VF_LDEXP 1
+VEC_INLINE vf vf_ldexp(vf a, vf n)
+{
+    return _mm512_scalef_ps(a, n);
+}
+
+#endif

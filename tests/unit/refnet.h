@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* A network written out in double, one row and one unit at a time: what the library's numbers are
+   judged by. It shares no code with the library and reads its parameters through the public header. */
+#ifndef MTL_REFNET_H
+#define MTL_REFNET_H
+
+#include "api_testing.h"
+
+enum { REF_LAYERS = 5, REF_TASKS = 6, REF_WIDTH = 64 };
+
+typedef struct ref_layer {
+    int64_t units;
+    const char *activation; /* NULL ends a list */
+} ref_layer;
+
+typedef struct ref_task {
+    const char *name;
+    int32_t kind;
+    int64_t outputs;
+    double weight;
+    ref_layer head[3]; /* own layers */
+} ref_task;
+
+typedef struct ref_net {
+    int64_t inputs;
+    ref_layer trunk[REF_LAYERS];
+    ref_task task[REF_TASKS]; /* name NULL ends the list */
+} ref_net;
+
+typedef struct ref_data {
+    int64_t rows;
+    const float *x;            /* [rows, inputs] */
+    const float *y[REF_TASKS]; /* [rows, label columns], NULL = none */
+    const float *weight;       /* [rows] or NULL */
+} ref_data;
+
+static inline int64_t ref_cols(const ref_task *t)
+{
+    return t->kind == MTL_BINARY || t->kind == MTL_MULTICLASS ? 1 : t->outputs;
+}
+
+static inline int ref_tasks(const ref_net *n)
+{
+    int count = 0;
+    while (count < REF_TASKS && n->task[count].name)
+        count++;
+    return count;
+}
+
+/* ---- the library's model and data of the same shape ------------------------------------------ */
+
+static inline mtl_model *ref_model(const ref_net *n, mtl_context *ctx)
+{
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(ctx, n->inputs, &s, err));
+    for (const ref_layer *l = n->trunk; l->activation; l++)
+        done(mtl_spec_add_dense(s, l->units, l->activation, err));
+    for (int t = 0; t < ref_tasks(n); t++) {
+        const ref_task *task = &n->task[t];
+        char head[128] = "";
+        for (const ref_layer *l = task->head; l->activation; l++)
+            snprintf(head + strlen(head), sizeof head - strlen(head), "%s%lld:%s", *head ? "," : "",
+                     (long long)l->units, l->activation);
+        done(mtl_spec_add_task(s, task->name, task->kind, task->outputs, err));
+        done(mtl_spec_task_set_f64(s, task->name, "weight", task->weight, err));
+        done(mtl_spec_task_set_str(s, task->name, "head", head, err));
+    }
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+static inline mtl_dataset *ref_dataset(const ref_net *n, const ref_data *d, mtl_context *ctx)
+{
+    mtl_dataset *data = NULL;
+    done(mtl_dataset_create(ctx, d->x, d->rows, n->inputs, n->inputs, &data, err));
+    for (int t = 0; t < ref_tasks(n); t++)
+        if (d->y[t])
+            done(mtl_dataset_set_labels(data, n->task[t].name, ref_cols(&n->task[t]), d->y[t],
+                                        ref_cols(&n->task[t]), err));
+    if (d->weight)
+        done(mtl_dataset_set_weights(data, NULL, d->weight, err));
+    return data;
+}
+
+/* Labels for every task, `missing` of 100 values NaN; release with ref_data_free(). */
+static inline ref_data ref_random_data(const ref_net *n, int64_t rows, uint64_t seed, int missing)
+{
+    ref_data d = {.rows = rows};
+    float *x = floats(rows * n->inputs);
+    for (int64_t i = 0; i < rows * n->inputs; i++)
+        x[i] = 2 * next_unit(&seed);
+    d.x = x;
+    for (int t = 0; t < ref_tasks(n); t++) {
+        const ref_task *task = &n->task[t];
+        float *y = floats(rows * ref_cols(task));
+        for (int64_t i = 0; i < rows * ref_cols(task); i++) {
+            y[i] = task->kind == MTL_REGRESSION   ? 3 * next_unit(&seed)
+                   : task->kind == MTL_MULTICLASS ? (float)(next_u32(&seed) % task->outputs)
+                                                  : (float)(next_u32(&seed) % 2);
+            if ((int)(next_u32(&seed) % 100) < missing)
+                y[i] = NAN;
+        }
+        d.y[t] = y;
+    }
+    return d;
+}
+
+static inline void ref_data_free(ref_data *d)
+{
+    free((void *)(uintptr_t)d->x);
+    for (int t = 0; t < REF_TASKS; t++)
+        free((void *)(uintptr_t)d->y[t]);
+}
+
+/* ---- the numbers ------------------------------------------------------------------------------ */
+
+static inline double ref_activate(const char *name, double x)
+{
+    return strcmp(name, "relu") == 0      ? fmax(x, 0)
+           : strcmp(name, "tanh") == 0    ? tanh(x)
+           : strcmp(name, "sigmoid") == 0 ? 1 / (1 + exp(-x))
+                                          : x;
+}
+
+/* h = act(h W + b) in place; *p moves past W [in, units] and b. Returns units. */
+static inline int64_t ref_dense(const double **p, double *h, int64_t in, const ref_layer *l)
+{
+    double y[REF_WIDTH];
+    const double *w = *p, *b = w + in * l->units;
+    for (int64_t j = 0; j < l->units; j++) {
+        y[j] = b[j];
+        for (int64_t i = 0; i < in; i++)
+            y[j] += h[i] * w[i * l->units + j];
+        y[j] = ref_activate(l->activation, y[j]);
+    }
+    memcpy(h, y, (size_t)l->units * sizeof *h);
+    *p = b + l->units;
+    return l->units;
+}
+
+/* Outputs before the link for one row, tasks side by side. theta: all tensors in the order of
+   parameters(): trunk, then for each task its own layers and its output. */
+static inline void ref_forward(const ref_net *n, const double *theta, const float *x, double *z)
+{
+    double h[REF_WIDTH], own[REF_WIDTH];
+    int64_t width = n->inputs;
+    for (int64_t i = 0; i < width; i++)
+        h[i] = (double)x[i];
+    for (const ref_layer *l = n->trunk; l->activation; l++)
+        width = ref_dense(&theta, h, width, l);
+    for (int t = 0; t < ref_tasks(n); t++) {
+        int64_t in = width;
+        memcpy(own, h, sizeof own);
+        for (const ref_layer *l = n->task[t].head; l->activation; l++)
+            in = ref_dense(&theta, own, in, l);
+        ref_dense(&theta, own, in, &(ref_layer){n->task[t].outputs, "identity"});
+        memcpy(z, own, (size_t)n->task[t].outputs * sizeof *z);
+        z += n->task[t].outputs;
+    }
+}
+
+/* log(sum exp(z)) */
+static inline double ref_log_sum(const double *z, int64_t n)
+{
+    double top = z[0], sum = 0;
+    for (int64_t i = 1; i < n; i++)
+        top = fmax(top, z[i]);
+    for (int64_t i = 0; i < n; i++)
+        sum += exp(z[i] - top);
+    return top + log(sum);
+}
+
+/* Loss of one label value; column is its number among the label columns. */
+static inline double ref_loss_of(const ref_task *t, const double *z, int64_t column, double y)
+{
+    if (t->kind == MTL_REGRESSION)
+        return (z[column] - y) * (z[column] - y);
+    if (t->kind == MTL_MULTICLASS)
+        return ref_log_sum(z, t->outputs) - z[(int64_t)y];
+    return ref_log_sum((double[]){0, z[column]}, 2) - y * z[column];
+}
+
+/* Mean loss of each task over its labels (NaN without any); returns the weighted sum. */
+static inline double ref_losses(const ref_net *n, const double *theta, const ref_data *d,
+                                double *losses)
+{
+    double sum[REF_TASKS] = {0}, weights[REF_TASKS] = {0}, z[REF_WIDTH], total = 0;
+    for (int64_t r = 0; r < d->rows; r++) {
+        double w = d->weight ? (double)d->weight[r] : 1;
+        const double *own = z;
+        ref_forward(n, theta, d->x + r * n->inputs, z);
+        for (int t = 0; t < ref_tasks(n); own += n->task[t++].outputs) {
+            int64_t cols = ref_cols(&n->task[t]);
+            for (int64_t c = 0; d->y[t] && c < cols; c++) {
+                double y = (double)d->y[t][r * cols + c];
+                if (isnan(y))
+                    continue;
+                sum[t] += w * ref_loss_of(&n->task[t], own, c, y);
+                weights[t] += w;
+            }
+        }
+    }
+    for (int t = 0; t < ref_tasks(n); t++) {
+        double mean = weights[t] > 0 ? sum[t] / weights[t] : NAN;
+        if (weights[t] > 0)
+            total += n->task[t].weight * mean;
+        if (losses)
+            losses[t] = mean;
+    }
+    return total;
+}
+
+/* Central differences of the weighted sum; their error is about 1e-9. Release with free(). */
+static inline double *ref_gradient(const ref_net *n, const double *theta, int64_t count,
+                                   const ref_data *d)
+{
+    const double h = 1e-5;
+    double *p = malloc((size_t)count * sizeof *p), *g = malloc((size_t)count * sizeof *g);
+    memcpy(p, theta, (size_t)count * sizeof *p);
+    for (int64_t i = 0; i < count; i++) {
+        p[i] = theta[i] + h;
+        double above = ref_losses(n, p, d, NULL);
+        p[i] = theta[i] - h;
+        double below = ref_losses(n, p, d, NULL);
+        p[i] = theta[i];
+        g[i] = (above - below) / (2 * h);
+    }
+    free(p);
+    return g;
+}
+
+/* The model's tensors as doubles. Release with free(). */
+static inline double *ref_parameters(const mtl_model *m, int64_t *count)
+{
+    float *p = parameters(m, count);
+    double *theta = malloc((size_t)*count * sizeof *theta);
+    for (int64_t i = 0; i < *count; i++)
+        theta[i] = (double)p[i];
+    free(p);
+    return theta;
+}
+
+/* What predict gives, [rows, outputs]. Release with free(). */
+static inline double *ref_predictions(const ref_net *n, const double *theta, const ref_data *d,
+                                      int64_t outputs)
+{
+    double *out = malloc((size_t)(d->rows * outputs) * sizeof *out), *z = out;
+    for (int64_t r = 0; r < d->rows; r++) {
+        ref_forward(n, theta, d->x + r * n->inputs, z);
+        for (int t = 0; t < ref_tasks(n); z += n->task[t++].outputs) {
+            double log_sum = ref_log_sum(z, n->task[t].outputs);
+            for (int64_t j = 0; j < n->task[t].outputs; j++)
+                if (n->task[t].kind == MTL_MULTICLASS)
+                    z[j] = exp(z[j] - log_sum);
+                else if (n->task[t].kind != MTL_REGRESSION)
+                    z[j] = ref_activate("sigmoid", z[j]);
+        }
+    }
+    return out;
+}
+
+/* Biases off zero and weights of a size at which no activation is saturated. */
+static inline void ref_scatter(mtl_model *m, uint64_t seed)
+{
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *name;
+        int64_t n = tensor_size(m, i, &name);
+        float *values = floats(n);
+        for (int64_t j = 0; j < n; j++)
+            values[j] = 0.7f * next_unit(&seed);
+        done(mtl_model_tensor_set(m, name, n, values, err));
+        free(values);
+    }
+}
+
+#endif
