@@ -77,7 +77,11 @@ static mtl_status split(const mtl_dataset *data, int64_t stratify, double fracti
     REQUIRE(second);
     if (seed < 0)
         return MTL_FAIL(err, MTL_ERR_RANGE, "seed must be >= 0, not %lld", (long long)seed);
-    return mtl__dataset_split(data, stratify, fraction, (uint64_t)seed, first, second, err);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st =
+        mtl__dataset_split(data, stratify, fraction, (uint64_t)seed, first, second, err);
+    mtl__fp_leave(fp);
+    return st;
 }
 
 mtl_status mtl_dataset_split(const mtl_dataset *data, double fraction, int64_t seed,
@@ -143,7 +147,12 @@ mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path, const mtl_op
     REQUIRE(path);
     REQUIRE(out);
     mtl_status st = mtl__options_expect(options, &mtl__csv_options, err);
-    return st == MTL_OK ? mtl__dataset_load_csv(ctx, path, options, out, err) : st;
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__dataset_load_csv(ctx, path, options, out, err);
+    mtl__fp_leave(fp);
+    return st;
 }
 
 mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
@@ -151,7 +160,10 @@ mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset 
 {
     REQUIRE(path);
     REQUIRE(out);
-    return mtl__dataset_load_npy(ctx, path, out, err);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__dataset_load_npy(ctx, path, out, err);
+    mtl__fp_leave(fp);
+    return st;
 }
 
 mtl_status mtl_dataset_load_npy_labels(mtl_dataset *data, const char *task, const char *path,
@@ -160,7 +172,10 @@ mtl_status mtl_dataset_load_npy_labels(mtl_dataset *data, const char *task, cons
     REQUIRE(data);
     REQUIRE(task);
     REQUIRE(path);
-    return mtl__dataset_load_npy_labels(data, task, path, err);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__dataset_load_npy_labels(data, task, path, err);
+    mtl__fp_leave(fp);
+    return st;
 }
 
 mtl_status mtl_dataset_make_classification(mtl_context *ctx, const mtl_options *options,

@@ -30,7 +30,7 @@ mtl_status mtl__dataset_make(mtl_context *ctx, int64_t rows, int64_t inputs, con
 mtl_status mtl__dataset_make_owner(mtl_context *ctx, int64_t rows, int64_t inputs,
                                    mtl_dataset **out, mtl_error *err)
 {
-    mtl_dataset *d;
+    mtl_dataset *d = NULL;
     mtl_status st = mtl__dataset_make(ctx, rows, inputs, &(mtl__array){0}, &d, err);
     if (st != MTL_OK)
         return st;

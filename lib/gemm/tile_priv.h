@@ -7,12 +7,13 @@
        vec zero(void), splat(const float *p), load(const float *p), load_some(const float *p, mask)
        void store(float *p, vec), store_some(float *p, mask, vec)
        vec fused(vec a, vec b, vec c)  a b + c, rounded once
-       ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, at most 16
+       FREE_MASK                     1 if a masked load is as good as any, else 0
+       ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, of 4, 6, 8
 
    and get tile(). Everything is static and inlined: no code built for one instruction set can be
    taken by the linker for another. */
 
-#define MAX_ROWS 16
+#define MAX_ROWS 8
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -22,84 +23,112 @@
 typedef struct tile_state {
     vec sum[MAX_ROWS][MTL__GEMM_MAX_VECTORS];
     const float *r, *s;
-    int64_t ldr, lds;
-    mask some; /* the last vector of a row of S and of C may be short */
+    int64_t r_row, r_step, lds; /* between rows of R, and between its steps of k */
+    mask some; /* lanes of the last vector of a row of S and of C */
 } tile_state;
 
-/* One step of k for all chains. rows, vectors and by_cols are constants in every copy, so the loops
-   over them vanish and the sums live in registers. */
-MTL__INLINE void tile_step(const int rows, const int vectors, const bool by_cols, tile_state *x)
+/* What a copy of the code is for. The members are constants, so the loops over them vanish and the
+   sums live in registers. */
+typedef struct tile_shape {
+    int rows, vectors;
+    bool is_short; /* the last vector is not whole: a mask is needed */
+} tile_shape;
+
+/* One step of k for all chains. */
+MTL__INLINE void tile_step(const tile_shape h, tile_state *x)
 {
+    const int last = h.vectors - 1;
     vec row[MTL__GEMM_MAX_VECTORS];
-    UNROLL for (int v = 0; v < vectors - 1; v++)
+    UNROLL for (int v = 0; v < last; v++)
         row[v] = load(x->s + v * LANES);
-    row[vectors - 1] = load_some(x->s + (vectors - 1) * LANES, x->some);
-    UNROLL for (int i = 0; i < rows; i++) {
-        const vec r = splat(by_cols ? x->r + i : x->r + i * x->ldr);
-        UNROLL for (int v = 0; v < vectors; v++)
+    row[last] = h.is_short ? load_some(x->s + last * LANES, x->some) : load(x->s + last * LANES);
+    UNROLL for (int i = 0; i < h.rows; i++) {
+        const vec r = splat(x->r + i * x->r_row);
+        UNROLL for (int v = 0; v < h.vectors; v++)
             x->sum[i][v] = fused(r, row[v], x->sum[i][v]);
     }
-    x->r += by_cols ? x->ldr : 1;
+    x->r += x->r_step;
     x->s += x->lds;
     __asm__ volatile("" ::: "memory"); /* clang would load for the next steps and spill */
 }
 
-MTL__INLINE void tile_of(const int rows, const int vectors, const bool by_cols,
-                         const mtl__gemm_tile *t)
+MTL__INLINE void tile_begin(const tile_shape h, const float *c, int64_t ldc, bool accumulate,
+                            tile_state *x)
 {
-    const int last = vectors - 1;
-    float *c = t->c;
-    int64_t ldc = t->ldc;
-    tile_state x; /* no initialiser: it would set the sums in memory first */
-    x.r = t->r, x.ldr = t->ldr;
-    x.s = t->s, x.lds = t->lds;
-    x.some = first_lanes(t->cols - last * LANES);
-
-    if (t->accumulate) {
-        UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < last; v++)
-                x.sum[i][v] = load(c + i * ldc + v * LANES);
-            x.sum[i][last] = load_some(c + i * ldc + last * LANES, x.some);
-        }
-    } else {
-        UNROLL for (int i = 0; i < rows; i++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                x.sum[i][v] = zero();
+    const int last = h.vectors - 1;
+    if (!accumulate) {
+        UNROLL for (int i = 0; i < h.rows; i++)
+            UNROLL for (int v = 0; v < h.vectors; v++)
+                x->sum[i][v] = zero();
+        return;
     }
-    /* Four steps to a turn: the branch that ends a loop of more turns is predicted badly, and the
-       restart cost 80 cycles of the 6144 of a full tile of 256 steps. */
-    int64_t k = t->k;
-    for (; k >= 4; k -= 4)
-        UNROLL for (int u = 0; u < 4; u++)
-            tile_step(rows, vectors, by_cols, &x);
-    for (; k > 0; k--)
-        tile_step(rows, vectors, by_cols, &x);
-
-    /* Else compilers keep the addresses from above in registers that the loop has not got. */
-    __asm__("" : "+r"(c), "+r"(ldc));
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < h.rows; i++) {
+        const float *row = c + i * ldc;
         UNROLL for (int v = 0; v < last; v++)
-            store(c + i * ldc + v * LANES, x.sum[i][v]);
-        store_some(c + i * ldc + last * LANES, x.some, x.sum[i][last]);
+            x->sum[i][v] = load(row + v * LANES);
+        x->sum[i][last] =
+            h.is_short ? load_some(row + last * LANES, x->some) : load(row + last * LANES);
     }
 }
 
+MTL__INLINE void tile_end(const tile_shape h, float *c, int64_t ldc, tile_state *x)
+{
+    const int last = h.vectors - 1;
+    /* Else compilers keep the addresses of tile_begin in registers that the loop has not got. */
+    __asm__("" : "+r"(c), "+r"(ldc));
+    UNROLL for (int i = 0; i < h.rows; i++) {
+        float *row = c + i * ldc;
+        UNROLL for (int v = 0; v < last; v++)
+            store(row + v * LANES, x->sum[i][v]);
+        if (h.is_short)
+            store_some(row + last * LANES, x->some, x->sum[i][last]);
+        else
+            store(row + last * LANES, x->sum[i][last]);
+    }
+}
+
+/* Four steps to a turn: the branch that ends a loop of more turns is predicted badly, and the
+   restart cost 80 cycles of the 6144 of a full tile of 256 steps. */
+MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gemm_tile *t)
+{
+    tile_state x; /* no initialiser: it would set the sums in memory first */
+    int64_t k = t->k;
+    x.r = t->r;
+    x.r_row = t->r_by_cols ? 1 : t->ldr;
+    x.r_step = t->r_by_cols ? t->ldr : 1;
+    x.s = t->s, x.lds = t->lds;
+    x.some = first_lanes(t->cols - (h.vectors - 1) * LANES);
+    tile_begin(h, t->c, t->ldc, t->accumulate, &x);
+    for (; by_twos && k >= 2; k -= 2)
+        UNROLL for (int u = 0; u < 2; u++)
+            tile_step(h, &x);
+    for (; k > 0; k--)
+        tile_step(h, &x);
+    tile_end(h, t->c, t->ldc, &x);
+}
+
+/* A mask that costs nothing is always used; one that takes a register, only where it must be, and
+   then in code kept short. */
+MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
+{
+    if (FREE_MASK)
+        tile_run((tile_shape){rows, vectors, true}, true, t);
+    else if (t->cols == vectors * LANES)
+        tile_run((tile_shape){rows, vectors, false}, true, t);
+    else
+        tile_run((tile_shape){rows, vectors, true}, false, t);
+}
+
 #define SHAPE(rows, vectors)                                                                       \
-    static void tile_r##rows##x##vectors(const mtl__gemm_tile *t)                                  \
+    static void tile_##rows##x##vectors(const mtl__gemm_tile *t)                                   \
     {                                                                                              \
-        tile_of(rows, vectors, false, t);                                                          \
-    }                                                                                              \
-    static void tile_c##rows##x##vectors(const mtl__gemm_tile *t)                                  \
-    {                                                                                              \
-        tile_of(rows, vectors, true, t);                                                           \
+        tile_of(rows, vectors, t);                                                                 \
     }
 
 /* X(rows, vectors) for every shape there is. */
 #define UP_TO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
 #define UP_TO_6(X, v) UP_TO_4(X, v) X(5, v) X(6, v)
 #define UP_TO_8(X, v) UP_TO_6(X, v) X(7, v) X(8, v)
-#define UP_TO_16(X, v)                                                                             \
-    UP_TO_8(X, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v) X(15, v) X(16, v)
 #define UP_TO__(n, X, v) UP_TO_##n(X, v)
 #define UP_TO(n, X, v) UP_TO__(n, X, v)
 #define SHAPES(X) UP_TO(ROWS_1, X, 1) UP_TO(ROWS_2, X, 2) UP_TO(ROWS_3, X, 3)
@@ -108,9 +137,7 @@ SHAPES(SHAPE)
 
 static void tile(const mtl__gemm_tile *t)
 {
-#define BY_ROWS(rows, vectors) [vectors - 1][rows - 1] = tile_r##rows##x##vectors,
-#define BY_COLS(rows, vectors) [vectors - 1][rows - 1] = tile_c##rows##x##vectors,
-    static mtl__gemm_tile_fn *const shapes[2][MTL__GEMM_MAX_VECTORS][MAX_ROWS] = {
-        {SHAPES(BY_ROWS)}, {SHAPES(BY_COLS)}};
-    shapes[t->r_by_cols][(t->cols - 1) / LANES][t->rows - 1](t);
+#define ENTRY(rows, vectors) [vectors - 1][rows - 1] = tile_##rows##x##vectors,
+    static mtl__gemm_tile_fn *const shapes[MTL__GEMM_MAX_VECTORS][MAX_ROWS] = {SHAPES(ENTRY)};
+    shapes[(t->cols - 1) / LANES][t->rows - 1](t);
 }

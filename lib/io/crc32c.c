@@ -3,7 +3,7 @@
 
 #include "io/byteorder.h"
 
-/* Slicing by 8: table[j][n] is what byte n leaves behind once j more bytes have gone through. CRCs
+/* Slicing by 4: table[j][n] is what byte n leaves behind once j more bytes have gone through. CRCs
    are linear, so an entry is the sum of those for the single bits of n, and these are one sequence:
    each follows from the one before by one step of the shift register, x >> 1 ^ (x & 1) * 0x82f63b78.
    The compiler makes the tables of it. */
@@ -20,7 +20,7 @@
 #define T256(...)                                                                                  \
     T64(0, __VA_ARGS__), T64(64, __VA_ARGS__), T64(128, __VA_ARGS__), T64(192, __VA_ARGS__)
 
-static const uint32_t table[8][256] = {
+static const uint32_t table[4][256] = {
     {T256(0x82f63b78, 0x417b1dbc, 0x20bd8ede, 0x105ec76f, 0x8ad958cf, 0xc79a971f, 0xe13b70f7,
           0xf26b8303)},
     {T256(0xfbc3faf9, 0xff17c604, 0x7f8be302, 0x3fc5f181, 0x9d14c3b8, 0x4e8a61dc, 0x274530ee,
@@ -29,25 +29,16 @@ static const uint32_t table[8][256] = {
           0xa541927e)},
     {T256(0x52a0c93f, 0xaba65fe7, 0xd725148b, 0xe964b13d, 0xf64463e6, 0x7b2231f3, 0xbf672381,
           0xdd45aab8)},
-    {T256(0x6ea2d55c, 0x37516aae, 0x1ba8b557, 0x8f2261d3, 0xc5670b91, 0xe045beb0, 0x7022df58,
-          0x38116fac)},
-    {T256(0x1c08b7d6, 0x0e045beb, 0x85f4168d, 0xc00c303e, 0x6006181f, 0xb2f53777, 0xdb8ca0c3,
-          0xef306b19)},
-    {T256(0xf56e0ef4, 0x7ab7077a, 0x3d5b83bd, 0x9c5bfaa6, 0x4e2dfd53, 0xa5e0c5d1, 0xd0065990,
-          0x68032cc8)},
-    {T256(0x34019664, 0x1a00cb32, 0x0d006599, 0x847609b4, 0x423b04da, 0x211d826d, 0x9278fa4e,
-          0x493c7d27)},
 };
 
 uint32_t mtl__crc32c(uint32_t crc, const void *p, int64_t size)
 {
     const unsigned char *s = p;
     crc = ~crc;
-    for (; size >= 8; size -= 8, s += 8) {
-        uint32_t a = crc ^ mtl__load_le32(s), b = mtl__load_le32(s + 4);
-        crc = table[7][a & 255] ^ table[6][a >> 8 & 255] ^ table[5][a >> 16 & 255] ^
-              table[4][a >> 24] ^ table[3][b & 255] ^ table[2][b >> 8 & 255] ^
-              table[1][b >> 16 & 255] ^ table[0][b >> 24];
+    for (; size >= 4; size -= 4, s += 4) {
+        uint32_t a = crc ^ mtl__load_le32(s);
+        crc = table[3][a & 255] ^ table[2][a >> 8 & 255] ^ table[1][a >> 16 & 255] ^
+              table[0][a >> 24];
     }
     for (; size > 0; size--, s++)
         crc = crc >> 8 ^ table[0][(crc ^ *s) & 255];

@@ -195,17 +195,16 @@ static mtl_status next_cell(mtl__csv *csv, cell *out, mtl_error *err)
 /* Go to the next line that is not blank; *more: there is one. */
 static mtl_status skip_blank_lines(mtl__csv *csv, bool *more, mtl_error *err)
 {
-    int c;
+    int c, after = 0;
     for (;;) {
         mtl_status st = peek(csv, 0, &c, err);
         if (st != MTL_OK)
             return st;
         if (c != '\n' && c != '\r')
             break;
-        csv->begin++;
-        if (c == '\r' && (st = peek(csv, 0, &c, err)) != MTL_OK)
+        if (c == '\r' && (st = peek(csv, 1, &after, err)) != MTL_OK)
             return st;
-        csv->begin += c == '\n';
+        csv->begin += 1 + (c == '\r' && after == '\n');
         csv->line++;
     }
     *more = c != -1;

@@ -109,6 +109,8 @@ static void add_vector(tensor_list *l, const char *a, const char *task, const ch
                        int64_t count)
 {
     mtl__bytes name;
+    if (l->failed)
+        return;
     mtl__bytes_init(&name, l->al);
     mtl__bytes_text(&name, a);
     mtl__bytes_text(&name, task);
@@ -116,8 +118,8 @@ static void add_vector(tensor_list *l, const char *a, const char *task, const ch
     mtl__bytes_append(&name, "", 1);
     char *copy = name.failed ? NULL : mtl__strdup(l->al, name.p);
     mtl__bytes_free(&name);
-    l->failed = l->failed || !copy;
-    if (l->failed)
+    l->failed = !copy;
+    if (!copy)
         return;
     l->made[l->count] = copy;
     l->tensor[l->count++] =
@@ -296,6 +298,10 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
     MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
     MTL_TRY(st, each(s, root, "trunk", read_layer, err), done);
     MTL_TRY(st, each(s, root, "tasks", read_task, err), done);
+    if (s->tasks == 0) {
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "the file's network has no tasks");
+        goto done;
+    }
     *out = s;
     s = NULL;
 done:

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fpstate.h"
+
 double mtl__seconds(void)
 {
     struct timespec now;
@@ -50,6 +52,7 @@ static void tell(mtl__trainer *t, double loss)
 {
     int32_t answer = t->set.progress(t->epoch, t->step, t->set.epochs * t->feed.steps, loss,
                                      t->valid_loss, t->set.progress_user);
+    mtl__fp_enter(); /* whatever the callback did to the state */
     if (answer != MTL_CONTINUE && !t->reason)
         t->reason = "cancelled";
 }

@@ -30,7 +30,7 @@ void mtl__report_destroy(mtl_report *r)
     for (int64_t i = 0; i < r->count; i++) {
         mtl__entry *e = &r->entry[i];
         mtl__strfree(&ctx->al, e->name);
-        mtl__strfree(&ctx->al, e->text);
+        mtl__strfree(&ctx->al, e->copy);
         mtl__free(&ctx->al, e->series, e->capacity * (int64_t)sizeof *e->series);
     }
     mtl__free(&ctx->al, r->entry, r->capacity * (int64_t)sizeof *r->entry);
@@ -96,8 +96,9 @@ mtl_status mtl__report_text(mtl_report *r, const char *name, const char *text, m
     mtl__entry *e = add(r, MTL_TYPE_STR, name, NULL, NULL);
     if (!e)
         return no_memory(err);
-    e->text = mtl__strdup(&r->ctx->al, text);
-    return e->text ? MTL_OK : no_memory(err);
+    e->copy = mtl__strdup(&r->ctx->al, text);
+    e->text = e->copy ? e->copy : "";
+    return e->copy ? MTL_OK : no_memory(err);
 }
 
 mtl_status mtl__report_series(mtl_report *r, const char *a, const char *b, const char *c,
@@ -121,12 +122,28 @@ void mtl__report_push(mtl_report *r, int64_t index, double value)
     e->series[e->count++] = value;
 }
 
-const mtl__entry *mtl__report_find(const mtl_report *r, const char *name)
+static int64_t index_of(const mtl_report *r, const char *name)
 {
     for (int64_t i = 0; i < r->count; i++)
         if (strcmp(r->entry[i].name, name) == 0)
-            return &r->entry[i];
-    return NULL;
+            return i;
+    return -1;
+}
+
+const mtl__entry *mtl__report_find(const mtl_report *r, const char *name)
+{
+    int64_t i = index_of(r, name);
+    return i < 0 ? NULL : &r->entry[i];
+}
+
+void mtl__report_set_number(mtl_report *r, const char *name, double value)
+{
+    r->entry[index_of(r, name)].number = value;
+}
+
+void mtl__report_set_text(mtl_report *r, const char *name, const char *text)
+{
+    r->entry[index_of(r, name)].text = text;
 }
 
 static void json_number(mtl__bytes *b, double x)

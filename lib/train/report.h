@@ -9,7 +9,8 @@ typedef struct mtl__entry {
     char *name;
     int32_t type; /* MTL_TYPE_F64, _STR, _SERIES */
     double number;
-    char *text;
+    const char *text;
+    char *copy; /* of text, when it is the report's own */
     double *series;
     int64_t count, capacity;
 } mtl__entry;
@@ -31,6 +32,9 @@ mtl_status mtl__report_text(mtl_report *r, const char *name, const char *text, m
 mtl_status mtl__report_series(mtl_report *r, const char *a, const char *b, const char *c,
                               int64_t capacity, int64_t *index, mtl_error *err);
 void mtl__report_push(mtl_report *r, int64_t index, double value);
+/* Fill in, without memory, what was reported before; the text must be a constant of the library. */
+void mtl__report_set_number(mtl_report *r, const char *name, double value);
+void mtl__report_set_text(mtl_report *r, const char *name, const char *text);
 
 const mtl__entry *mtl__report_find(const mtl_report *r, const char *name);
 mtl_status mtl__report_json(const mtl_report *r, char **text, mtl_error *err);

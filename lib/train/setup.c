@@ -158,11 +158,16 @@ static mtl_status add_task_series(mtl__trainer *t, int64_t task, mtl_error *err)
     return st;
 }
 
+/* All entries are made now: the end of a fit needs no memory and cannot fail. */
 static mtl_status start_report(mtl__trainer *t, mtl_error *err)
 {
+    static const char *const numbers[] = {"epochs", "steps", "best_epoch", "seconds"};
     int64_t n = t->set.epochs;
     mtl_status st;
     MTL_TRY(st, mtl__report_create(t->m->ctx, &t->report, err), done);
+    MTL_TRY(st, mtl__report_text(t->report, "reason", "", err), done);
+    for (int i = 0; i < MTL__COUNT_OF(numbers); i++)
+        MTL_TRY(st, mtl__report_number(t->report, numbers[i], NULL, NULL, NAN, err), done);
     MTL_TRY(st, mtl__report_series(t->report, "loss/train", NULL, NULL, n, &t->series_train, err),
             done);
     if (t->valid)

@@ -94,39 +94,34 @@ static bool params_finite(const mtl__trainer *t)
     return t->m->ctx->vec->all_finite(t->m->net.params, t->m->values);
 }
 
-static mtl_status push_metric(mtl__trainer *t, const mtl__judge *judge, int64_t task, int64_t entry,
-                              mtl_error *err)
+/* A figure that cannot be computed, of predictions that are not numbers say, is NaN. */
+static void push_metric(mtl__trainer *t, const mtl__judge *judge, int64_t task, int64_t entry)
 {
     double value;
     if (entry < 0)
-        return MTL_OK;
+        return;
     const char *name = mtl__judge_main_metric(t->m->spec->task[task].kind);
-    mtl_status st = mtl__judge_metric(judge, name, task, &value, err);
-    if (st == MTL_OK)
-        mtl__report_push(t->report, entry, value);
-    return st;
+    mtl_status st = mtl__judge_metric(judge, name, task, &value, NULL);
+    mtl__report_push(t->report, entry, st == MTL_OK ? value : NAN);
 }
 
-static mtl_status push_series(mtl__trainer *t, mtl_error *err)
+static void push_series(mtl__trainer *t)
 {
-    mtl_status st = MTL_OK;
     mtl__report_push(t->report, t->series_train, t->train_loss);
     if (t->valid)
         mtl__report_push(t->report, t->series_valid, t->valid_loss);
-    for (int64_t i = 0; i < t->m->net.tasks && st == MTL_OK; i++) {
+    for (int64_t i = 0; i < t->m->net.tasks; i++) {
         const mtl__task_series *s = &t->series[i];
         if (s->loss_train >= 0)
             mtl__report_push(t->report, s->loss_train, t->epoch_loss[i]);
         if (s->loss_valid >= 0)
             mtl__report_push(t->report, s->loss_valid, t->valid->task_loss[i]);
-        st = push_metric(t, t->valid, i, s->metric_valid, err);
-        if (st == MTL_OK)
-            st = push_metric(t, t->train, i, s->metric_train, err);
+        push_metric(t, t->valid, i, s->metric_valid);
+        push_metric(t, t->train, i, s->metric_train);
     }
-    return st;
 }
 
-static mtl_status finish_epoch(mtl__trainer *t, mtl_error *err)
+static void finish_epoch(mtl__trainer *t)
 {
     t->epoch++;
     t->train_loss = mean_losses(t, t->epoch_loss);
@@ -137,13 +132,12 @@ static mtl_status finish_epoch(mtl__trainer *t, mtl_error *err)
     }
     if (t->train)
         mtl__judge_run(t->train);
-    mtl_status st = push_series(t, err);
-    for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
+    push_series(t);
+    for (int64_t i = 0; i < t->hooks; i++)
         if (t->hook[i].after_epoch)
             t->hook[i].after_epoch(t->hook[i].self, t);
     if (!t->reason && t->epoch == t->set.epochs)
         t->reason = "epochs";
-    return st;
 }
 
 static mtl_status diverged(mtl__trainer *t, mtl_error *err)
@@ -170,25 +164,18 @@ static mtl_status run_epoch(mtl__trainer *t, mtl_error *err)
     }
     if (!params_finite(t))
         return diverged(t, err);
-    bool whole = t->feed.source[0].next == t->feed.source[0].rows;
-    return whole ? finish_epoch(t, err) : MTL_OK;
+    if (t->feed.source[0].next == t->feed.source[0].rows) /* not stopped in its middle */
+        finish_epoch(t);
+    return MTL_OK;
 }
 
-static mtl_status report_end(mtl__trainer *t, mtl_error *err)
+static void report_end(mtl__trainer *t)
 {
-    const struct {
-        const char *name;
-        double value;
-    } number[] = {
-        {"epochs", (double)t->epoch},
-        {"steps", (double)t->step},
-        {"best_epoch", t->valid ? (double)t->best_epoch : NAN},
-        {"seconds", mtl__seconds() - t->started},
-    };
-    mtl_status st = mtl__report_text(t->report, "reason", t->reason, err);
-    for (int i = 0; i < 4 && st == MTL_OK; i++)
-        st = mtl__report_number(t->report, number[i].name, NULL, NULL, number[i].value, err);
-    return st;
+    mtl__report_set_text(t->report, "reason", t->reason);
+    mtl__report_set_number(t->report, "epochs", (double)t->epoch);
+    mtl__report_set_number(t->report, "steps", (double)t->step);
+    mtl__report_set_number(t->report, "best_epoch", t->valid ? (double)t->best_epoch : NAN);
+    mtl__report_set_number(t->report, "seconds", mtl__seconds() - t->started);
 }
 
 mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
@@ -203,5 +190,7 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
     for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
         if (t->hook[i].at_end)
             t->hook[i].at_end(t->hook[i].self, t);
-    return st == MTL_OK ? report_end(t, err) : st;
+    if (st == MTL_OK)
+        report_end(t);
+    return st;
 }

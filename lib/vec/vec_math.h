@@ -6,7 +6,7 @@
    Largest error over all floats, in units of the last place of the exact result. Measured by
    mtl_checkkern, which fails above the bound:
 
-       exp      bound 1.01  gradual underflow; below 2^-150 0, above the largest float inf
+       exp      bound 1.02  gradual underflow; below 2^-150 0, above the largest float inf
        log      bound 1.0   log(0) = -inf, log(x < 0) = NaN; subnormal x are exact inputs
        log1p    bound 1.5   log1p(-1) = -inf, log1p(x < -1) = NaN, log1p(-0) = -0
        tanh     bound 1.5   odd, never beyond +-1; tanh(-0) = -0

@@ -7,6 +7,7 @@
 enum { LANE_BITS = 2, LANES = 1 << LANE_BITS };
 typedef float32x4_t vec;
 typedef int mask; /* the number of lanes: there are no masked loads */
+#define FREE_MASK 0
 #define ROWS_1 8
 #define ROWS_2 8
 #define ROWS_3 8
@@ -33,8 +34,6 @@ MTL__INLINE vec load(const float *p)
 
 MTL__INLINE vec load_some(const float *p, mask some)
 {
-    if (some == LANES)
-        return load(p);
     vec x = vld1q_lane_f32(p, zero(), 0);
     if (some > 1)
         x = vld1q_lane_f32(p + 1, x, 1);
@@ -50,10 +49,6 @@ MTL__INLINE void store(float *p, vec x)
 
 MTL__INLINE void store_some(float *p, mask some, vec x)
 {
-    if (some == LANES) {
-        store(p, x);
-        return;
-    }
     vst1q_lane_f32(p, x, 0);
     if (some > 1)
         vst1q_lane_f32(p + 1, x, 1);
