@@ -180,8 +180,12 @@ static void report_end(mtl__trainer *t)
 
 mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
 {
+    const mtl_context *ctx = t->m->ctx;
     mtl_status st = MTL_OK;
     t->started = mtl__seconds();
+    mtl__log(ctx, MTL__LOG_INFO, "training: %lld rows, %lld tasks, %lld parameters, %s",
+             (long long)t->feed.source[0].rows, (long long)t->m->net.tasks,
+             (long long)t->m->net.params, ctx->vec->name);
     memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
     for (int64_t i = 0; i < t->guards; i++)
         mtl__param_get(t->m, t->guard[i].param, t->guard[i].copy);
@@ -190,7 +194,13 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
     for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
         if (t->hook[i].at_end)
             t->hook[i].at_end(t->hook[i].self, t);
-    if (st == MTL_OK)
+    if (st == MTL_OK) {
         report_end(t);
+        mtl__log(ctx, MTL__LOG_INFO, "training ended after %lld epochs, %lld steps: %s",
+                 (long long)t->epoch, (long long)t->step, t->reason);
+    } else {
+        mtl__log(ctx, MTL__LOG_WARNING, "training ended in epoch %lld: %s",
+                 (long long)t->epoch + 1, mtl__status_name(st));
+    }
     return st;
 }
