@@ -28,9 +28,10 @@ def rows(lib, group):
                                      ctypes.byref(kind), ctypes.byref(default),
                                      ctypes.byref(span), ctypes.byref(meaning), None)
         assert status == 0
+        meaning = meaning.value.decode().replace("|", "\\|")
         yield [f"`{key.value.decode()}`", TYPES[kind.value],
                f"`{default.value.decode()}`" if default.value else "",
-               span.value.decode().replace("|", ", "), meaning.value.decode()]
+               span.value.decode().replace("|", ", "), meaning]
 
 
 def document(lib):

@@ -40,6 +40,7 @@ struct mtl__pool {
     atomic_bool stop;
     atomic_uint loop; /* number of the loop; read without the lock by spinning workers */
     atomic_int busy;  /* workers in the loop; read without the lock by the spinning caller */
+    atomic_int spinning;
 
     mtl__job_fn *fn;
     void *arg;
@@ -81,6 +82,11 @@ int mtl__pool_slots(const mtl__pool *p)
     return p ? p->slots : 1;
 }
 
+bool mtl__pool_is_warm(const mtl__pool *p)
+{
+    return p && atomic_load_explicit(&p->spinning, memory_order_relaxed) > 0;
+}
+
 static void relax(void)
 {
 #if MTL__ARCH_X86
@@ -114,9 +120,11 @@ static void take_jobs(mtl__pool *p, int slot)
 /* Wait for a loop after the one last seen; true if it is still open. */
 static bool join_loop(mtl__pool *p, worker *w)
 {
+    atomic_fetch_add_explicit(&p->spinning, 1, memory_order_relaxed);
     for (int i = 0; i < p->spin && atomic_load_explicit(&p->loop, memory_order_relaxed) == w->seen;
          i++)
         relax();
+    atomic_fetch_sub_explicit(&p->spinning, 1, memory_order_relaxed);
     pthread_mutex_lock(&p->lock);
     p->sleeping++;
     while (atomic_load(&p->loop) == w->seen)
@@ -208,6 +216,7 @@ static bool own(mtl__pool *p)
     p->started = p->sleeping = 0;
     p->refused = p->open = false;
     atomic_store(&p->busy, 0);
+    atomic_store(&p->spinning, 0);
     atomic_store(&p->owner, self);
     return true;
 }

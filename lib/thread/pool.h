@@ -19,6 +19,10 @@ void mtl__pool_destroy(mtl__pool *pool);
 /* Number of slots: the most threads that a loop may use at once. 1 for NULL. */
 int mtl__pool_slots(const mtl__pool *pool);
 
+/* A hint: true while a thread of the pool waits without sleeping, as it does for a moment after a
+   loop. The next loop then starts within a microsecond; waking a thread takes about ten. */
+bool mtl__pool_is_warm(const mtl__pool *pool);
+
 /* Run fn(arg, job, slot) for job = 0 .. jobs-1, each once, in any order, and return when all are
    done. slot is in [0, mtl__pool_slots) and no two jobs run in the same slot at the same time, so a
    slot can own a scratch buffer. The caller works too, as slot 0. One loop runs at a time: when

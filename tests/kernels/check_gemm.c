@@ -322,7 +322,8 @@ static void check_epilogue_once(const mtl__gemm *g, shape s, mtl__pool *pool, bo
 /* Sizes that reach every way through the driver: direct, packed, blocked, transposed, split. */
 static const int64_t driver_sizes[][3] = {{5, 7, 9},     {40, 100, 20}, {100, 3, 50},
                                           {90, 170, 300}, {600, 20, 90}, {1000, 4, 300},
-                                          {33, 1100, 40}, {260, 130, 64}};
+                                          {33, 1100, 40}, {260, 130, 64},
+                                          {190, 170, 200}, {40, 600, 1030}};
 
 static void check_epilogue(mtl__cpu_level level)
 {

@@ -183,6 +183,44 @@ START_TEST(sleeping_workers_wake)
 }
 END_TEST
 
+/* Looks all the time, since the caller may itself be kept from looking at the right moment. */
+typedef struct observer {
+    mtl__pool *pool;
+    atomic_bool has_seen, stop;
+} observer;
+
+static void *observe(void *arg)
+{
+    observer *o = arg;
+    while (!atomic_load(&o->stop) && !atomic_load(&o->has_seen))
+        if (mtl__pool_is_warm(o->pool))
+            atomic_store(&o->has_seen, true);
+    return NULL;
+}
+
+START_TEST(warm_only_for_a_moment)
+{
+    const struct timespec nap = {.tv_nsec = 50000000}, little = {.tv_nsec = 100000};
+    ck_assert(!mtl__pool_is_warm(NULL));
+    ck_assert(!mtl__pool_is_warm(pool));
+    if (mtl__cpu_count() < 2) /* it never spins there */
+        return;
+    observer o = {.pool = new_pool(2)};
+    pthread_t t;
+    ck_assert_int_eq(pthread_create(&t, NULL, observe, &o), 0);
+    for (int i = 0; i < 20000 && !atomic_load(&o.has_seen); i++) {
+        ck_assert(meeting_of(o.pool, 2));
+        nanosleep(&little, NULL);
+    }
+    atomic_store(&o.stop, true);
+    pthread_join(t, NULL);
+    ck_assert(o.has_seen);
+    nanosleep(&nap, NULL);
+    ck_assert(!mtl__pool_is_warm(o.pool));
+    mtl__pool_destroy(o.pool);
+}
+END_TEST
+
 START_TEST(idle_workers_sleep)
 {
     const struct timespec nap = {.tv_nsec = 300000000};
@@ -532,6 +570,7 @@ int main(void)
     add_pool_case(s, "more threads than CPUs", many_threads);
     add_pool_case(s, "all threads work at once", all_threads_work_at_once);
     add_pool_case(s, "sleeping workers wake", sleeping_workers_wake);
+    add_pool_case(s, "warm only for a moment", warm_only_for_a_moment);
     add_pool_case(s, "idle workers sleep", idle_workers_sleep);
     add_pool_case(s, "threads start when needed and are joined",
                   threads_start_when_needed_and_are_joined);

@@ -149,7 +149,7 @@ const mtl__gemm mtl__gemm_avx512 = {
     .lane_bits = LANE_BITS,
     .vectors = 3,
     .rows = {ROWS_1, ROWS_2, ROWS_3},
-    .panel = 32,
+    .panel = 16,
     .nc = 480,
     .kc = 256,
 };
