@@ -108,7 +108,7 @@ run_tsan() {
         return
     fi
     build tsan gcc --buildtype=debugoptimized -Db_sanitize=thread || return
-    run tsan tsan --setup sanitizer --wrapper "$wrapper" predict_threads pool api_threads
+    run tsan tsan --setup sanitizer --wrapper "$wrapper" predict_threads thread api_threads
 }
 
 mkdir -p "$root"

@@ -25,6 +25,13 @@ missing_packages() {
     done
 }
 
+apt_get() {
+    output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -q "$@" 2>&1) || {
+        printf '%s\n' "$output" | tail -n 5
+        return 1
+    }
+}
+
 # install_packages PACKAGE...: on Debian and its kin, install what is missing. One that cannot be had
 # is left out: whoever needs it looks for the tool itself and says so.
 install_packages() {
@@ -35,15 +42,13 @@ install_packages() {
     missing=$(missing_packages "$@")
     [ -n "$missing" ] || return 0
     say "installing $missing"
-    as_root apt-get update -q >/dev/null || say "apt-get update failed; trying with the lists there are"
+    apt_get update || say "trying with the package lists there are"
     # shellcheck disable=SC2086 # a list of words
-    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        $missing >/dev/null; then
-        for package in $missing; do
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q \
-                --no-install-recommends "$package" >/dev/null || say "$package could not be installed"
-        done
-    fi
+    apt_get install --no-install-recommends $missing && return 0
+    for package in $missing; do
+        apt_get install --no-install-recommends "$package" ||
+            say "$package could not be installed"
+    done
 }
 
 # need_tools COMMAND...: whether all are there; names those that are not.

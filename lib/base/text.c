@@ -127,8 +127,8 @@ static const char *skip_word(const char *s, const char *end, const char *word)
 }
 
 typedef struct format {
-    int bits;         /* of the significand, with the leading one */
-    int64_t min_exp;  /* of the smallest normal number */
+    int bits;        /* of the significand, with the leading one */
+    int64_t min_exp; /* of the smallest normal number */
     uint64_t inf_bits, nan_bits;
 } format;
 
@@ -177,9 +177,26 @@ typedef struct decimal {
 __extension__ typedef unsigned __int128 uint128;
 
 static const uint64_t powers_of_ten[20] = {
-    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
-    100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
-    10000000000000000, 100000000000000000, 1000000000000000000, 10000000000000000000u,
+    1,
+    10,
+    100,
+    1000,
+    10000,
+    100000,
+    1000000,
+    10000000,
+    100000000,
+    1000000000,
+    10000000000,
+    100000000000,
+    1000000000000,
+    10000000000000,
+    100000000000000,
+    1000000000000000,
+    10000000000000000,
+    100000000000000000,
+    1000000000000000000,
+    10000000000000000000u,
 };
 
 static bool fast_quotient(const decimal *d, quotient *out)
@@ -522,7 +539,8 @@ int mtl__format_f64(double x, char text[MTL__NUM_SIZE])
         scaled v;
         scale_binary(&v, f, e, narrow_below);
         int64_t k = scale_decimal(&v, e + 64 - __builtin_clzll(f));
-        at = lay_out(text, at, digits, shortest_digits(&v, digits), k);
+        int n = shortest_digits(&v, digits);
+        at = lay_out(text, at, digits, n, k);
     }
     text[at] = '\0';
     return at;

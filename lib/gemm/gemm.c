@@ -28,11 +28,11 @@ typedef struct plan {
     int64_t m, n, k;
     const float *r, *s;
     int64_t ldr, lds;
-    bool r_by_cols;     /* element (i, p) of R at r[p * ldr + i], else r[i * ldr + p] */
-    bool s_transposed;  /* element (p, j) of S at s[j * lds + p], else s[p * lds + j] */
-    bool swapped;       /* C is to be written transposed */
+    bool r_by_cols;    /* element (i, p) of R at r[p * ldr + i], else r[i * ldr + p] */
+    bool s_transposed; /* element (p, j) of S at s[j * lds + p], else s[p * lds + j] */
+    bool swapped;      /* C is to be written transposed */
     bool pack_r, pack_s;
-    int64_t kb, nb, mb; /* steps of the loops of a job */
+    int64_t kb, nb, mb;                      /* steps of the loops of a job */
     int64_t job_rows, job_cols, jobs_across; /* the grid of jobs */
     float *work;
     int64_t slot_floats;
@@ -246,8 +246,8 @@ static void run_job(void *arg, int64_t job, int slot)
 
 /* --- the plan --------------------------------------------------------------------------------- */
 
-/* Work of the kernels per step of k, in vectors: rows times vectors of columns, and 5/16 of an
-   instruction for each element that a transpose must bring into place. */
+/* Work per step of k, in sixteenths of an instruction: an FMA for each row of each vector, and five
+   for each vector that a transpose must bring into place. */
 static int64_t cost(const mtl__gemm *g, int64_t m, int64_t n, bool transposed)
 {
     return vectors_for(g, n) * (16 * m + (transposed ? 80 : 0));

@@ -5,11 +5,11 @@
 
 /* Slicing by 4: table[j][n] is what byte n leaves behind once j more bytes have gone through. CRCs
    are linear, so an entry is the sum of those for the single bits of n, and these are one sequence:
-   each follows from the one before by one step of the shift register, x >> 1 ^ (x & 1) * 0x82f63b78.
-   The compiler makes the tables of it. */
+   each follows from the one before by one step of the shift register, x >> 1 ^ (x & 1) *
+   0x82f63b78. The compiler makes the tables of it. */
 #define T1(n, a, b, c, d, e, f, g, h)                                                              \
-    ((n)&128 ? a : 0) ^ ((n)&64 ? b : 0) ^ ((n)&32 ? c : 0) ^ ((n)&16 ? d : 0) ^                   \
-        ((n)&8 ? e : 0) ^ ((n)&4 ? f : 0) ^ ((n)&2 ? g : 0) ^ ((n)&1 ? h : 0)
+    ((n)&128 ? a : 0) ^ ((n)&64 ? b : 0) ^ ((n)&32 ? c : 0) ^ ((n)&16 ? d : 0) ^ ((n)&8 ? e : 0) ^ \
+        ((n)&4 ? f : 0) ^ ((n)&2 ? g : 0) ^ ((n)&1 ? h : 0)
 #define T4(n, ...)                                                                                 \
     T1(n, __VA_ARGS__), T1(n + 1, __VA_ARGS__), T1(n + 2, __VA_ARGS__), T1(n + 3, __VA_ARGS__)
 #define T16(n, ...)                                                                                \

@@ -17,13 +17,13 @@ enum {
 struct mtl__csv {
     const mtl__allocator *al;
     mtl__source source;
-    int fd;           /* what the source reads when we opened it, else -1 */
-    char *name;       /* for messages */
+    int fd;               /* what the source reads when we opened it, else -1 */
+    char *name;           /* for messages */
     int separator, quote; /* quote: -1 = none */
-    bool at_eof;      /* the source has no more */
-    int64_t row;      /* of data, from 1; 0 in the header */
-    int64_t line;     /* of the file, from 1 */
-    int64_t capacity; /* of buffer; [begin, end) is not used yet */
+    bool at_eof;          /* the source has no more */
+    int64_t row;          /* of data, from 1; 0 in the header */
+    int64_t line;         /* of the file, from 1 */
+    int64_t capacity;     /* of buffer; [begin, end) is not used yet */
     int64_t begin, end;
     char *buffer;
     mtl__bytes names; /* each with its 0 */
@@ -118,7 +118,7 @@ typedef struct cell {
     bool last; /* of its line */
 } cell;
 
-/* Finish a cell whose size and `quoted` are known: what stands at `begin + offset` has to end it. */
+/* Finish a cell whose size and `quoted` are known: `begin + offset` is where it has to end. */
 static mtl_status end_cell(mtl__csv *csv, int64_t offset, cell *out, mtl_error *err)
 {
     int c, after = 0;
@@ -280,7 +280,8 @@ static mtl_status check_names(mtl__csv *csv, mtl_error *err)
     }
     for (int64_t i = 1; i < n; i++)
         if (strcmp(mtl__csv_column_name(csv, a[i - 1]), mtl__csv_column_name(csv, a[i])) == 0)
-            return MTL_FAIL(err, MTL_ERR_FORMAT, "%s: columns %lld and %lld have the same name, \"%s\"",
+            return MTL_FAIL(err, MTL_ERR_FORMAT,
+                            "%s: columns %lld and %lld have the same name, \"%s\"",
                             mtl__path_tail(csv->name), (long long)mtl__min(a[i - 1], a[i]) + 1,
                             (long long)mtl__max(a[i - 1], a[i]) + 1, show_column(csv, a[i]).text);
     return MTL_OK;
@@ -320,8 +321,13 @@ static mtl_status open_reader(mtl__csv **out, mtl__source source, int fd, const 
         mtl__fd_close(fd);
         return MTL_FAIL(err, MTL_ERR_NOMEM, "%s: no memory to read", mtl__path_tail(name));
     }
-    *csv = (mtl__csv){.al = al, .source = source, .fd = fd, .separator = separator, .quote = '"',
-                      .line = 1, .capacity = 2 * CHUNK};
+    *csv = (mtl__csv){.al = al,
+                      .source = source,
+                      .fd = fd,
+                      .separator = separator,
+                      .quote = '"',
+                      .line = 1,
+                      .capacity = 2 * CHUNK};
     if (fd >= 0)
         csv->source = mtl__fd_source(&csv->fd);
     if (dialect && dialect->no_quotes)
@@ -440,13 +446,13 @@ static mtl_status parse_cell(const mtl__csv *csv, int64_t column, const cell *c,
     return MTL_FAIL(err, MTL_ERR_FORMAT,
                     "%s: line %lld, row %lld, column %lld \"%s\": \"%s\" is not a number",
                     mtl__path_tail(csv->name), (long long)csv->line, (long long)csv->row,
-                    (long long)column + 1, show_column(csv, column).text,
-                    show(c->s, c->size).text);
+                    (long long)column + 1, show_column(csv, column).text, show(c->s, c->size).text);
 }
 
 static mtl_status wrong_width(const mtl__csv *csv, int64_t found, mtl_error *err)
 {
-    return MTL_FAIL(err, MTL_ERR_FORMAT, "%s: line %lld, row %lld: %s%lld cells, the header has %lld",
+    return MTL_FAIL(err, MTL_ERR_FORMAT,
+                    "%s: line %lld, row %lld: %s%lld cells, the header has %lld",
                     mtl__path_tail(csv->name), (long long)csv->line, (long long)csv->row,
                     found > csv->columns ? "more than " : "",
                     (long long)mtl__min(found, csv->columns), (long long)csv->columns);

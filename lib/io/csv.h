@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables of numbers as text, read row by row whatever their size; the dialect is in docs/formats.md.
-   Every error is MTL_ERR_FORMAT (or MTL_ERR_IO) and names the file, the line, the row of data, the
-   column, and shows what was found. */
+/* Tables of numbers as text, read row by row whatever their size; the dialect is in
+   docs/formats.md. Every error is MTL_ERR_FORMAT (or MTL_ERR_IO) and names the file, the line, the
+   row of data, the column, and shows what was found. */
 #ifndef MTL__CSV_H
 #define MTL__CSV_H
 

@@ -38,7 +38,8 @@ mtl_status mtl__file_read(const char *path, int64_t limit, const mtl__allocator 
 /* Replace a file, or make it: the bytes go to a new file in the same folder, which is synced and
    takes the old one's name in mtl__file_commit(). Until then the old file stays as it is, and
    mtl__file_end(), to be called whatever happened, leaves no other file behind. The mode is what
-   the umask gives. A symbolic link is replaced, not followed; what is not a regular file is refused.
+   the umask gives. A symbolic link is replaced, not followed; what is not a regular file is
+   refused.
 
        MTL_TRY(st, mtl__file_begin(&f, path, al, err), done);
        MTL_TRY(st, f.sink.put(&f.sink, p, size, err), done);   (any number of times)

@@ -31,9 +31,10 @@ static int utf8_length(const char *s, const char *end, uint32_t *point)
 {
     static const struct {
         unsigned char first, last, low, high, length;
-    } rows[] = {{0x01, 0x7f, 0x80, 0xbf, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-                {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    } rows[] = {
+        {0x01, 0x7f, 0x80, 0xbf, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
     unsigned char c = (unsigned char)*s;
     for (int64_t i = 0; i < MTL__COUNT_OF(rows); i++) {
         int length = rows[i].length;
@@ -82,7 +83,7 @@ bool mtl__utf8_is_valid(const char *s, int64_t size)
 
 static int hex_digit(char c)
 {
-    return is_digit(c)              ? c - '0'
+    return is_digit(c)            ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                   : -1;
@@ -162,7 +163,7 @@ static mtl_status check_string(checker *c)
     uint32_t point;
     if (c->s == c->end || *c->s != '"')
         return malformed(c, "expected a string");
-    for (c->s++; c->s < c->end; ) {
+    for (c->s++; c->s < c->end;) {
         if (*c->s == '"') {
             c->s++;
             return MTL_OK;
@@ -321,8 +322,7 @@ mtl_status mtl__json_check(const char *text, int64_t size, const mtl__allocator 
     c.capacity = count_keys(text, c.end);
     c.keys = mtl__alloc_array(al, c.capacity, sizeof *c.keys);
     if (!c.keys)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "JSON: no memory for %lld keys",
-                        (long long)c.capacity);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "JSON: no memory for %lld keys", (long long)c.capacity);
     mtl_status st;
     const char *first = c.s = skip_blanks(c.s, c.end);
     MTL_TRY(st, check_value(&c, 0), done);

@@ -203,8 +203,8 @@ static mtl_status find_header(const char *p, int64_t size, cursor *header, mtl_e
     if (size < MAGIC_BYTES + 4 || memcmp(p, "\x93NUMPY", 6) != 0)
         return MTL_FAIL(err, MTL_ERR_FORMAT, "npy: not a .npy file");
     if (p[6] < 1 || p[6] > 3 || p[7] != 0)
-        return MTL_FAIL(err, MTL_ERR_VERSION, "npy: version %d.%d is not read",
-                        (unsigned char)p[6], (unsigned char)p[7]);
+        return MTL_FAIL(err, MTL_ERR_VERSION, "npy: version %d.%d is not read", (unsigned char)p[6],
+                        (unsigned char)p[7]);
     int64_t start = p[6] == 1 ? MAGIC_BYTES + 2 : MAGIC_BYTES + 4;
     int64_t length = mtl__load_le32(p + MAGIC_BYTES);
     if (p[6] == 1)
@@ -221,7 +221,7 @@ mtl_status mtl__npy_open(mtl__npy *in, const void *bytes, int64_t size, mtl_erro
 {
     const char *p = bytes;
     mtl_status st;
-    cursor header;
+    cursor header = {0};
     mtl__npy a = {0};
     int64_t want = 0, have;
     MTL_TRY(st, find_header(p, size, &header, err), fail);

@@ -217,9 +217,8 @@ done:
     return st;
 }
 
-mtl_status mtl__safetensors_write_buffer(const mtl__safetensors_out *what,
-                                         const mtl__allocator *al, void **buffer, int64_t *size,
-                                         mtl_error *err)
+mtl_status mtl__safetensors_write_buffer(const mtl__safetensors_out *what, const mtl__allocator *al,
+                                         void **buffer, int64_t *size, mtl_error *err)
 {
     mtl_status st;
     int64_t total;
@@ -252,7 +251,7 @@ static name_text show_name(mtl__json name)
     name_text t = {""};
     const char *s = name.s + 1;
     size_t n = 0;
-    while (s[n] != '"' && n < sizeof t.text - 8)
+    while (n < sizeof t.text - 8 && s[n] != '"')
         n += s[n] == '\\' ? 2 : 1;
     if (s[n] != '"')
         while (n > 0 && (s[n] & 0xc0) == 0x80)
@@ -484,7 +483,7 @@ mtl__tensor_info mtl__safetensors_at(const mtl__safetensors *in, int64_t i)
 {
     mtl__tensor_info t;
     mtl__json name, value;
-    int64_t offsets[2];
+    int64_t offsets[2] = {0};
     assert(i >= 0 && i < in->tensor_count);
     mtl__json_iter it = {in->header.s + in->names[i], in->header.end, true};
     mtl__json_next(&it, &name, &value);

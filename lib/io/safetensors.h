@@ -38,9 +38,8 @@ typedef struct mtl__safetensors_out {
 mtl_status mtl__safetensors_write(const mtl__safetensors_out *what, const char *path,
                                   const mtl__allocator *al, mtl_error *err);
 /* The same bytes in memory, for mtl__buffer_free(). */
-mtl_status mtl__safetensors_write_buffer(const mtl__safetensors_out *what,
-                                         const mtl__allocator *al, void **buffer, int64_t *size,
-                                         mtl_error *err);
+mtl_status mtl__safetensors_write_buffer(const mtl__safetensors_out *what, const mtl__allocator *al,
+                                         void **buffer, int64_t *size, mtl_error *err);
 
 /* ---- reading ---- */
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 
-SIZE_LIMIT = 300_000  # bytes of the stripped shared library
 NEEDED = {'libc.so.6', 'libm.so.6', 'libpthread.so.0', 'ld-linux-x86-64.so.2',
           'ld-linux-aarch64.so.1'}
 
@@ -160,21 +159,22 @@ def check_dynamic(shared, soname):
         problem(f'{shared}: asks for an executable stack')
 
 
-def check_size(shared):
+def check_size(shared, limit):
     strip = shutil.which('strip')
     with tempfile.TemporaryDirectory() as folder:
         stripped = os.path.join(folder, 'stripped.so')
         run(strip, '--strip-unneeded', '-o', stripped, shared)
         size = os.path.getsize(stripped)
     print(f'stripped: {size} bytes')
-    if size >= SIZE_LIMIT:
-        problem(f'{shared}: {size} bytes stripped, the limit is {SIZE_LIMIT}')
+    if size >= limit:
+        problem(f'{shared}: {size} bytes stripped, the limit is {limit}')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ('--map', '--header', '--shared', '--static', '--soname'):
         parser.add_argument(name, required=True)
+    parser.add_argument('--limit', type=int, required=True, help='bytes, stripped')
     parser.add_argument('--assertions', action='store_true')
     args = parser.parse_args()
     known = map_functions(args.map)
@@ -184,7 +184,7 @@ def main():
     static_exports(args.static)
     check_imports(args.shared, args.static, args.assertions)
     check_dynamic(args.shared, args.soname)
-    check_size(args.shared)
+    check_size(args.shared, args.limit)
     print('\n'.join(problems) or f'{len(known)} functions in header, map and libraries')
     return 1 if problems or not known else 0
 

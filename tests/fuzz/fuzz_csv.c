@@ -52,7 +52,8 @@ static void run(const uint8_t *data, size_t size, const mtl__csv_dialect *dialec
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const mtl__csv_dialect dialects[] = {{',', false}, {';', false}, {'\t', true}, {'x', true}};
+    static const mtl__csv_dialect dialects[] = {
+        {',', false}, {';', false}, {'\t', true}, {'x', true}};
     if (size == 0)
         return 0;
     const mtl__csv_dialect *dialect = &dialects[data[0] % 4];

@@ -25,7 +25,15 @@ static struct {
     bool forever;  /* and all later ones */
     int error;
     int hits;
+    char log[64]; /* s: a file synced, S: a folder, r: renamed, w: written */
 } fault;
+
+static void note(char what)
+{
+    size_t n = strlen(fault.log);
+    if (n < sizeof fault.log - 1 && (n == 0 || fault.log[n - 1] != what))
+        fault.log[n] = what;
+}
 
 /* Does this call fail? Sets errno. */
 static bool struck(void)
@@ -67,16 +75,20 @@ ssize_t read(int fd, void *p, size_t n)
 
 ssize_t write(int fd, const void *p, size_t n)
 {
+    note('w');
     return struck() ? -1 : syscall(SYS_write, fd, p, shortened(n));
 }
 
 int fsync(int fd)
 {
+    struct stat st;
+    note(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? 'S' : 's');
     return struck() ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int rename(const char *from, const char *to)
 {
+    note('r');
     /* rename() is never interrupted */
     bool bad = fault.kind != FAULT_STUTTER && struck();
     return bad ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
@@ -215,6 +227,14 @@ START_TEST(replaces_and_reads_whole_files)
     put_file(fresh, "", 0);
     assert_ok(read_back(fresh, &al, "", 0, NULL));
     ck_assert_int_eq(m.live, 0);
+}
+END_TEST
+
+START_TEST(syncs_before_and_after_the_rename)
+{
+    memset(&fault, 0, sizeof fault);
+    assert_ok(replace(path, &mtl__allocator_default, NULL));
+    ck_assert_str_eq(fault.log, "wsrS");
 }
 END_TEST
 
@@ -477,6 +497,7 @@ int main(void)
 {
     Suite *s = suite_create("file");
     add(s, "replaces and reads whole files", replaces_and_reads_whole_files);
+    add(s, "syncs before and after the rename", syncs_before_and_after_the_rename);
     add(s, "works with a bare name", works_with_a_bare_name);
     add(s, "survives interruptions", survives_interruptions_and_short_transfers);
     add(s, "keeps the old file when any call fails", keeps_the_old_file_when_any_call_fails);

@@ -5,7 +5,7 @@
 
 #include "testing.h"
 
-/* Texts are checked in blocks of exactly their size, so that a sanitizer sees a byte read too far. */
+/* Texts are checked in blocks of exactly their size, so that a sanitizer sees an over-read. */
 static mtl_status check_exact(const char *text, size_t size, mtl_error *err)
 {
     mtl__json root;
@@ -34,11 +34,29 @@ static const char document[] =
 
 START_TEST(takes_what_the_rfc_allows)
 {
-    static const char *const texts[] = {
-        "{}", "[]", " [ ] ", "0", "-0", "-0.0e-00", "1E+5", "10.25", "\"\"", "true", "false", "null",
-        "\t\n\r 1 \t\n\r", "[1,[2,[3,{\"a\":[]}]]]", "{\"a\":{\"a\":{\"a\":1}},\"b\":{\"a\":2}}",
-        "\"\x7f\"", "\"\xf4\x8f\xbf\xbf\"", "\"\\ud800\\udc00\"", "\"\\uDBFF\\uDFFF\"",
-        "\"\xed\x9f\xbf\xee\x80\x80\"", "123456789012345678901234567890", "1e999999", document};
+    static const char *const texts[] = {"{}",
+                                        "[]",
+                                        " [ ] ",
+                                        "0",
+                                        "-0",
+                                        "-0.0e-00",
+                                        "1E+5",
+                                        "10.25",
+                                        "\"\"",
+                                        "true",
+                                        "false",
+                                        "null",
+                                        "\t\n\r 1 \t\n\r",
+                                        "[1,[2,[3,{\"a\":[]}]]]",
+                                        "{\"a\":{\"a\":{\"a\":1}},\"b\":{\"a\":2}}",
+                                        "\"\x7f\"",
+                                        "\"\xf4\x8f\xbf\xbf\"",
+                                        "\"\\ud800\\udc00\"",
+                                        "\"\\uDBFF\\uDFFF\"",
+                                        "\"\xed\x9f\xbf\xee\x80\x80\"",
+                                        "123456789012345678901234567890",
+                                        "1e999999",
+                                        document};
     for (int64_t i = 0; i < MTL__COUNT_OF(texts); i++) {
         mtl_error err = {0};
         ck_assert_msg(check_exact(texts[i], strlen(texts[i]), &err) == MTL_OK, "%s: %s", texts[i],
@@ -52,22 +70,85 @@ START_TEST(refuses_everything_else)
     static const struct {
         const char *text;
         int at; /* the byte that the message names */
-    } rows[] = {
-        {"", 0}, {" ", 1}, {"x", 0}, {"[1,]", 3}, {"[,1]", 1}, {"[1 2]", 3}, {"[1", 2}, {"[", 1},
-        {"]", 0}, {"{", 1}, {"}", 0}, {"{\"a\"}", 4}, {"{\"a\":}", 5}, {"{\"a\":1,}", 7},
-        {"{,}", 1}, {"{a:1}", 1}, {"{1:1}", 1}, {"{\"a\" 1}", 5}, {"{\"a\":1 \"b\":2}", 7},
-        {"[1}", 2}, {"{\"a\":1]", 6}, {"1 2", 2}, {"{}{}", 2}, {"01", 2}, {"-", 1}, {"+1", 0},
-        {".5", 0}, {"1.", 2}, {"1.e5", 2}, {"1e", 2}, {"1e+", 3}, {"-x", 1}, {"0x10", 1},
-        {"nan", 0}, {"NaN", 0}, {"inf", 0}, {"Infinity", 0}, {"tru", 0}, {"truex", 4}, {"True", 0},
-        {"nul", 0}, {"'a'", 0}, {"\"", 1}, {"\"a", 2}, {"\"\\", 1}, {"\"\\\"", 3}, {"\"\\x\"", 1},
-        {"\"\\u12\"", 1}, {"\"\\u12g4\"", 1}, {"\"\\u0000\"", 1}, {"\"\n\"", 1}, {"\"\x1f\"", 1},
-        {"\"\\ud800\"", 1}, {"\"\\ud800x\"", 1}, {"\"\\ud800\\u0041\"", 1}, {"\"\\udc00\"", 1},
-        {"\"\\ud800\\ud800\"", 1}, {"\"\\ud800\\\"", 1}, {"\"\x80\"", 1}, {"\"\xc0\xaf\"", 1},
-        {"\"\xc1\xbf\"", 1}, {"\"\xe0\x9f\xbf\"", 1}, {"\"\xed\xa0\x80\"", 1}, {"\"a\xc3\"", 2},
-        {"\"\xf0\x8f\xbf\xbf\"", 1}, {"\"\xf4\x90\x80\x80\"", 1}, {"\"\xf5\x80\x80\x80\"", 1},
-        {"\"\xff\"", 1}, {"\"\xe2\x82\"", 1}, {"\"\xe2\x82", 1}, {"/* */1", 0}, {"1//", 1},
-        {"\xef\xbb\xbf{}", 0}, {"{\"a\":1,\"a\":2}", 7}, {"{\"a\":1,\"\\u0061\":2}", -1},
-        {"[{\"x\":{\"b\":1,\"c\":2,\"b\":3}}]", -1}, {"[1,2\v]", 4}, {"{\"a\":1,\"b\":1,\"\":1,\"\":2}", -1}};
+    } rows[] = {{"", 0},
+                {" ", 1},
+                {"x", 0},
+                {"[1,]", 3},
+                {"[,1]", 1},
+                {"[1 2]", 3},
+                {"[1", 2},
+                {"[", 1},
+                {"]", 0},
+                {"{", 1},
+                {"}", 0},
+                {"{\"a\"}", 4},
+                {"{\"a\":}", 5},
+                {"{\"a\":1,}", 7},
+                {"{,}", 1},
+                {"{a:1}", 1},
+                {"{1:1}", 1},
+                {"{\"a\" 1}", 5},
+                {"{\"a\":1 \"b\":2}", 7},
+                {"[1}", 2},
+                {"{\"a\":1]", 6},
+                {"1 2", 2},
+                {"{}{}", 2},
+                {"01", 2},
+                {"-", 1},
+                {"+1", 0},
+                {".5", 0},
+                {"1.", 2},
+                {"1.e5", 2},
+                {"1e", 2},
+                {"1e+", 3},
+                {"-x", 1},
+                {"0x10", 1},
+                {"nan", 0},
+                {"NaN", 0},
+                {"inf", 0},
+                {"Infinity", 0},
+                {"tru", 0},
+                {"truex", 4},
+                {"True", 0},
+                {"nul", 0},
+                {"'a'", 0},
+                {"\"", 1},
+                {"\"a", 2},
+                {"\"\\", 1},
+                {"\"\\\"", 3},
+                {"\"\\x\"", 1},
+                {"\"\\u12\"", 1},
+                {"\"\\u12g4\"", 1},
+                {"\"\\u0000\"", 1},
+                {"\"\n\"", 1},
+                {"\"\x1f\"", 1},
+                {"\"\\ud800\"", 1},
+                {"\"\\ud800x\"", 1},
+                {"\"\\ud800\\ue000\"", 1},
+                {"\"\\ud800\\u0041\"", 1},
+                {"\"\\udc00\"", 1},
+                {"\"\\ud800\\ud800\"", 1},
+                {"\"\\ud800\\\"", 1},
+                {"\"\x80\"", 1},
+                {"\"\xc0\xaf\"", 1},
+                {"\"\xc1\xbf\"", 1},
+                {"\"\xe0\x9f\xbf\"", 1},
+                {"\"\xed\xa0\x80\"", 1},
+                {"\"a\xc3\"", 2},
+                {"\"\xf0\x8f\xbf\xbf\"", 1},
+                {"\"\xf4\x90\x80\x80\"", 1},
+                {"\"\xf5\x80\x80\x80\"", 1},
+                {"\"\xff\"", 1},
+                {"\"\xe2\x82\"", 1},
+                {"\"\xe2\x82", 1},
+                {"/* */1", 0},
+                {"1//", 1},
+                {"\xef\xbb\xbf{}", 0},
+                {"{\"a\":1,\"a\":2}", 7},
+                {"{\"a\":1,\"\\u0061\":2}", -1},
+                {"[{\"x\":{\"b\":1,\"c\":2,\"b\":3}}]", -1},
+                {"[1,2\v]", 4},
+                {"{\"a\":1,\"b\":1,\"\":1,\"\":2}", -1}};
     for (int64_t i = 0; i < MTL__COUNT_OF(rows); i++) {
         mtl_error err = {0};
         char at[40];
@@ -185,7 +266,8 @@ END_TEST
 
 START_TEST(copies_and_compares_strings)
 {
-    mtl__json a = parse("\"a\\u00e4\""), b = parse("\"a\xc3\xa4\""), c = parse("\"a\xc3\xa4\\u0001\"");
+    mtl__json a = parse("\"a\\u00e4\""), b = parse("\"a\xc3\xa4\""),
+              c = parse("\"a\xc3\xa4\\u0001\"");
     const char *s;
     int64_t n;
     ck_assert_int_eq(mtl__json_compare(a, b), 0);
@@ -270,9 +352,10 @@ START_TEST(writes_what_it_reads)
     mtl__json_write_bool(&b, false);
     mtl__bytes_text(&b, "}");
     mtl__bytes_append(&b, "", 1);
-    ck_assert_str_eq(b.p, "{\"a\\\"b\":\"\\u0001\\u001f \\\"\\\\/\\u000a\x7f\xc3\xa4\xf0\x9f\x98\x80\","
-                          "\"list\":[-9223372036854775808,0.1,null,-1e999,true],\"empty\":{},"
-                          "\"ends with [\":\"[\",\"last\":false}");
+    ck_assert_str_eq(b.p,
+                     "{\"a\\\"b\":\"\\u0001\\u001f \\\"\\\\/\\u000a\x7f\xc3\xa4\xf0\x9f\x98\x80\","
+                     "\"list\":[-9223372036854775808,0.1,null,-1e999,true],\"empty\":{},"
+                     "\"ends with [\":\"[\",\"last\":false}");
     ck_assert(mtl__json_is(mtl__json_member(parse(b.p), "a\"b"), text));
     mtl__bytes_free(&b);
 }

@@ -80,8 +80,7 @@ END_TEST
 
 START_TEST(rounds_to_nearest)
 {
-    check_values("rounded_f8", 2, 1, 5,
-                 (float[]){0.1f, 1, 1 + 0x1p-23f, INFINITY, 0});
+    check_values("rounded_f8", 2, 1, 5, (float[]){0.1f, 1, 1 + 0x1p-23f, INFINITY, 0});
     check_values("rounded_i8", 1, 4, 1, (float[]){0x1p24f, 0x1p24f + 4, -0x1p63f, 0x1p63f});
 }
 END_TEST
@@ -90,17 +89,30 @@ START_TEST(refuses_the_rest_with_a_reason)
 {
     static const struct {
         const char *name, *message;
-    } rows[] = {{"bad_object", "Python objects"}, {"bad_structured", "structured"},
-                {"bad_f2", "'<f2'"}, {"bad_complex", "'<c8'"}, {"bad_text", "'<U1'"},
-                {"bad_rank0", "single number"}, {"bad_rank3", "more than two dimensions"},
-                {"bad_empty", "empty"}, {"bad_magic", "not a .npy"}, {"bad_version", "version 4.0"},
-                {"bad_short", "2 by 3 of 'f4' in 23 bytes"}, {"bad_long", "in 25 bytes"},
-                {"bad_twice", "'shape', unknown or twice"}, {"bad_unknown_key", "'x'"},
-                {"bad_missing_key", "missing"}, {"bad_order", "neither True nor False"},
-                {"bad_negative", "malformed shape"}, {"bad_tuple", "malformed shape"},
-                {"bad_shape", "malformed shape"}, {"bad_overflow", "4611686018427387905 by 4"},
-                {"bad_huge", "malformed shape"}, {"bad_no_order_mark", "'|f4'"},
-                {"bad_behind", "behind the header"}, {"bad_open", "malformed shape"}};
+    } rows[] = {{"bad_object", "Python objects"},
+                {"bad_structured", "structured"},
+                {"bad_f2", "'<f2'"},
+                {"bad_complex", "'<c8'"},
+                {"bad_text", "'<U1'"},
+                {"bad_rank0", "single number"},
+                {"bad_rank3", "more than two dimensions"},
+                {"bad_empty", "empty"},
+                {"bad_magic", "not a .npy"},
+                {"bad_version", "version 4.0"},
+                {"bad_short", "2 by 3 of 'f4' in 23 bytes"},
+                {"bad_long", "in 25 bytes"},
+                {"bad_twice", "'shape', unknown or twice"},
+                {"bad_unknown_key", "'x'"},
+                {"bad_missing_key", "missing"},
+                {"bad_order", "neither True nor False"},
+                {"bad_negative", "malformed shape"},
+                {"bad_tuple", "malformed shape"},
+                {"bad_shape", "malformed shape"},
+                {"bad_overflow", "4611686018427387905 by 4"},
+                {"bad_huge", "malformed shape"},
+                {"bad_no_order_mark", "'|f4'"},
+                {"bad_behind", "behind the header"},
+                {"bad_open", "malformed shape"}};
     for (int64_t i = 0; i < MTL__COUNT_OF(rows); i++) {
         loaded l;
         mtl_error err = {0};
@@ -156,8 +168,10 @@ START_TEST(reads_large_arrays)
     static float out[ROWS * COLS], back[ROWS * COLS];
     char header[200];
     for (int fortran = 0; fortran < 2; fortran++) {
-        int n = snprintf(header, sizeof header, "xNUMPY\1.xx{'descr':'>i4','fortran_order':%s,"
-                         "'shape':(%d,%d)}", fortran ? "True" : "False", ROWS, COLS);
+        int n = snprintf(header, sizeof header,
+                         "xNUMPY\1.xx{'descr':'>i4','fortran_order':%s,"
+                         "'shape':(%d,%d)}",
+                         fortran ? "True" : "False", ROWS, COLS);
         header[0] = '\x93';
         header[7] = 0;
         header[8] = (char)(n - 10);
@@ -174,7 +188,7 @@ START_TEST(reads_large_arrays)
         for (int r = 0; r < ROWS; r++)
             for (int c = 0; c < COLS; c++)
                 back[r * COLS + c] = (float)(fortran ? c * ROWS + r : r * COLS + c);
-        assert_same_bits(out, back, ROWS * COLS);
+        ck_assert(memcmp(out, back, sizeof out) == 0);
         free(file);
     }
 }
@@ -231,7 +245,8 @@ int main(void)
     add_case(s, "reads each version and layout", reads_each_version_and_layout);
     add_case(s, "rounds to nearest", rounds_to_nearest);
     add_case(s, "refuses the rest with a reason", refuses_the_rest_with_a_reason);
-    add_case(s, "refuses truncation, survives bit flips", refuses_truncation_and_survives_bit_flips);
+    add_case(s, "refuses truncation, survives bit flips",
+             refuses_truncation_and_survives_bit_flips);
     add_case(s, "reads large arrays", reads_large_arrays);
     add_case(s, "writes what NumPy writes", writes_what_numpy_writes);
     add_case(s, "leaves nothing when memory is short", leaves_nothing_behind_when_memory_is_short);

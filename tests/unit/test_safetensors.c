@@ -143,8 +143,9 @@ START_TEST(writes_these_very_bytes)
     void *p;
     int64_t size;
     assert_ok(mtl__safetensors_write_buffer(&what, plain, &p, &size, NULL));
-    static const char header[] = "{\"__metadata__\":{\"mtl.checksum\":\"00000000\",\"k\":\"v\"},"
-                                 "\"w\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}}";
+    static const char header[] =
+        "{\"__metadata__\":{\"mtl.checksum\":\"00000000\",\"k\":\"v\"},"
+        "\"w\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}}";
     char want[192 + 8] = {0};
     memset(want, ' ', 128);
     memcpy(want, "\x78\0\0\0\0\0\0\0", 8); /* 128 - 8 */
@@ -190,7 +191,8 @@ START_TEST(gives_back_what_was_written)
     ck_assert(!mtl__safetensors_find(&in, "__metadata__", &info));
     for (int64_t i = 0; i + 1 < in.tensor_count; i++)
         ck_assert_int_lt(mtl__json_compare(mtl__safetensors_at(&in, i).name,
-                                           mtl__safetensors_at(&in, i + 1).name), 0);
+                                           mtl__safetensors_at(&in, i + 1).name),
+                         0);
     mtl__safetensors_close(&in);
     mtl__buffer_free(f.p);
 }
@@ -248,12 +250,17 @@ START_TEST(opens_in_another_program)
     t[2].name = "head.\xc3\xa4\"\\.weight"; /* of one line */
     mtl__safetensors_out what = {t, 6, texts, 3};
     assert_ok(mtl__safetensors_write(&what, temp.path, plain, NULL));
-    snprintf(command, sizeof command, "PYTHONIOENCODING=utf-8 python3 '%s' '%s'", script, temp.path);
-    static const char *const want[] = {
-        "text mtl.format=1\n", "text mtl.spec={\"layers\":[64,64]}\n", "text \xe2\x82\xac=\n",
-        "tensor trunk.0.weight [4, 2] 84\n", "tensor trunk.0.bias [5] 12.5\n",
-        "tensor head.\xc3\xa4\"\\.weight [4, 3] 168\n", "tensor scalar [] -7\n",
-        "tensor none [0, 7] 0\n", "tensor cube [1, 2, 3, 2] 12066\n"};
+    snprintf(command, sizeof command, "PYTHONIOENCODING=utf-8 python3 '%s' '%s'", script,
+             temp.path);
+    static const char *const want[] = {"text mtl.format=1\n",
+                                       "text mtl.spec={\"layers\":[64,64]}\n",
+                                       "text \xe2\x82\xac=\n",
+                                       "tensor trunk.0.weight [4, 2] 84\n",
+                                       "tensor trunk.0.bias [5] 12.5\n",
+                                       "tensor head.\xc3\xa4\"\\.weight [4, 3] 168\n",
+                                       "tensor scalar [] -7\n",
+                                       "tensor none [0, 7] 0\n",
+                                       "tensor cube [1, 2, 3, 2] 12066\n"};
     FILE *judge = popen(command, "r");
     for (int i = 0; i < 9; i++) {
         ck_assert_ptr_nonnull(fgets(line, sizeof line, judge));
@@ -375,7 +382,8 @@ START_TEST(refuses_unsound_headers_with_a_reason)
         {"{\"a\":1}", 0, "tensor \"a\": expected an object"},
         {"{\"a\":{}}", 0, "tensor \"a\": expected an object"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 4, "data_offsets"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4],\"x\":1}}", 4, "an object of"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4],\"x\":1}}", 4,
+         "an object of"},
         {"{" ENTRY("a", "F16", "[2]", "[0,4]") "}", 4, "tensor \"a\": dtype is not F32"},
         {"{" ENTRY("a", "f32", "[1]", "[0,4]") "}", 4, "dtype"},
         {"{\"a\":{\"dtype\":5,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype"},
@@ -399,11 +407,16 @@ START_TEST(refuses_unsound_headers_with_a_reason)
         {"{" ENTRY("a", "F32", "[1]", "[4,8]") "}", 8, "leave a hole at byte 0"},
         {"{" ENTRY("a", "F32", "[1]", "[0,4]") "}", 8, "take 4 bytes, the file has 8"},
         {"{" ENTRY("a", "F32", "[2]", "[0,8]") "}", 4, "take 8 bytes, the file has 4"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[1]", "[0,4]") "}", 4, "overlap"},
-        {"{" ENTRY("a", "F32", "[2]", "[0,8]") "," ENTRY("b", "F32", "[1]", "[4,8]") "}", 8, "overlap"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[1]", "[8,12]") "}", 12, "hole"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[0]", "[2,2]") "}", 4, "overlap"},
-        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("a", "F32", "[1]", "[4,8]") "}", 8, "twice"},
+        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[1]", "[0,4]") "}", 4,
+         "overlap"},
+        {"{" ENTRY("a", "F32", "[2]", "[0,8]") "," ENTRY("b", "F32", "[1]", "[4,8]") "}", 8,
+         "overlap"},
+        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[1]", "[8,12]") "}", 12,
+         "hole"},
+        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("b", "F32", "[0]", "[2,2]") "}", 4,
+         "overlap"},
+        {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("a", "F32", "[1]", "[4,8]") "}", 8,
+         "twice"},
         {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("\\u0061", "F32", "[1]", "[4,8]") "}", 8,
          "twice"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice"},
@@ -426,8 +439,8 @@ END_TEST
 
 START_TEST(bounds_the_length_of_the_header)
 {
-    static const uint64_t lengths[] = {3, 100000001, UINT64_C(1) << 31, UINT64_C(1) << 32,
-                                       INT64_MAX, UINT64_MAX, UINT64_MAX - 7, UINT64_C(1) << 63};
+    static const uint64_t lengths[] = {3,         100000001,  UINT64_C(1) << 31, UINT64_C(1) << 32,
+                                       INT64_MAX, UINT64_MAX, UINT64_MAX - 7,    UINT64_C(1) << 63};
     for (int64_t i = 0; i < MTL__COUNT_OF(lengths); i++) {
         char p[10] = "........{}";
         mtl_error err = {0};
@@ -493,7 +506,7 @@ START_TEST(writes_nothing_that_it_would_refuse)
     mtl__tensor huge = {"w", 2, {INT64_C(1) << 31, INT64_C(1) << 31}, w, INT64_C(1) << 31};
     mtl__tensor minus = {"w", 1, {-1}, w, 0}, deep = {"w", 5, {1}, w, 0};
     mtl__text_pair twice[] = {{"a", "1"}, {"a", "2"}}, sum = {"mtl.checksum", "1"};
-    mtl__safetensors_out rows[] = {{same, 2, NULL, 0}, {&latin, 1, NULL, 0}, {&narrow, 1, NULL, 0},
+    mtl__safetensors_out rows[] = {{same, 2, NULL, 0},  {&latin, 1, NULL, 0}, {&narrow, 1, NULL, 0},
                                    {&huge, 1, NULL, 0}, {&minus, 1, NULL, 0}, {&deep, 1, NULL, 0},
                                    {NULL, 0, twice, 2}, {NULL, 0, &sum, 1}};
     for (int64_t i = 0; i < MTL__COUNT_OF(rows); i++) {
