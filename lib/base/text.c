@@ -50,9 +50,7 @@ static void big_mul_pow10(big *a, int64_t e)
 static void big_shift_left(big *a, int64_t bits)
 {
     int words = (int)(bits / 32), rest = (int)(bits % 32);
-    if (a->n == 0)
-        return;
-    assert(a->n + words < LIMBS);
+    assert(a->n > 0 && a->n + words < LIMBS);
     memmove(a->d + words, a->d, (size_t)a->n * sizeof a->d[0]);
     memset(a->d, 0, (size_t)words * sizeof a->d[0]);
     a->n += words;

@@ -137,8 +137,6 @@ static mtl_status parse_shape(mtl__npy *in, cursor *c, mtl_error *err)
             goto bad;
         if (rank == MAX_RANK)
             return MTL_FAIL(err, MTL_ERR_FORMAT, "npy: more than two dimensions are not read");
-        while (c->s < c->end && *c->s == ' ')
-            c->s++;
         const char *after = mtl__parse_i64(c->s, c->end, &shape[rank]);
         if (!after || *c->s == '+' || *c->s == '-')
             goto bad;

@@ -333,9 +333,9 @@ static mtl_status read_state(mtl_model *m, mtl__json root, mtl_error *err)
     MTL_TRY(st, mtl__json_get_bool(root, "fitted", &m->pipe.is_fitted, err), done);
     MTL_TRY(st, mtl__json_get_bool(root, "set", &m->is_set, err), done);
     MTL_TRY(st, mtl__json_get(root, "frozen", MTL__JSON_ARRAY, &list, err), done);
+    /* The names stand in the order of the tensors, so one pass over both finds them all. */
     mtl__json_iter it = mtl__json_iterate(list);
-    while (mtl__json_next(&it, NULL, &name)) {
-        int64_t i = 0;
+    for (int64_t i = 0; mtl__json_next(&it, NULL, &name); i++) {
         while (i < m->params && !mtl__json_is(name, m->param[i].name))
             i++;
         if (i == m->params)

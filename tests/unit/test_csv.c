@@ -311,6 +311,30 @@ START_TEST(bounds_the_length_of_a_cell)
 }
 END_TEST
 
+START_TEST(bounds_the_number_of_columns)
+{
+    enum { LIMIT = 1 << 20 };
+    char *text = malloc(8 * (LIMIT + 1)), *at = text;
+    mtl_error err = {0};
+    for (int i = 0; i <= LIMIT; i++)
+        at += sprintf(at, i ? ",%x" : "%x", i);
+    for (int i = LIMIT + 1; i >= LIMIT; i--) {
+        text_source t = text_of(text, at - text, 1 << 20);
+        mtl__csv *csv;
+        if (i > LIMIT) {
+            assert_fails(open_text(&csv, &t, NULL, plain, &err), MTL_ERR_FORMAT, &err, "columns");
+        } else {
+            assert_ok(open_text(&csv, &t, NULL, plain, &err));
+            ck_assert_int_eq(mtl__csv_column_count(csv), LIMIT);
+            mtl__csv_close(csv);
+        }
+        while (*--at != ',') /* one column less */
+            continue;
+    }
+    free(text);
+}
+END_TEST
+
 START_TEST(reports_what_the_system_refuses)
 {
     mtl__csv *csv;
@@ -337,6 +361,20 @@ START_TEST(reports_what_the_system_refuses)
 }
 END_TEST
 
+/* A cell for which the buffer has to grow, in the header and in a row. */
+static mtl_status read_grown(void *arg)
+{
+    enum { LONG = 200000 };
+    static char text[2 * LONG + 10], out[64];
+    memset(text, 'x', LONG);
+    text[LONG] = '\n';
+    memset(text + LONG + 1, ' ', LONG);
+    strcpy(text + 2 * LONG + 1, "7\n");
+    mtl_status st = read_all(text, strlen(text), 1 << 20, NULL, arg, out, sizeof out, NULL);
+    ck_assert(st != MTL_OK || strcmp(out, "7 | ") == 0);
+    return st;
+}
+
 static mtl_status read_hundred(void *arg)
 {
     char text[1200] = "", out[400];
@@ -352,6 +390,7 @@ START_TEST(leaves_nothing_behind_when_memory_is_short)
     test_memory m = {0};
     mtl__allocator al = test_allocator(&m);
     ck_assert_int_ge(sweep_allocations(&m, read_hundred, &al), 6);
+    ck_assert_int_ge(sweep_allocations(&m, read_grown, &al), 8);
 
     /* and no open file */
     temp_file f = temp_file_make("a\n1\n", 4);
@@ -379,6 +418,7 @@ int main(void)
     add_case(s, "gives names and selected columns", gives_names_and_selected_columns);
     add_case(s, "reads a large file bit for bit", reads_a_large_file_bit_for_bit);
     add_case(s, "bounds the length of a cell", bounds_the_length_of_a_cell);
+    add_case(s, "bounds the number of columns", bounds_the_number_of_columns);
     add_case(s, "reports what the system refuses", reports_what_the_system_refuses);
     add_case(s, "leaves nothing when memory is short", leaves_nothing_behind_when_memory_is_short);
     return run_suite(s);

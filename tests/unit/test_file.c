@@ -423,6 +423,16 @@ START_TEST(refuses_what_is_no_place_for_a_file)
 }
 END_TEST
 
+/* A file of /proc has no size and yet bytes to read, as one that grows while it is read. */
+START_TEST(refuses_a_file_that_changes)
+{
+    mtl_error err = {0};
+    if (access("/proc/self/status", R_OK) == 0)
+        assert_fails(read_back("/proc/self/status", &mtl__allocator_default, "", 0, &err),
+                     MTL_ERR_IO, &err, "changed while it was read");
+}
+END_TEST
+
 START_TEST(refuses_a_folder_without_permission)
 {
     mtl_error err = {0};
@@ -506,6 +516,7 @@ int main(void)
     add(s, "takes another name", takes_another_name_when_one_is_taken);
     add(s, "stops at a file size limit", stops_at_a_file_size_limit);
     add(s, "refuses what is no place for a file", refuses_what_is_no_place_for_a_file);
+    add(s, "refuses a file that changes", refuses_a_file_that_changes);
     add(s, "refuses a folder without permission", refuses_a_folder_without_permission);
     add(s, "leaves nothing when memory is short", leaves_nothing_behind_when_memory_is_short);
     add(s, "does nothing before the commit", does_nothing_before_the_commit);

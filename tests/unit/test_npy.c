@@ -161,6 +161,20 @@ START_TEST(refuses_truncation_and_survives_bit_flips)
 }
 END_TEST
 
+START_TEST(bounds_the_header)
+{
+    static char file[12 + 10001] = "xNUMPY\2";
+    mtl_error err = {0};
+    mtl__npy npy;
+    file[0] = '\x93';
+    memcpy(file + 8, "\x11\x27\0\0", 4); /* 10001 */
+    assert_fails(mtl__npy_open(&npy, file, sizeof file, &err), MTL_ERR_FORMAT, &err, "10001 bytes");
+    memcpy(file + 8, "\xff\xff\xff\xff", 4);
+    assert_fails(mtl__npy_open(&npy, file, sizeof file, &err), MTL_ERR_FORMAT, &err,
+                 "inside its header");
+}
+END_TEST
+
 /* Larger than the blocks it is read by, in both orders, against a plain loop. */
 START_TEST(reads_large_arrays)
 {
@@ -247,6 +261,7 @@ int main(void)
     add_case(s, "refuses the rest with a reason", refuses_the_rest_with_a_reason);
     add_case(s, "refuses truncation, survives bit flips",
              refuses_truncation_and_survives_bit_flips);
+    add_case(s, "bounds the header", bounds_the_header);
     add_case(s, "reads large arrays", reads_large_arrays);
     add_case(s, "writes what NumPy writes", writes_what_numpy_writes);
     add_case(s, "leaves nothing when memory is short", leaves_nothing_behind_when_memory_is_short);

@@ -419,6 +419,10 @@ START_TEST(refuses_unsound_headers_with_a_reason)
          "twice"},
         {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("\\u0061", "F32", "[1]", "[4,8]") "}", 8,
          "twice"},
+        /* a long name is cut between characters */
+        {"{\"x0123456789012345678901234567890123456789012345678901234"
+         "\xc3\xa4\xc3\xa4\":1}",
+         0, "1234...\": expected an object"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice"},
         {"{\"__metadata__\":[]}", 0, "__metadata__ is not an object"},
         {"{\"__metadata__\":null}", 0, "__metadata__ is not an object"},
@@ -505,16 +509,18 @@ START_TEST(writes_nothing_that_it_would_refuse)
     mtl__tensor latin = {"\xe4", 1, {1}, w, 0}, narrow = {"w", 2, {2, 3}, w, 2};
     mtl__tensor huge = {"w", 2, {INT64_C(1) << 31, INT64_C(1) << 31}, w, INT64_C(1) << 31};
     mtl__tensor minus = {"w", 1, {-1}, w, 0}, deep = {"w", 5, {1}, w, 0};
+    mtl__tensor large[] = {{"a", 1, {INT64_C(1) << 60}, w, 0},
+                           {"b", 1, {(INT64_C(1) << 60) - 1}, w, 0}};
     mtl__text_pair twice[] = {{"a", "1"}, {"a", "2"}}, sum = {"mtl.checksum", "1"};
     mtl__safetensors_out rows[] = {{same, 2, NULL, 0},  {&latin, 1, NULL, 0}, {&narrow, 1, NULL, 0},
                                    {&huge, 1, NULL, 0}, {&minus, 1, NULL, 0}, {&deep, 1, NULL, 0},
-                                   {NULL, 0, twice, 2}, {NULL, 0, &sum, 1}};
+                                   {large, 2, NULL, 0}, {NULL, 0, twice, 2},  {NULL, 0, &sum, 1}};
     for (int64_t i = 0; i < MTL__COUNT_OF(rows); i++) {
         void *p;
         int64_t size;
         mtl_error err = {0};
         mtl_status st = mtl__safetensors_write_buffer(&rows[i], plain, &p, &size, &err);
-        ck_assert_int_eq(st, i >= 2 && i <= 5 ? MTL_ERR_SHAPE : MTL_ERR_FORMAT);
+        ck_assert_int_eq(st, i >= 2 && i <= 6 ? MTL_ERR_SHAPE : MTL_ERR_FORMAT);
     }
 }
 END_TEST
