@@ -120,7 +120,9 @@ VEC_OUTLINE void softmax_rows(int64_t cols, float *z, int64_t ldz)
 static void softmax(int64_t rows, int64_t cols, float *z, int64_t ldz)
 {
     int64_t r = 0;
-    if (cols <= NARROW && cols > 0)
+    if (cols == 0)
+        return;
+    if (cols <= NARROW)
         for (; r + 16 <= rows; r += 16)
             softmax_rows(cols, z + r * ldz, ldz);
     for (; r < rows; r++)
@@ -194,6 +196,8 @@ static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, i
                                    float *g, int64_t ldg)
 {
     vf lanes = vf_set1(0.0f);
+    if (cols == 0)
+        return 0.0f;
     for (int64_t r = 0; r < rows; r += 16) {
         const loss_args a = {z + r * ldz, y + r * ldy, w ? w + r : NULL, g ? g + r * ldg : NULL,
                              ldz,         ldy,         ldg,              vf_set1(scale)};

@@ -830,6 +830,10 @@ static void check_entropy(mtl__cpu_level level)
             ck_reset();
             try_entropy(v, rows, class_counts[i]);
         }
+    const float labels[16] = {0};
+    ck_case("no classes");
+    judge_number("loss", 0.0f,
+                 v->softmax_cross_entropy(16, 0, NULL, 0, labels, 1, NULL, 1.0f, NULL, 0));
 }
 
 static double entropy_f64(int64_t cols, const double *z, int64_t label)
