@@ -606,8 +606,8 @@ MTL_API mtl_status mtl_model_tensor_get(const mtl_model *model, const char *name
 MTL_API mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t count,
                                         const float *values, mtl_error *err);
 /**
- * Freeze (or free) all tensors whose name is @p name or starts with @p name and a dot: "trunk",
- * "trunk.0", "head.TASK". A frozen tensor keeps its bits in mtl_fit(). Saved with the model.
+ * Freeze (or free) tensors: one by its name ("trunk.0.weight"), those of a layer ("trunk.0",
+ * "head.TASK") or of a group ("trunk", "head"). A frozen tensor keeps its bits in mtl_fit(). Saved with the model.
  * @param frozen  1 or 0.
  * @return MTL_OK; MTL_ERR_NAME when no tensor is meant.
  * @since 0.1
@@ -666,8 +666,9 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
 /**
  * Train the model on every task in @p train: minimise sum over tasks of weight * mean loss over the
  * labels of the batch, plus the penalties "l1" and "l2" on the weights, by mini-batches. A task
- * without a label in a batch takes no part in that step. Label columns that the model has no task
- * for are ignored.
+ * without a label in a batch adds nothing to that step's gradient (its head may still move by the
+ * optimizer's momentum); one without labels in all of the data keeps its head. Label columns that
+ * the model has no task for are ignored.
  *
  * The first fit of a model also fits its pipeline, on the training rows only: mean and standard
  * deviation of each input ("scale_inputs"; missing inputs become the mean) and of each regression

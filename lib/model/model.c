@@ -88,10 +88,13 @@ int64_t mtl__model_param(const mtl_model *m, const char *name)
     return -1;
 }
 
+/* A task's name may hold dots, so only three places can end a front part. */
 bool mtl__param_matches(const mtl__param *p, const char *name)
 {
-    size_t n = strlen(name);
-    return n > 0 && strncmp(p->name, name, n) == 0 && (p->name[n] == 0 || p->name[n] == '.');
+    const size_t n = strlen(name), all = strlen(p->name);
+    const size_t group = (size_t)(strchr(p->name, '.') - p->name);
+    const size_t layer = (size_t)(strrchr(p->name, '.') - p->name);
+    return (n == all || n == layer || n == group) && memcmp(p->name, name, n) == 0;
 }
 
 /* A bias is one row. */

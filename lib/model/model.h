@@ -55,7 +55,7 @@ void mtl__model_draw(mtl_model *m, uint64_t seed);
 int64_t mtl__model_param(const mtl_model *m, const char *name);
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out);
 void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
-/* Does `name` mean the tensor: its name, or a front part of it that ends before a dot? */
+/* Does `name` mean the tensor: its name (trunk.0.weight), its layer (trunk.0) or its group (trunk)? */
 bool mtl__param_matches(const mtl__param *p, const char *name);
 
 /* The writer's claim on the model: MTL_ERR_BUSY when another has it. */

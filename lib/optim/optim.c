@@ -6,10 +6,13 @@
 /* Adam: Kingma & Ba 2015, algorithm 1, eps outside the bias-corrected root (as in PyTorch). */
 enum { BETA1, BETA2, EPS };
 
+/* The betas count as the floats that the kernel works with: else 1 - beta there and 1 - beta^t here
+   would be of two different numbers, which shows when beta is near 1. */
 static void adam_begin(mtl__optim *o, double rate)
 {
-    o->power[0] = o->step == 0 ? o->param[BETA1] : o->power[0] * o->param[BETA1];
-    o->power[1] = o->step == 0 ? o->param[BETA2] : o->power[1] * o->param[BETA2];
+    const double beta[] = {(double)(float)o->param[BETA1], (double)(float)o->param[BETA2]};
+    for (int i = 0; i < 2; i++)
+        o->power[i] = o->step == 0 ? beta[i] : o->power[i] * beta[i];
     o->rate = rate;
     o->step++;
 }

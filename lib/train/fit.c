@@ -86,7 +86,7 @@ static mtl_status split_validation(fit *f, const mtl_options *o, const mtl_datas
         uint64_t seed = (uint64_t)mtl__option_i64(o, g, "seed");
         st = mtl__dataset_split(*train, -1, 1 - share, seed, &f->split[0], &f->split[1], err);
     } else {
-        /* The last rows, as many as the share gives rounded down (Keras' rule), at least one. */
+        /* The last rows; the training rows' number is rounded down (Keras' rule). */
         int64_t kept = mtl__min(rows - 1, mtl__max(1, (int64_t)((double)rows * (1 - share))));
         st = mtl__dataset_range(*train, 0, kept, &f->split[0], err);
         if (st == MTL_OK)

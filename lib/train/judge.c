@@ -96,8 +96,9 @@ mtl_status mtl__judge_create(const mtl_model *m, mtl__binding *bound, mtl__judge
     mtl__arena arena = {0};
     plan(j, &arena);
     if (!mtl__arena_reserve(&arena, &m->ctx->al)) {
+        mtl__fail(err, MTL_ERR_NOMEM, "no memory for judging %lld rows", (long long)j->rows);
         mtl__judge_destroy(j);
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for judging %lld rows", (long long)j->rows);
+        return MTL_ERR_NOMEM;
     }
     plan(j, &arena);
     j->arena = arena;
