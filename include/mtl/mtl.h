@@ -777,7 +777,9 @@ MTL_API mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs,
  *                 "lp_ft" (Kumar et al. 2022) or "scratch".
  * @param out      The tuned model. Release with mtl_model_destroy().
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
- * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted.
+ * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set.
+ * @note   A C++ exception or longjmp that leaves through the progress callback loses the memory of
+ *         the model being made; after mtl_fit() mtl_model_destroy() frees everything.
  * @since 0.1
  */
 MTL_API mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *target,
