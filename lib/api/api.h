@@ -9,7 +9,7 @@
 #define REQUIRE(pointer)                                                                           \
     do {                                                                                           \
         if (!(pointer))                                                                            \
-            return MTL_FAIL(err, MTL_ERR_INVALID, #pointer " is NULL");                            \
+            return mtl__fail_null(err, #pointer);                                                  \
     } while (0)
 
 /* A matrix argument [rows, cols] with a stride. */

@@ -46,3 +46,8 @@ mtl_status mtl__fail(mtl_error *err, mtl_status code, const char *format, ...)
     err->code = code;
     return code;
 }
+
+mtl_status mtl__fail_null(mtl_error *err, const char *name)
+{
+    return MTL_FAIL(err, MTL_ERR_INVALID, "%s is NULL", name);
+}

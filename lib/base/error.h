@@ -16,6 +16,9 @@ struct mtl_error {
    The format must not use %f or its kin, which follow the locale: use mtl__num() and %s. */
 mtl_status mtl__fail(mtl_error *err, mtl_status code, const char *format, ...) MTL__PRINTF(3, 4);
 
+/* MTL_ERR_INVALID: "NAME is NULL". */
+mtl_status mtl__fail_null(mtl_error *err, const char *name);
+
 const char *mtl__status_name(mtl_status code);
 
 /* The comma tells the compiler, too, that what a failing call leaves unset is never read. */

@@ -25,7 +25,7 @@
    must start from them too: 0.999f and 0.999 differ by 1e-5 of what they leave to 1. Each sum of
    products is one FMA on a rounded product: g' = fma(l1, sign(w), fma(l2, w, g)), m = fma(b1, m,
    (1 - b1) g'), v = fma(b2, v, ((1 - b2) g') g'), w = fma(-step_size, m / fma(sqrt(v),
-   inv_sqrt_bias2, eps), w). */
+   inv_sqrt_bias2, eps), w). A subnormal m or v becomes 0. */
 typedef struct mtl__adam_step {
     float beta1, beta2, eps, step_size, inv_sqrt_bias2, l1, l2;
 } mtl__adam_step;

@@ -232,6 +232,13 @@ typedef struct adam_lanes {
     vf beta1, rest1, beta2, rest2, eps, step_size, inv_sqrt_bias2, l1, l2;
 } adam_lanes;
 
+/* Where gradients stay 0 (a dead unit), m and v would decay into subnormal numbers, round there to
+   themselves for ever, and slow each later step down many times. */
+VEC_INLINE vf drop_subnormal(vf x)
+{
+    return vf_select(vf_lt(vf_abs(x), vf_set1(0x1p-126f)), vf_set1(0.0f), x);
+}
+
 /* The penalty is always computed: the pass waits for memory, not for two more operations. */
 VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float *m, float *v,
                             int64_t i, int n)
@@ -240,8 +247,9 @@ VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float 
     vf wi = take(w + i, n);
     vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
     vf gi = vf_fma(s->l1, sign, vf_fma(s->l2, wi, take(g + i, n)));
-    vf first = vf_fma(s->beta1, take(m + i, n), vf_mul(s->rest1, gi));
-    vf second = vf_fma(s->beta2, take(v + i, n), vf_mul(vf_mul(s->rest2, gi), gi));
+    vf first = drop_subnormal(vf_fma(s->beta1, take(m + i, n), vf_mul(s->rest1, gi)));
+    vf square = vf_mul(vf_mul(s->rest2, gi), gi);
+    vf second = drop_subnormal(vf_fma(s->beta2, take(v + i, n), square));
     vf root = vf_fma(vf_sqrt(second), s->inv_sqrt_bias2, s->eps);
     put(m + i, n, first);
     put(v + i, n, second);

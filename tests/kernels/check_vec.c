@@ -908,14 +908,19 @@ static void check_entropy_labels(mtl__cpu_level level)
 
 /* --- Adam --------------------------------------------------------------------------------- */
 
+static float normal_or_zero(float x)
+{
+    return fabsf(x) < FLT_MIN ? 0.0f : x;
+}
+
 /* The text of vec.h. */
 static void plain_adam(int64_t i, float *w, const float *g, float *m, float *v,
                        const mtl__adam_step *s)
 {
     float sign = w[i] > 0 ? 1.0f : w[i] < 0 ? -1.0f : 0.0f;
     float d = fmaf(s->l1, sign, fmaf(s->l2, w[i], g[i]));
-    m[i] = fmaf(s->beta1, m[i], (1.0f - s->beta1) * d);
-    v[i] = fmaf(s->beta2, v[i], (1.0f - s->beta2) * d * d);
+    m[i] = normal_or_zero(fmaf(s->beta1, m[i], (1.0f - s->beta1) * d));
+    v[i] = normal_or_zero(fmaf(s->beta2, v[i], (1.0f - s->beta2) * d * d));
     w[i] = fmaf(-s->step_size, m[i] / fmaf(sqrtf(v[i]), s->inv_sqrt_bias2, s->eps), w[i]);
 }
 
@@ -930,7 +935,8 @@ static void check_adam(mtl__cpu_level level)
         const mtl__adam_step s = {0.9f, 0.999f, 1e-7f, 1e-3f, 2.0f, penalty, 2.0f * penalty};
         ck_reset();
         ck_mat w = vector(n, place, i % 4 < 2 ? CK_UNIFORM : CK_ZEROS), g = vector(n, place, kind);
-        ck_mat m = vector(n, place, CK_UNIFORM), u = vector(n, place, CK_UNIFORM);
+        ck_mat m = vector(n, place, i % 3 ? CK_UNIFORM : CK_DENORMAL);
+        ck_mat u = vector(n, place, i % 5 ? CK_UNIFORM : CK_DENORMAL);
         for (int64_t k = 0; k < n; k++)
             u.p[k] = fabsf(u.p[k]);
         ck_mat want_w = copy_of(&w, CK_ALIGNED), want_m = copy_of(&m, CK_ALIGNED);
