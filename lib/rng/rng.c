@@ -9,8 +9,8 @@
    of Philox4x32 and ten rounds, as recommended there. */
 #define MULTIPLIER_0 0xd2511f53u
 #define MULTIPLIER_1 0xcd9e8d57u
-#define WEYL_0 0x9e3779b9u /* golden ratio */
-#define WEYL_1 0xbb67ae85u /* sqrt(3) - 1 */
+#define WEYL_0       0x9e3779b9u /* golden ratio */
+#define WEYL_1       0xbb67ae85u /* sqrt(3) - 1 */
 enum { ROUNDS = 10, WORDS = 4 };
 
 void mtl__rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])

@@ -54,15 +54,16 @@ static inline void cursor_write(const cursor *at, float *p, int64_t ld, int n, c
     }
 }
 
-/* The rows do not follow each other: one column, or any part of several rows. By value, so that
-   the caller's cursor stays in registers. */
-VEC_OUTLINE vf take_scattered(cursor at, const float *p, int64_t ld, int n, float fill)
+/* The rows do not follow each other, or the group is not full. The cursor comes by value, so that
+   the caller's stays in registers. */
+VEC_OUTLINE vf take_scattered(cursor at, const float *p, int64_t ld, int64_t step, int n,
+                              float fill)
 {
     if (at.cols == 1 && n == 16)
         return vf_gather(p + at.i * ld, ld);
     float x[16];
     vf_store(x, vf_set1(fill));
-    cursor_read(&at, p, ld, 1, n, x);
+    cursor_read(&at, p, ld, step, n, x);
     return vf_load(x);
 }
 
@@ -73,23 +74,15 @@ VEC_OUTLINE void put_scattered(cursor at, float *p, int64_t ld, int n, vf a)
     cursor_write(&at, p, ld, n, x);
 }
 
-VEC_OUTLINE vf take_row_weights(cursor at, const float *w, int n)
-{
-    float x[16];
-    vf_store(x, vf_set1(0.0f));
-    cursor_read(&at, w, 1, 0, n, x);
-    return vf_load(x);
-}
-
 VEC_INLINE vf take_rows(const cursor *at, const float *p, int64_t ld, int n, float fill)
 {
-    return ld == at->cols ? take_or(p + at->i, n, fill) : take_scattered(*at, p, ld, n, fill);
+    return n == 16 && ld == at->cols ? vf_load(p + at->i) : take_scattered(*at, p, ld, 1, n, fill);
 }
 
 VEC_INLINE void put_rows(const cursor *at, float *p, int64_t ld, int n, vf a)
 {
-    if (ld == at->cols)
-        put(p + at->i, n, a);
+    if (n == 16 && ld == at->cols)
+        vf_store(p + at->i, a);
     else
         put_scattered(*at, p, ld, n, a);
 }
@@ -97,9 +90,7 @@ VEC_INLINE void put_rows(const cursor *at, float *p, int64_t ld, int n, vf a)
 /* Of each element its row's weight. */
 VEC_INLINE vf take_weights(const cursor *at, const float *w, int n)
 {
-    if (!w)
-        return vf_set1(1.0f);
-    return at->cols == 1 ? take(w + at->i, n) : take_row_weights(*at, w, n);
+    return w ? take_scattered(*at, w, 1, 0, n, 0.0f) : vf_set1(1.0f);
 }
 
 /* --- one pass over the labels --------------------------------------------------------------- */
@@ -121,8 +112,7 @@ typedef struct loss_args {
     vf scale;
 } loss_args;
 
-VEC_INLINE void loss_group(loss_lanes_fn *f, const loss_args *a, vf *lanes, const cursor *at,
-                            int n)
+VEC_INLINE void loss_group(loss_lanes_fn *f, const loss_args *a, vf *lanes, const cursor *at, int n)
 {
     const vf zero = vf_set1(0.0f);
     vf z = take_rows(at, a->z, a->ldz, n, 0.0f), y = take_rows(at, a->y, a->ldy, n, NO_LABEL);
@@ -178,17 +168,20 @@ static float squared_error(int64_t rows, int64_t cols, const float *z, int64_t l
     return loss_pass(squared_lanes, rows, cols, &a);
 }
 
-VEC_INLINE loss_lanes label_lanes(vf z, vf y)
-{
-    (void)y;
-    return (loss_lanes){.loss = vf_set1(1.0f), .grad = z};
-}
-
-/* The pass with a loss of 1 and no gradient; it does not look at z. */
 static float label_weight(int64_t rows, int64_t cols, const float *y, int64_t ldy, const float *w)
 {
-    const loss_args a = {y, y, w, NULL, ldy, ldy, 0, vf_set1(0.0f)};
-    return loss_pass(label_lanes, rows, cols, &a);
+    const int64_t count = rows * cols;
+    if (count == 0)
+        return 0.0f;
+    vf lanes = vf_set1(0.0f);
+    cursor at = cursor_make(cols);
+    for (; at.i < count; cursor_next(&at)) {
+        const int n = group_size(at.i, count);
+        vf label = take_rows(&at, y, ldy, n, NO_LABEL);
+        vf weight = vf_select(vf_eq(label, label), take_weights(&at, w, n), vf_set1(0.0f));
+        lanes = vf_add(lanes, weight);
+    }
+    return vf_sum(lanes);
 }
 
 #endif

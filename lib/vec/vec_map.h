@@ -37,7 +37,7 @@ VEC_INLINE int group_size(int64_t i, int64_t count)
         for (; at_ + 16 <= (count); at_ += 16)                                                     \
             group(__VA_ARGS__, at_, 16);                                                           \
         if (at_ < (count))                                                                         \
-            group(__VA_ARGS__, at_, (int)((count) - at_));                                         \
+            group(__VA_ARGS__, at_, (int)((count)-at_));                                           \
     } while (0)
 
 #define EACH_GROUP_HEAVY(count, group, ...)                                                        \
@@ -102,7 +102,7 @@ VEC_INLINE void bias_group(unary_fn *act, float *c, const float *bias, int64_t j
 }
 
 VEC_INLINE void bias_rows(unary_fn *act, int64_t rows, int64_t cols, float *c, int64_t ldc,
-                           const float *bias)
+                          const float *bias)
 {
     for (int64_t r = 0; r < rows; r++)
         EACH_GROUP_HEAVY(cols, bias_group, act, c + r * ldc, bias);
@@ -119,14 +119,24 @@ static void bias_relu(int64_t rows, int64_t cols, float *c, int64_t ldc, const f
     bias_rows(act_relu, rows, cols, c, ldc, bias);
 }
 
+/* Adds the bias, then maps row by row: the row is still in the cache, and the long bodies of the
+   two functions are not compiled again. */
+static inline void bias_then_map(mtl__map_fn *map, int64_t rows, int64_t cols, float *c,
+                                 int64_t ldc, const float *bias)
+{
+    bias_identity(rows, cols, c, ldc, bias);
+    for (int64_t r = 0; r < rows; r++)
+        map(cols, c + r * ldc, c + r * ldc);
+}
+
 static void bias_tanh(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
 {
-    bias_rows(vf_tanh, rows, cols, c, ldc, bias);
+    bias_then_map(map_tanh, rows, cols, c, ldc, bias);
 }
 
 static void bias_sigmoid(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
 {
-    bias_rows(vf_sigmoid, rows, cols, c, ldc, bias);
+    bias_then_map(map_sigmoid, rows, cols, c, ldc, bias);
 }
 
 /* --- derivative of the activation, from its output y --------------------------------------- */
@@ -156,10 +166,10 @@ VEC_INLINE void grad_group(act_grad_group_fn *f, const float *y, float *d, int64
 }
 
 VEC_INLINE void grad_rows(act_grad_group_fn *f, int64_t rows, int64_t cols, const float *y,
-                           int64_t ldy, float *d, int64_t ldd)
+                          int64_t ldy, float *d, int64_t ldd)
 {
     for (int64_t r = 0; r < rows; r++)
-        EACH_GROUP_LIGHT(cols, grad_group, f, y + r * ldy, d + r * ldd);
+        EACH_GROUP_HEAVY(cols, grad_group, f, y + r * ldy, d + r * ldd);
 }
 
 static void grad_relu(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
@@ -213,7 +223,7 @@ static void mul(int64_t n, const float *x, float *y)
 }
 
 VEC_INLINE void standardize_group(const float *x, const float *mean, const float *inv_scale,
-                                   float *y, int64_t j, int n)
+                                  float *y, int64_t j, int n)
 {
     vf v = take(x + j, n);
     vf s = vf_mul(vf_sub(v, take(mean + j, n)), take(inv_scale + j, n));
@@ -223,7 +233,7 @@ VEC_INLINE void standardize_group(const float *x, const float *mean, const float
 static void standardize(int64_t cols, const float *x, const float *mean, const float *inv_scale,
                         float *y)
 {
-    EACH_GROUP_LIGHT(cols, standardize_group, x, mean, inv_scale, y);
+    EACH_GROUP_HEAVY(cols, standardize_group, x, mean, inv_scale, y);
 }
 
 /* --- Adam --------------------------------------------------------------------------------- */
@@ -241,7 +251,7 @@ VEC_INLINE vf drop_subnormal(vf x)
 
 /* The penalty is always computed: the pass waits for memory, not for two more operations. */
 VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float *m, float *v,
-                            int64_t i, int n)
+                           int64_t i, int n)
 {
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
     vf wi = take(w + i, n);
@@ -269,7 +279,7 @@ static void adam(int64_t n, float *w, const float *g, float *m, float *v, const 
         .l1 = vf_set1(s->l1),
         .l2 = vf_set1(s->l2),
     };
-    EACH_GROUP_LIGHT(n, adam_group, &lanes, w, g, m, v);
+    EACH_GROUP_HEAVY(n, adam_group, &lanes, w, g, m, v);
 }
 
 #endif

@@ -20,13 +20,10 @@
    stands in the low bits. */
 #define ROUNDER 0x1.8p23f
 
-/* (..(c[0] x + c[1]) x + ..) x + c[count - 1] */
-VEC_INLINE vf horner(vf x, const float *c, int count)
+/* One step of Horner's rule. Written out below, as not every compiler unrolls a loop of them. */
+VEC_INLINE vf step(vf sum, vf x, float c)
 {
-    vf sum = vf_set1(c[0]);
-    for (int i = 1; i < count; i++)
-        sum = vf_fma(sum, x, vf_set1(c[i]));
-    return sum;
+    return vf_fma(sum, x, vf_set1(c));
 }
 
 VEC_INLINE vf vf_abs(vf x)
@@ -62,26 +59,33 @@ VEC_INLINE vf vf_ldexp(vf a, vf n)
 /* exp(x) = 2^n exp(r), |r| <= ln 2 / 2. The high part of ln 2 has 15 bits: n times it is exact. */
 VEC_INLINE vf vf_exp(vf x)
 {
-    static const float c[] = {0x1.6a624cp-10f, 0x1.123abcp-7f, 0x1.55589ep-5f, 0x1.55549p-3f,
-                              0x1.fffffcp-2f};
     /* exp of the limits is inf and 0; NaN passes, as the second operand of both. */
     x = vf_max(vf_set1(-104.0f), vf_min(vf_set1(89.0f), x));
     vf n = vf_fma(x, vf_set1(0x1.715476p0f), vf_set1(ROUNDER));
     n = vf_sub(n, vf_set1(ROUNDER));
     vf r = vf_fnma(n, vf_set1(0x1.62e4p-1f), x);
     r = vf_fnma(n, vf_set1(0x1.7f7d1cp-20f), r);
-    vf q = horner(r, c, 5);
+    vf q = vf_set1(0x1.6a624cp-10f);
+    q = step(q, r, 0x1.123abcp-7f);
+    q = step(q, r, 0x1.55589ep-5f);
+    q = step(q, r, 0x1.55549p-3f);
+    q = step(q, r, 0x1.fffffcp-2f);
     vf p = vf_add(vf_fma(q, vf_mul(r, r), r), vf_set1(1.0f));
     return vf_ldexp(p, n);
 }
 
-/* k ln 2 + log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)). ln 2 as a float is off by only 0.05 ULP. */
+/* k ln 2 + log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)). ln 2 as a float is off by 0.05 ULP. */
 VEC_INLINE vf log_sum(vf k, vf f)
 {
-    static const float c[] = {-0x1.2861e8p-4f, 0x1.00c666p-3f,  -0x1.0ebe6cp-3f,
-                              0x1.23b8dcp-3f,  -0x1.546556p-3f, 0x1.99929ep-3f,
-                              -0x1.000236p-2f, 0x1.555574p-2f,  -0.5f};
-    vf q = horner(f, c, 9);
+    vf q = vf_set1(-0x1.2861e8p-4f);
+    q = step(q, f, 0x1.00c666p-3f);
+    q = step(q, f, -0x1.0ebe6cp-3f);
+    q = step(q, f, 0x1.23b8dcp-3f);
+    q = step(q, f, -0x1.546556p-3f);
+    q = step(q, f, 0x1.99929ep-3f);
+    q = step(q, f, -0x1.000236p-2f);
+    q = step(q, f, 0x1.555574p-2f);
+    q = step(q, f, -0.5f);
     vf p = vf_fma(q, vf_mul(f, f), f);
     return vf_fma(k, vf_set1(0x1.62e43p-1f), p);
 }
@@ -129,11 +133,14 @@ VEC_INLINE vf vf_log1p(vf x)
    what rounds is no larger than the result. The result rounds to 1 from 9.02 on. */
 VEC_INLINE vf vf_tanh(vf x)
 {
-    static const float c[] = {-0x1.75438ap-8f, 0x1.52034ep-6f, -0x1.b836e8p-5f, 0x1.1106fcp-3f,
-                              -0x1.555532p-2f};
     const vf one = vf_set1(1.0f), two = vf_set1(2.0f);
     vf a = vf_abs(x), t = vf_mul(a, a);
-    vf near = vf_fma(horner(t, c, 5), vf_mul(t, a), a);
+    vf p = vf_set1(-0x1.75438ap-8f);
+    p = step(p, t, 0x1.52034ep-6f);
+    p = step(p, t, -0x1.b836e8p-5f);
+    p = step(p, t, 0x1.1106fcp-3f);
+    p = step(p, t, -0x1.555532p-2f);
+    vf near = vf_fma(p, vf_mul(t, a), a);
     vf e = vf_exp(vf_add(a, a));
     vf far = vf_sub(one, vf_div(two, vf_add(e, one)));
     return vf_or_sign(vf_select(vf_lt(a, vf_set1(0.625f)), near, far), x);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Softmax of rows, alone and inside the cross-entropy. The sum of a row keeps 16 virtual lanes:
-   column c is added to lane c mod 16 in ascending order, and the fixed tree adds the lanes. The rule
-   can be run along a row (lanes are columns) or down 16 rows at once (lanes are rows, and the tree
-   adds whole vectors), which is faster for few classes. The bits are the same. Included by
+   column c is added to lane c mod 16 in ascending order, and the fixed tree adds the lanes. The
+   rule can be run along a row (lanes are columns) or down 16 rows at once (lanes are rows, and the
+   tree adds whole vectors), which is faster for few classes. The bits are the same. Included by
    vec_body.h. */
 #ifndef MTL__VEC_SOFTMAX_H
 #define MTL__VEC_SOFTMAX_H
 
-/* Up to so many columns go down the rows. Along short rows, each masked store also holds up the load
-   of the next row, which it overlaps; from two full groups on that is paid for. */
+/* Up to so many columns go down the rows. Along short rows, each masked store also holds up the
+   load of the next row, which it overlaps; from two full groups on that is paid for. */
 enum { NARROW = 31 };
 
 /* --- along a row -------------------------------------------------------------------------- */
@@ -22,30 +22,21 @@ typedef struct row_exps {
 
 /* e[c] = exp(z[c] - top) for full groups; e NULL = not wanted, e = z allowed. A NaN may be lost in
    the search for the top, but not in the sum. */
-VEC_INLINE row_exps exp_row(int64_t cols, const float *z, float *e)
+VEC_OUTLINE row_exps exp_row(int64_t cols, const float *z, float *e)
 {
-    const int64_t full = cols / 16 * 16;
     const float none = -(float)INFINITY;
-    row_exps x = {.rest = vf_set1(none)};
-    if (full < cols)
-        x.rest = vf_load_n(z + full, (int)(cols - full), none);
-    vf largest = x.rest, lanes = vf_set1(0.0f);
-    for (int64_t c = 0; c < full; c += 16)
-        largest = vf_max(largest, vf_load(z + c));
-    x.top = vf_largest(largest);
-    const vf top = vf_set1(x.top);
-    for (int64_t c = 0; c < full; c += 16) {
-        vf group = vf_exp(vf_sub(vf_load(z + c), top));
+    vf largest = vf_set1(none), lanes = vf_set1(0.0f), group = lanes;
+    for (int64_t c = 0; c < cols; c += 16)
+        largest = vf_max(largest, take_or(z + c, group_size(c, cols), none));
+    const float top = vf_largest(largest);
+    for (int64_t c = 0; c < cols; c += 16) {
+        const int n = group_size(c, cols);
+        group = vf_exp(vf_sub(take_or(z + c, n, none), vf_set1(top)));
         lanes = vf_add(lanes, group);
-        if (e)
+        if (e && n == 16)
             vf_store(e + c, group);
     }
-    if (full < cols) {
-        x.rest = vf_exp(vf_sub(x.rest, top));
-        lanes = vf_add(lanes, x.rest);
-    }
-    x.total = vf_sum(lanes);
-    return x;
+    return (row_exps){.rest = group, .top = top, .total = vf_sum(lanes)};
 }
 
 /* Group c of the exponentials of a row whose full groups are in e. */
@@ -90,19 +81,23 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
 
 /* --- down 16 rows, cols <= NARROW ----------------------------------------------------------- */
 
-/* e[c] = exp(z[c] - top) for all rows at once; returns the sums. */
-VEC_INLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf e[NARROW], vf *top)
+/* e[c] = exp(z[c] - top) for all rows at once; returns the sums. relative = z[label] - top, NaN for
+   a label that is no class. */
+VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, vf e[NARROW],
+                        vf *relative)
 {
-    vf lanes[16], largest = vf_set1(-(float)INFINITY);
+    vf lanes[16], top = vf_set1(-(float)INFINITY), found = vf_set1((float)NAN);
     for (int64_t c = 0; c < cols; c++) {
         e[c] = vf_gather(z + c, ldz);
-        largest = vf_max(largest, e[c]);
+        top = vf_max(top, e[c]);
     }
     for (int64_t c = 0; c < cols; c++) {
-        e[c] = vf_exp(vf_sub(e[c], largest));
+        vf x = vf_sub(e[c], top);
+        found = vf_select(vf_eq(label, vf_set1((float)c)), x, found);
+        e[c] = vf_exp(x);
         lanes[c % 16] = c < 16 ? e[c] : vf_add(lanes[c % 16], e[c]);
     }
-    *top = largest;
+    *relative = found;
     /* Lanes that no column reaches are 0 and would change nothing. */
     for (int64_t half = 8; half >= 1; half /= 2)
         for (int64_t c = 0; c < half && c + half < cols; c++)
@@ -112,7 +107,7 @@ VEC_INLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf e[NARROW], 
 
 VEC_OUTLINE void softmax_rows(int64_t cols, float *z, int64_t ldz)
 {
-    vf e[NARROW], top, total = exp_rows(cols, z, ldz, e, &top);
+    vf e[NARROW], relative, total = exp_rows(cols, z, ldz, vf_set1(NO_LABEL), e, &relative);
     for (int64_t c = 0; c < cols; c++)
         vf_scatter(z + c, ldz, vf_div(e[c], total));
 }
@@ -141,25 +136,21 @@ VEC_INLINE vf row_losses(vf total, vf relative, vf label, vf weight)
 /* z, y, w and g of `a` stand at the first of the block's rows. */
 VEC_OUTLINE vf entropy_16_rows(int64_t cols, const loss_args *a)
 {
-    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), nan = vf_set1((float)NAN);
+    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
     vf label = vf_gather(a->y, a->ldy), weight = a->w ? vf_load(a->w) : one;
-    vf e[NARROW], top, logit = nan, total = exp_rows(cols, a->z, a->ldz, e, &top);
-    for (int64_t c = 0; c < cols; c++) {
-        const vm hit = vf_eq(label, vf_set1((float)c));
-        logit = vf_select(hit, vf_gather(a->z + c, a->ldz), logit);
-    }
+    vf e[NARROW], relative, total = exp_rows(cols, a->z, a->ldz, label, e, &relative);
     const vf scaled = vf_mul(a->scale, weight);
     for (int64_t c = 0; a->g && c < cols; c++) {
         const vm hit = vf_eq(label, vf_set1((float)c));
         vf g = vf_mul(scaled, vf_sub(vf_div(e[c], total), vf_select(hit, one, zero)));
         vf_scatter(a->g + c, a->ldg, vf_select(vf_eq(label, label), g, zero));
     }
-    return row_losses(total, vf_sub(logit, top), label, weight);
+    return row_losses(total, relative, label, weight);
 }
 
 /* One row of a block: its sum and z_label - top; its gradient. */
 VEC_OUTLINE void entropy_row(int64_t cols, const float *z, float label, float weight, float *g,
-                               float *total, float *relative)
+                             float *total, float *relative)
 {
     if (label != label) { /* no label: the row is not looked at */
         for (int64_t c = 0; g && c < cols; c++)
@@ -199,11 +190,17 @@ static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, i
     if (cols == 0)
         return 0.0f;
     for (int64_t r = 0; r < rows; r += 16) {
-        const loss_args a = {z + r * ldz, y + r * ldy, w ? w + r : NULL, g ? g + r * ldg : NULL,
-                             ldz,         ldy,         ldg,              vf_set1(scale)};
+        const loss_args a = {.z = z + r * ldz,
+                             .y = y + r * ldy,
+                             .w = w ? w + r : NULL,
+                             .g = g ? g + r * ldg : NULL,
+                             .ldz = ldz,
+                             .ldy = ldy,
+                             .ldg = ldg,
+                             .scale = vf_set1(scale)};
         const int n = group_size(r, rows);
         lanes = vf_add(lanes, n == 16 && cols <= NARROW ? entropy_16_rows(cols, &a)
-                                                         : entropy_any_rows(n, cols, &a, scale));
+                                                        : entropy_any_rows(n, cols, &a, scale));
     }
     return vf_sum(lanes);
 }

@@ -44,23 +44,34 @@ static bool all_finite(int64_t n, const float *x)
 
 /* --- columns ------------------------------------------------------------------------------ */
 
-/* Four groups of columns at once: four chains hide the latency of an addition. */
-VEC_INLINE void columns_64(int64_t rows, const float *x, int64_t ldx, float *out, bool accumulate)
+VEC_INLINE vf first_sum(const float *out, int n, bool accumulate)
 {
-    vf s[4];
-    for (int k = 0; k < 4; k++)
-        s[k] = accumulate ? vf_load(out + 16 * k) : vf_set1(0.0f);
-    for (int64_t r = 0; r < rows; r++)
-        for (int k = 0; k < 4; k++)
-            s[k] = vf_add(s[k], vf_load(x + r * ldx + 16 * k));
-    for (int k = 0; k < 4; k++)
-        vf_store(out + 16 * k, s[k]);
+    return accumulate ? take(out, n) : vf_set1(0.0f);
+}
+
+/* Four groups of columns at once: four chains hide the latency of an addition. */
+static inline void columns_64(int64_t rows, const float *x, int64_t ldx, float *out,
+                              bool accumulate)
+{
+    vf a = first_sum(out, 16, accumulate), b = first_sum(out + 16, 16, accumulate);
+    vf c = first_sum(out + 32, 16, accumulate), d = first_sum(out + 48, 16, accumulate);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *row = x + r * ldx;
+        a = vf_add(a, vf_load(row));
+        b = vf_add(b, vf_load(row + 16));
+        c = vf_add(c, vf_load(row + 32));
+        d = vf_add(d, vf_load(row + 48));
+    }
+    vf_store(out, a);
+    vf_store(out + 16, b);
+    vf_store(out + 32, c);
+    vf_store(out + 48, d);
 }
 
 VEC_INLINE void columns_group(int64_t rows, const float *x, int64_t ldx, float *out,
-                               bool accumulate, int64_t j, int n)
+                              bool accumulate, int64_t j, int n)
 {
-    vf s = accumulate ? take(out + j, n) : vf_set1(0.0f);
+    vf s = first_sum(out + j, n, accumulate);
     for (int64_t r = 0; r < rows; r++)
         s = vf_add(s, take(x + r * ldx + j, n));
     put(out + j, n, s);

@@ -369,8 +369,7 @@ static void try_slope(const mtl__vec *v, int a, int64_t rows, int64_t cols, int6
     ck_mat got = copy_of(&d, place), want = copy_of(&d, CK_ALIGNED);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j++)
-            want.p[r * want.ld + j] =
-                activations[a].slope(y.p[r * y.ld + j], d.p[r * d.ld + j]);
+            want.p[r * want.ld + j] = activations[a].slope(y.p[r * y.ld + j], d.p[r * d.ld + j]);
     ck_case("grad %s %lldx%lld ld+%lld", activations[a].name, (long long)rows, (long long)cols,
             (long long)gap);
     pick_grad(v, a)(rows, cols, y.p, y.ld, got.p, got.ld);
@@ -592,7 +591,7 @@ static void judge_loss(const mtl__vec *v, int k, float z, float y)
 static void check_loss_values(mtl__cpu_level level)
 {
     static const float labels[] = {0.0f, 1.0f, 0.5f, 0.1f, 0.999f};
-    static const float logits[] = {0.0f,  -0.0f, 1e-30f, -1e-30f, 16.0f, -16.0f,
+    static const float logits[] = {0.0f,  -0.0f,  1e-30f, -1e-30f, 16.0f, -16.0f,
                                    87.0f, -87.0f, 104.0f, -104.0f, 1e10f, -1e10f};
     const mtl__vec *v = mtl__vec_table(level);
     for (int k = 0; k < MTL__COUNT_OF(losses) && !ck_digest_only(); k++)
@@ -610,8 +609,8 @@ static void check_loss_corners(mtl__cpu_level level)
     static const struct {
         float z, y, loss, g;
     } rows[] = {
-        {1e30f, 1.0f, 0.0f, 0.0f},    {1e30f, 0.0f, 1e30f, 1.0f}, {-1e30f, 0.0f, 0.0f, 0.0f},
-        {-1e30f, 1.0f, 1e30f, -1.0f}, {1e30f, (float)NAN, 0, 0},  {INF, (float)NAN, 0, 0},
+        {1e30f, 1.0f, 0.0f, 0.0f},      {1e30f, 0.0f, 1e30f, 1.0f}, {-1e30f, 0.0f, 0.0f, 0.0f},
+        {-1e30f, 1.0f, 1e30f, -1.0f},   {1e30f, (float)NAN, 0, 0},  {INF, (float)NAN, 0, 0},
         {(float)NAN, (float)NAN, 0, 0},
     };
     const mtl__vec *v = mtl__vec_table(level);
@@ -736,7 +735,7 @@ static void plain_softmax(int64_t cols, const float *z, plain_row *row)
         row->p[c] /= row->total;
 }
 
-static const int64_t class_counts[] = {1,  2,  3,  4,  5,  7,  8,  9,  10, 15, 16,  17,
+static const int64_t class_counts[] = {1,  2,  3,  4,  5,  7,  8,  9,  10, 15,  16,  17,
                                        24, 30, 31, 32, 33, 47, 48, 64, 65, 100, 1000};
 
 /* One element, drawn in a fixed order. */
@@ -800,8 +799,8 @@ static void check_softmax_values(mtl__cpu_level level)
         v->softmax(1, cols, p, cols);
         for (int64_t c = 0; c < cols; c++) {
             double want = exp((double)z[c] - top) / total;
-            double allowed = want * FLT_EPSILON * (3 + 0.5 * (top - (double)z[c]) +
-                                                   0.5 * (4 + (double)cols / 16));
+            double allowed = want * FLT_EPSILON *
+                             (3 + 0.5 * (top - (double)z[c]) + 0.5 * (4 + (double)cols / 16));
             ck_case("%lld classes", (long long)cols);
             if (!(fabs((double)p[c] - want) <= allowed + FLT_TRUE_MIN))
                 ck_fail("p[%lld] %a instead of %a", (long long)c, (double)p[c], want);

@@ -154,7 +154,7 @@ static double correlation(mtl__rng a, mtl__rng b, int n)
     return sum / n * 12;
 }
 
-/* Neighbours in seed, stream and substream share nothing; nor does a sequence with itself, moved. */
+/* Neighbours in seed, stream and substream share nothing; nor does a sequence with itself. */
 START_TEST(neighbours_are_independent)
 {
     enum { N = 50000 };
@@ -299,7 +299,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Kolmogorov and Smirnov: the largest distance from the distribution, 1.95 / sqrt(n) at 1 in 1000. */
+/* Kolmogorov and Smirnov: the largest distance exceeds 1.95 / sqrt(n) once in 1000 times. */
 START_TEST(normal_has_its_distribution)
 {
     enum { N = 50000 };

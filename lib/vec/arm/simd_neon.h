@@ -195,8 +195,8 @@ VEC_INLINE vi vi_shl(vi a, int bits)
 
 VEC_INLINE vi vi_sar(vi a, int bits)
 {
-    QUARTERS(vi, vreinterpretq_u32_s32(
-                     vshlq_s32(vreinterpretq_s32_u32(a.q[i]), vdupq_n_s32(-bits))));
+    QUARTERS(vi,
+             vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(a.q[i]), vdupq_n_s32(-bits))));
 }
 
 VEC_INLINE vf vi_convert(vi a)

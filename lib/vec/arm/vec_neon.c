@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define VEC_TABLE mtl__vec_neon
-#define VEC_NAME "neon"
+#define VEC_NAME  "neon"
 
 #include "vec/arm/simd_neon.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define VEC_TABLE mtl__vec_c
-#define VEC_NAME "c"
+#define VEC_NAME  "c"
 
 #include "vec/c/simd_c.h"
 

@@ -20,9 +20,9 @@ typedef struct vm {
 } vm;
 
 /* The same instruction on both halves of one, two or three operands. */
-#define BOTH(type, op, x) return (type){op((x).a), op((x).b)}
-#define BOTH2(type, op, x, y) return (type){op((x).a, (y).a), op((x).b, (y).b)}
-#define BOTH3(type, op, x, y, z) return (type){op((x).a, (y).a, (z).a), op((x).b, (y).b, (z).b)}
+#define BOTH(type, op, x)        ((type){op((x).a), op((x).b)})
+#define BOTH2(type, op, x, y)    ((type){op((x).a, (y).a), op((x).b, (y).b)})
+#define BOTH3(type, op, x, y, z) ((type){op((x).a, (y).a, (z).a), op((x).b, (y).b, (z).b)})
 
 VEC_INLINE vf vf_set1(float a)
 {
@@ -86,47 +86,47 @@ VEC_INLINE void vf_scatter(float *p, int64_t stride, vf a)
 
 VEC_INLINE vf vf_add(vf a, vf b)
 {
-    BOTH2(vf, _mm256_add_ps, a, b);
+    return BOTH2(vf, _mm256_add_ps, a, b);
 }
 
 VEC_INLINE vf vf_sub(vf a, vf b)
 {
-    BOTH2(vf, _mm256_sub_ps, a, b);
+    return BOTH2(vf, _mm256_sub_ps, a, b);
 }
 
 VEC_INLINE vf vf_mul(vf a, vf b)
 {
-    BOTH2(vf, _mm256_mul_ps, a, b);
+    return BOTH2(vf, _mm256_mul_ps, a, b);
 }
 
 VEC_INLINE vf vf_div(vf a, vf b)
 {
-    BOTH2(vf, _mm256_div_ps, a, b);
+    return BOTH2(vf, _mm256_div_ps, a, b);
 }
 
 VEC_INLINE vf vf_sqrt(vf a)
 {
-    BOTH(vf, _mm256_sqrt_ps, a);
+    return BOTH(vf, _mm256_sqrt_ps, a);
 }
 
 VEC_INLINE vf vf_fma(vf a, vf b, vf c)
 {
-    BOTH3(vf, _mm256_fmadd_ps, a, b, c);
+    return BOTH3(vf, _mm256_fmadd_ps, a, b, c);
 }
 
 VEC_INLINE vf vf_fnma(vf a, vf b, vf c)
 {
-    BOTH3(vf, _mm256_fnmadd_ps, a, b, c);
+    return BOTH3(vf, _mm256_fnmadd_ps, a, b, c);
 }
 
 VEC_INLINE vf vf_max(vf a, vf b)
 {
-    BOTH2(vf, _mm256_max_ps, a, b);
+    return BOTH2(vf, _mm256_max_ps, a, b);
 }
 
 VEC_INLINE vf vf_min(vf a, vf b)
 {
-    BOTH2(vf, _mm256_min_ps, a, b);
+    return BOTH2(vf, _mm256_min_ps, a, b);
 }
 
 #define CMP_LT(x, y) _mm256_cmp_ps((x), (y), _CMP_LT_OQ)
@@ -135,22 +135,22 @@ VEC_INLINE vf vf_min(vf a, vf b)
 
 VEC_INLINE vm vf_lt(vf a, vf b)
 {
-    BOTH2(vm, CMP_LT, a, b);
+    return BOTH2(vm, CMP_LT, a, b);
 }
 
 VEC_INLINE vm vf_le(vf a, vf b)
 {
-    BOTH2(vm, CMP_LE, a, b);
+    return BOTH2(vm, CMP_LE, a, b);
 }
 
 VEC_INLINE vm vf_eq(vf a, vf b)
 {
-    BOTH2(vm, CMP_EQ, a, b);
+    return BOTH2(vm, CMP_EQ, a, b);
 }
 
 VEC_INLINE vf vf_select(vm m, vf a, vf b)
 {
-    BOTH3(vf, _mm256_blendv_ps, b, a, m);
+    return BOTH3(vf, _mm256_blendv_ps, b, a, m);
 }
 
 VEC_INLINE bool vm_all(vm m)
@@ -160,12 +160,12 @@ VEC_INLINE bool vm_all(vm m)
 
 VEC_INLINE vi vf_bits(vf a)
 {
-    BOTH(vi, _mm256_castps_si256, a);
+    return BOTH(vi, _mm256_castps_si256, a);
 }
 
 VEC_INLINE vf vi_floats(vi a)
 {
-    BOTH(vf, _mm256_castsi256_ps, a);
+    return BOTH(vf, _mm256_castsi256_ps, a);
 }
 
 VEC_INLINE vi vi_set1(uint32_t a)
@@ -175,22 +175,22 @@ VEC_INLINE vi vi_set1(uint32_t a)
 
 VEC_INLINE vi vi_add(vi a, vi b)
 {
-    BOTH2(vi, _mm256_add_epi32, a, b);
+    return BOTH2(vi, _mm256_add_epi32, a, b);
 }
 
 VEC_INLINE vi vi_sub(vi a, vi b)
 {
-    BOTH2(vi, _mm256_sub_epi32, a, b);
+    return BOTH2(vi, _mm256_sub_epi32, a, b);
 }
 
 VEC_INLINE vi vi_and(vi a, vi b)
 {
-    BOTH2(vi, _mm256_and_si256, a, b);
+    return BOTH2(vi, _mm256_and_si256, a, b);
 }
 
 VEC_INLINE vi vi_or(vi a, vi b)
 {
-    BOTH2(vi, _mm256_or_si256, a, b);
+    return BOTH2(vi, _mm256_or_si256, a, b);
 }
 
 /* Macros: the count must be a literal where optimisation is off. */
@@ -199,7 +199,7 @@ VEC_INLINE vi vi_or(vi a, vi b)
 
 VEC_INLINE vf vi_convert(vi a)
 {
-    BOTH(vf, _mm256_cvtepi32_ps, a);
+    return BOTH(vf, _mm256_cvtepi32_ps, a);
 }
 
 VEC_INLINE float vf_sum(vf a)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define VEC_TABLE mtl__vec_avx2
-#define VEC_NAME "avx2"
+#define VEC_NAME  "avx2"
 
 #include "vec/x86/simd_avx2.h"
 

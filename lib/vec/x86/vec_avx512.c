@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define VEC_TABLE mtl__vec_avx512
-#define VEC_NAME "avx512"
+#define VEC_NAME  "avx512"
 
 #include "vec/x86/simd_avx512.h"
 
