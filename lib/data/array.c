@@ -68,6 +68,31 @@ void mtl__array_copy(const mtl__array *a, int64_t rows, int64_t cols, float *to)
         memcpy(to + i * cols, mtl__array_row(a, i), (size_t)cols * sizeof *to);
 }
 
+void mtl__array_gather(const mtl__array *a, int64_t cols, mtl__rows rows, float *to, int64_t ld)
+{
+    for (int64_t i = 0; i < rows.count; i++) {
+        const float *from = mtl__array_row(a, rows.index ? rows.index[i] : rows.first + i);
+        for (int64_t j = 0; j < cols; j++)
+            to[i * ld + j] = from[j];
+    }
+}
+
+const int64_t *mtl__array_places(const mtl__array *a, mtl__rows rows, int64_t *scratch,
+                                 const float **base)
+{
+    *base = a->p;
+    if (!rows.index) {
+        if (!a->index)
+            *base += rows.first * a->stride;
+        return a->index ? a->index + rows.first : NULL;
+    }
+    if (!a->index)
+        return rows.index;
+    for (int64_t i = 0; i < rows.count; i++)
+        scratch[i] = a->index[rows.index[i]];
+    return scratch;
+}
+
 void mtl__array_fill(float *p, int64_t n, float value)
 {
     for (int64_t i = 0; i < n; i++)

@@ -49,6 +49,19 @@ static inline const float *mtl__array_row(const mtl__array *a, int64_t row)
     return a->p + (a->index ? a->index[row] : row) * a->stride;
 }
 
+/* Some rows of a data set: index[0 .. count), or first .. first + count where index is NULL. */
+typedef struct mtl__rows {
+    const int64_t *index;
+    int64_t first, count;
+} mtl__rows;
+
+/* Copy rows of an array with `cols` columns to `to`, ld apart. */
+void mtl__array_gather(const mtl__array *a, int64_t cols, mtl__rows rows, float *to, int64_t ld);
+/* Where rows stand: row i at *base + (result ? result[i] : i) * a->stride. scratch [rows.count] is
+   used for a subset only, and may be NULL where rows.index is. */
+const int64_t *mtl__array_places(const mtl__array *a, mtl__rows rows, int64_t *scratch,
+                                 const float **base);
+
 /* Weights of a task: its own, the data set's, or NULL for 1. */
 static inline const mtl__array *mtl__dataset_weight(const mtl_dataset *d, int64_t task)
 {

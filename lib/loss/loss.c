@@ -3,17 +3,17 @@
 
 #define KIND(kind) (1u << (kind))
 
-static mtl__loss_fn *fn_binary(const mtl__vec *v)
+static mtl__columns_fn *fn_binary(const mtl__vec *v)
 {
     return v->binary_cross_entropy;
 }
 
-static mtl__loss_fn *fn_softmax(const mtl__vec *v)
+static mtl__rows_loss_fn *fn_softmax(const mtl__vec *v)
 {
     return v->softmax_cross_entropy;
 }
 
-static mtl__loss_fn *fn_squared(const mtl__vec *v)
+static mtl__columns_fn *fn_squared(const mtl__vec *v)
 {
     return v->squared_error;
 }
@@ -34,13 +34,16 @@ static void link_softmax(const mtl__vec *v, int64_t rows, int64_t cols, float *z
 }
 
 static const mtl__loss rows[] = {
-    {{.name = "auto"}, ~0u, NULL, NULL},
-    {{.name = "binary_cross_entropy"},
-     KIND(MTL_BINARY) | KIND(MTL_MULTILABEL),
-     fn_binary,
-     link_sigmoid},
-    {{.name = "cross_entropy"}, KIND(MTL_MULTICLASS), fn_softmax, link_softmax},
-    {{.name = "squared_error"}, KIND(MTL_REGRESSION), fn_squared, NULL},
+    {.choice = {.name = "auto"}, .kinds = ~0u},
+    {.choice = {.name = "binary_cross_entropy"},
+     .kinds = KIND(MTL_BINARY) | KIND(MTL_MULTILABEL),
+     .by_columns = fn_binary,
+     .link = link_sigmoid},
+    {.choice = {.name = "cross_entropy"},
+     .kinds = KIND(MTL_MULTICLASS),
+     .by_rows = fn_softmax,
+     .link = link_softmax},
+    {.choice = {.name = "squared_error"}, .kinds = KIND(MTL_REGRESSION), .by_columns = fn_squared},
 };
 
 const mtl__choice_table mtl__losses = MTL__CHOICE_TABLE("loss", rows);
@@ -53,7 +56,7 @@ mtl_status mtl__loss_choose(const char *text, const char *task, int32_t kind, co
     if (st != MTL_OK)
         return st;
     const mtl__loss *loss = c.row;
-    for (int64_t i = 1; !loss->fn && i < MTL__COUNT_OF(rows); i++)
+    for (int64_t i = 1; loss == &rows[0] && i < MTL__COUNT_OF(rows); i++)
         if (rows[i].kinds & KIND(kind))
             loss = &rows[i];
     if (!(loss->kinds & KIND(kind)))

@@ -9,11 +9,13 @@
 
 typedef void mtl__link_fn(const mtl__vec *v, int64_t rows, int64_t cols, float *z, int64_t ldz);
 
+/* One of by_columns and by_rows is there, but for "auto". */
 typedef struct mtl__loss {
     mtl__choice_row choice;
-    uint32_t kinds;                        /* bit 1 << kind for each kind of task that it serves */
-    mtl__loss_fn *(*fn)(const mtl__vec *); /* NULL for "auto" */
-    mtl__link_fn *link;                    /* in place; NULL = identity */
+    uint32_t kinds; /* bit 1 << kind for each kind of task that it serves */
+    mtl__columns_fn *(*by_columns)(const mtl__vec *);  /* outputs are independent of each other */
+    mtl__rows_loss_fn *(*by_rows)(const mtl__vec *); /* one label for all outputs */
+    mtl__link_fn *link;                              /* in place; NULL = identity */
 } mtl__loss;
 
 /* Row 0 is "auto": the first loss below it that serves the task's kind. */

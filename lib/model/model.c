@@ -295,9 +295,8 @@ void mtl__model_release(mtl_model *m)
 
 void mtl__pipeline_inputs(const mtl_model *m, int64_t rows, const float *x, int64_t ldx, float *y)
 {
-    int64_t n = m->net.inputs;
-    for (int64_t r = 0; r < rows; r++)
-        m->ctx->vec->standardize(n, x + r * ldx, m->pipe.x_mean, m->pipe.x_inverse, y + r * n);
+    m->ctx->vec->standardize(rows, m->net.inputs, x, ldx, NULL, m->pipe.x_mean, m->pipe.x_inverse,
+                             y);
 }
 
 void mtl__model_link(const mtl_model *m, int64_t task, int64_t rows, float *z, int64_t ldz)

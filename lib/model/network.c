@@ -75,9 +75,10 @@ static const mtl__activation *identity(void)
 static bool add_heads(mtl__network *net, const mtl_spec *s)
 {
     const mtl__activation *linear = identity();
-    int64_t plain = 0;
+    int64_t plain = 0, *order = net->by_column;
     for (int64_t t = 0; t < s->tasks; t++)
         if (is_plain(&s->task[t])) {
+            *order++ = t;
             net->task[t] = (mtl__net_task){.column = plain, .chain = 0};
             plain += s->task[t].outputs;
         }
@@ -90,6 +91,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
     for (int64_t t = 0; t < s->tasks; t++) {
         if (is_plain(&s->task[t]))
             continue;
+        *order++ = t;
         int64_t width = net->trunk_out, first = net->layers;
         if (!add_list(net, &s->task[t].tower, &width) ||
             !add_dense(net, width, s->task[t].outputs, linear))
@@ -114,7 +116,8 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
     net->layer = mtl__alloc_zero(&net->al, capacity * (int64_t)sizeof *net->layer);
     net->head = mtl__alloc_zero(&net->al, (s->tasks + 1) * (int64_t)sizeof *net->head);
     net->task = mtl__alloc_zero(&net->al, s->tasks * (int64_t)sizeof *net->task);
-    if (!net->layer || !net->head || !net->task) {
+    net->by_column = mtl__alloc_zero(&net->al, s->tasks * (int64_t)sizeof *net->by_column);
+    if (!net->layer || !net->head || !net->task || !net->by_column) {
         mtl__network_free(net);
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a network of %lld layers",
                         (long long)capacity);
@@ -133,6 +136,7 @@ void mtl__network_free(mtl__network *net)
     mtl__free(&net->al, net->layer, net->layers_capacity * (int64_t)sizeof *net->layer);
     mtl__free(&net->al, net->head, (net->tasks + 1) * (int64_t)sizeof *net->head);
     mtl__free(&net->al, net->task, net->tasks * (int64_t)sizeof *net->task);
+    mtl__free(&net->al, net->by_column, net->tasks * (int64_t)sizeof *net->by_column);
     *net = (mtl__network){.al = net->al};
 }
 

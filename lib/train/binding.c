@@ -2,7 +2,6 @@
 #include "train/binding.h"
 
 #include <math.h>
-#include <string.h>
 
 static mtl_status bind_task(const mtl_model *m, mtl__binding *b, int64_t task, mtl_error *err)
 {
@@ -67,28 +66,12 @@ void mtl__binding_free(mtl__binding *b)
     *b = (mtl__binding){0};
 }
 
-void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, int64_t first, int64_t rows,
-                         float *x)
+void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
+                         int64_t *scratch, float *x)
 {
-    for (int64_t r = 0; r < rows; r++)
-        mtl__pipeline_inputs(m, 1, mtl__array_row(&b->data->x, first + r), 0,
-                             x + r * m->net.inputs);
-}
-
-float mtl__binding_labels(const mtl__binding *b, const mtl_model *m, int64_t task, int64_t row,
-                          bool scaled, float *y)
-{
-    const mtl__task_spec *t = &m->spec->task[task];
-    const mtl__labels *labels = &b->data->labels[b->label[task]];
-    const mtl__array *weight = mtl__dataset_weight(b->data, b->label[task]);
-    const float *from = mtl__array_row(&labels->y, row);
-    if (scaled && t->kind == MTL_REGRESSION) {
-        const float *mean = m->pipe.y_mean + m->net.task[task].column;
-        const float *scale = m->pipe.y_scale + m->net.task[task].column;
-        for (int64_t j = 0; j < labels->cols; j++)
-            y[j] = (from[j] - mean[j]) / scale[j];
-    } else {
-        memcpy(y, from, (size_t)labels->cols * sizeof *y);
-    }
-    return weight ? *mtl__array_row(weight, row) : 1;
+    const mtl__array *a = &b->data->x;
+    const float *base;
+    const int64_t *index = mtl__array_places(a, rows, scratch, &base);
+    m->ctx->vec->standardize(rows.count, m->net.inputs, base, a->stride, index, m->pipe.x_mean,
+                             m->pipe.x_inverse, x);
 }

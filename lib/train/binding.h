@@ -18,13 +18,8 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
                                mtl__binding *out, mtl_error *err);
 void mtl__binding_free(mtl__binding *b);
 
-/* Inputs of rows first .. first+rows-1, scaled, to x [rows, inputs]. */
-void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, int64_t first, int64_t rows,
-                         float *x);
-
-/* Copy the labels of row `row` for a task to y [label columns], scaled as the network predicts them
-   if scaled; returns the row's weight. The task must be bound. */
-float mtl__binding_labels(const mtl__binding *b, const mtl_model *m, int64_t task, int64_t row,
-                          bool scaled, float *y);
+/* Inputs of some rows, scaled, to x [rows, inputs]. scratch: see mtl__array_places. */
+void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
+                         int64_t *scratch, float *x);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/feed.h"
 
-#include <math.h>
-
 #include "rng/rng.h"
 
 bool mtl__feed_has_task(const mtl__feed *f, int64_t task)
@@ -21,16 +19,6 @@ int64_t mtl__feed_max_rows(const mtl__feed *f)
     return rows;
 }
 
-static bool has_weights(const mtl__feed *f, int64_t task)
-{
-    for (int i = 0; i < f->sources; i++) {
-        const mtl__binding *b = &f->source[i].bound;
-        if (b->label[task] >= 0 && mtl__dataset_weight(b->data, b->label[task]))
-            return true;
-    }
-    return false;
-}
-
 static void plan_source(mtl__feed_source *s, const mtl__binding *bound, int64_t batch_rows,
                         uint32_t stream, mtl__arena *arena)
 {
@@ -42,23 +30,11 @@ static void plan_source(mtl__feed_source *s, const mtl__binding *bound, int64_t 
 
 static void plan_batch(mtl__feed *f, mtl__arena *arena)
 {
-    const mtl_model *m = f->m;
-    mtl__batch *b = &f->batch;
-    int64_t rows = mtl__feed_max_rows(f), tasks = m->net.tasks;
-    *b = (mtl__batch){.x = mtl__arena_floats(arena, rows * m->net.inputs)};
-    b->y = mtl__arena_take(arena, tasks, sizeof *b->y);
-    b->weight = mtl__arena_take(arena, tasks, sizeof *b->weight);
-    for (int64_t t = 0; t < tasks; t++) {
-        const mtl__task_spec *spec = &m->spec->task[t];
-        if (!mtl__feed_has_task(f, t))
-            continue;
-        float *y = mtl__arena_floats(arena, rows * mtl__label_cols(spec->kind, spec->outputs));
-        float *weight = has_weights(f, t) ? mtl__arena_floats(arena, rows) : NULL;
-        if (b->y) {
-            b->y[t] = y;
-            b->weight[t] = weight;
-        }
-    }
+    const mtl__binding *const bound[MTL__SOURCES] = {&f->source[0].bound, &f->source[1].bound};
+    int64_t rows = mtl__feed_max_rows(f);
+    f->batch = (mtl__batch){.x = mtl__arena_floats(arena, rows * f->m->net.inputs)};
+    f->scratch = mtl__arena_take(arena, rows, sizeof *f->scratch);
+    mtl__targets_plan(&f->batch.targets, f->m, bound, f->sources, rows, arena);
 }
 
 void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
@@ -91,25 +67,15 @@ void mtl__feed_begin(mtl__feed *f)
     begin_round(f, &f->source[0]);
 }
 
-static void fill_row(const mtl__feed *f, const mtl__feed_source *s, int64_t row, int64_t at)
+/* Append the next `count` rows of a source to the batch. */
+static void append(mtl__feed *f, mtl__feed_source *s, int64_t count)
 {
-    const mtl_model *m = f->m;
-    const mtl__batch *b = &f->batch;
-    mtl__binding_inputs(&s->bound, m, row, 1, b->x + at * m->net.inputs);
-    for (int64_t t = 0; t < m->net.tasks; t++) {
-        if (!b->y[t])
-            continue;
-        const mtl__task_spec *spec = &m->spec->task[t];
-        int64_t cols = mtl__label_cols(spec->kind, spec->outputs);
-        float *y = b->y[t] + at * cols, weight = 1;
-        if (s->bound.label[t] >= 0)
-            weight = mtl__binding_labels(&s->bound, m, t, row, true, y);
-        else
-            for (int64_t j = 0; j < cols; j++)
-                y[j] = NAN;
-        if (b->weight[t])
-            b->weight[t][at] = weight;
-    }
+    mtl__batch *b = &f->batch;
+    const mtl__rows rows = {.index = s->order + s->next, .count = count};
+    mtl__binding_inputs(&s->bound, f->m, rows, f->scratch, b->x + b->rows * f->m->net.inputs);
+    mtl__targets_fill(&b->targets, &s->bound, rows, b->rows);
+    s->next += count;
+    b->rows += count;
 }
 
 bool mtl__feed_next(mtl__feed *f)
@@ -119,15 +85,15 @@ bool mtl__feed_next(mtl__feed *f)
     if (count == 0)
         return false;
     f->batch.rows = 0;
-    for (int64_t i = 0; i < count; i++)
-        fill_row(f, first, first->order[first->next++], f->batch.rows++);
+    append(f, first, count);
     if (f->sources < 2)
         return true;
     mtl__feed_source *second = &f->source[1];
-    for (int64_t i = 0; i < second->batch; i++) {
+    for (int64_t left = second->batch; left > 0; left -= count) {
         if (second->next == second->rows)
             begin_round(f, second);
-        fill_row(f, second, second->order[second->next++], f->batch.rows++);
+        count = mtl__min(left, second->rows - second->next);
+        append(f, second, count);
     }
     return true;
 }

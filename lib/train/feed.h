@@ -4,7 +4,7 @@
 #ifndef MTL__FEED_H
 #define MTL__FEED_H
 
-#include "train/binding.h"
+#include "train/targets.h"
 
 #define MTL__SOURCES 2
 
@@ -18,9 +18,8 @@ typedef struct mtl__feed_source {
 
 typedef struct mtl__batch {
     int64_t rows;
-    float *x;       /* [rows, inputs], scaled */
-    float **y;      /* [tasks] -> [rows, label columns], as the network predicts them, or NULL */
-    float **weight; /* [tasks] -> [rows], NULL = 1 */
+    float *x; /* [rows, inputs], scaled */
+    mtl__targets targets;
 } mtl__batch;
 
 typedef struct mtl__feed {
@@ -31,6 +30,7 @@ typedef struct mtl__feed {
     uint64_t seed;
     int64_t steps; /* batches of an epoch */
     mtl__batch batch;
+    int64_t *scratch; /* [rows of a batch] */
 } mtl__feed;
 
 /* Set up from bindings that stay the caller's; memory comes from the arena (call it again after the

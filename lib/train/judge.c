@@ -44,7 +44,6 @@ static void plan(mtl__judge *j, mtl__arena *arena)
     j->x = mtl__arena_floats(arena, j->block_rows * m->net.inputs);
     j->predicted = mtl__arena_take(arena, j->rows, m->net.outputs * (int64_t)sizeof(float));
     j->label = mtl__arena_take(arena, tasks, sizeof *j->label);
-    j->scaled = mtl__arena_take(arena, tasks, sizeof *j->scaled);
     j->weight = mtl__arena_take(arena, tasks, sizeof *j->weight);
     j->task_loss = mtl__arena_take(arena, tasks, sizeof *j->task_loss);
     j->sum = mtl__arena_take(arena, tasks, sizeof *j->sum);
@@ -56,29 +55,30 @@ static void plan(mtl__judge *j, mtl__arena *arena)
             continue;
         int64_t bytes = cols_of(m, t) * (int64_t)sizeof(float);
         float *label = mtl__arena_take(arena, j->rows, bytes);
-        float *scaled = mtl__arena_take(arena, j->block_rows, bytes);
         float *weight = NULL;
         if (mtl__dataset_weight(j->bound.data, j->bound.label[t]))
             weight = mtl__arena_floats(arena, j->rows);
         if (j->label) {
             j->label[t] = label;
-            j->scaled[t] = scaled;
             j->weight[t] = weight;
         }
     }
+    const mtl__binding *const bound[] = {&j->bound};
+    mtl__targets_plan(&j->targets, m, bound, 1, j->block_rows, arena);
     mtl__network_plan(&m->net, m->ctx->gemm, mtl__pool_slots(atomic_load(&m->ctx->pool)),
                       j->block_rows, false, arena, &j->buffers);
 }
 
 static void read_labels(mtl__judge *j)
 {
-    for (int64_t t = 0; t < j->m->net.tasks; t++)
-        for (int64_t r = 0; j->label[t] && r < j->rows; r++) {
-            float w = mtl__binding_labels(&j->bound, j->m, t, r, false,
-                                          j->label[t] + r * cols_of(j->m, t));
-            if (j->weight[t])
-                j->weight[t][r] = w;
-        }
+    const mtl__rows all = {.count = j->rows};
+    for (int64_t t = 0; t < j->m->net.tasks; t++) {
+        int64_t label = j->bound.label[t], cols = cols_of(j->m, t);
+        if (label >= 0)
+            mtl__array_gather(&j->bound.data->labels[label].y, cols, all, j->label[t], cols);
+        if (j->weight[t])
+            mtl__array_gather(mtl__dataset_weight(j->bound.data, label), 1, all, j->weight[t], 1);
+    }
 }
 
 mtl_status mtl__judge_create(const mtl_model *m, mtl__binding *bound, mtl__judge **out,
@@ -118,29 +118,6 @@ void mtl__judge_destroy(mtl__judge *j)
     mtl__free(al, j, sizeof *j);
 }
 
-/* Labels as the network predicts them, for rows first .. of one block. */
-static const float *scaled_labels(const mtl__judge *j, int64_t task, int64_t first, int64_t rows)
-{
-    int64_t cols = cols_of(j->m, task);
-    if (j->m->spec->task[task].kind != MTL_REGRESSION)
-        return j->label[task] + first * cols;
-    for (int64_t r = 0; r < rows; r++)
-        mtl__binding_labels(&j->bound, j->m, task, first + r, true, j->scaled[task] + r * cols);
-    return j->scaled[task];
-}
-
-static void add_loss(const mtl__judge *j, int64_t task, int64_t first, int64_t rows)
-{
-    const mtl_model *m = j->m;
-    const mtl__task_spec *t = &m->spec->task[task];
-    int64_t cols = cols_of(m, task);
-    const float *y = scaled_labels(j, task, first, rows);
-    const float *w = j->weight[task] ? j->weight[task] + first : NULL;
-    j->total[task] += m->ctx->vec->label_weight(rows, cols, y, cols, w);
-    j->sum[task] += t->loss->fn(m->ctx->vec)(rows, t->outputs, j->buffers.z + m->net.task[task].column,
-                                     m->net.outputs, y, cols, w, 1, NULL, 0);
-}
-
 static void run_block(mtl__judge *j, int64_t first, int64_t rows)
 {
     const mtl_model *m = j->m;
@@ -149,12 +126,16 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
                             .pool = atomic_load(&m->ctx->pool),
                             .gemm_work = j->buffers.gemm_work,
                             .params = m->values};
-    mtl__binding_inputs(&j->bound, m, first, rows, j->x);
+    const mtl__rows some = {.first = first, .count = rows};
+    mtl__binding_inputs(&j->bound, m, some, NULL, j->x);
+    mtl__targets_fill(&j->targets, &j->bound, some, 0);
     mtl__network_predict(&m->net, &pass, &j->buffers, rows, j->x, m->net.inputs);
+    mtl__targets_run(&j->targets, rows, j->buffers.z, NULL, NULL);
     for (int64_t t = 0; t < m->net.tasks; t++) {
         if (!j->label[t])
             continue;
-        add_loss(j, t, first, rows);
+        j->sum[t] += j->targets.loss[t];
+        j->total[t] += j->targets.weight[t];
         mtl__model_link(m, t, rows, j->buffers.z + m->net.task[t].column, m->net.outputs);
     }
     memcpy(j->predicted + first * m->net.outputs, j->buffers.z,

@@ -4,7 +4,7 @@
 #ifndef MTL__JUDGE_H
 #define MTL__JUDGE_H
 
-#include "train/binding.h"
+#include "train/targets.h"
 
 typedef struct mtl__judge {
     const mtl_model *m;
@@ -14,9 +14,9 @@ typedef struct mtl__judge {
     float *x;          /* [block_rows, inputs] */
     float *predicted;  /* [rows, outputs], columns as in z */
     float **label;     /* [tasks] -> [rows, label columns], label units; NULL = not bound */
-    float **scaled;    /* [tasks] -> [block_rows, label columns] */
     float **weight;    /* [tasks] -> [rows], NULL = 1 */
-    double *sum, *total; /* [tasks]: of losses and of weights, while running */
+    mtl__targets targets; /* of one block */
+    double *sum, *total;  /* [tasks]: of losses and of weights, while running */
     mtl__allocator scratch_al; /* for metrics: gives out scratch, so that an epoch allocates nothing */
     void *scratch;
     int64_t scratch_bytes;

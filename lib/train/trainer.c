@@ -18,25 +18,18 @@ static mtl__pass pass_of(const mtl__trainer *t)
                        .counter = t->rows_seen};
 }
 
-/* Loss of one task over the batch, its gradient to dz. A task without a label takes no part. */
-static void task_loss(mtl__trainer *t, int64_t task)
+/* Losses of the batch and their gradient. A task without a label takes no part. */
+static void losses(mtl__trainer *t)
 {
-    const mtl_model *m = t->m;
-    const mtl__vec *vec = m->ctx->vec;
-    const mtl__task_spec *spec = &m->spec->task[task];
-    const mtl__batch *b = &t->feed.batch;
-    int64_t cols = mtl__label_cols(spec->kind, spec->outputs);
-    int64_t column = m->net.task[task].column, ld = m->net.outputs;
-    const float *y = b->y[task], *w = b->weight[task];
-
-    float weight = vec->label_weight(b->rows, cols, y, cols, w);
-    float scale = weight > 0 ? (float)(t->task_weight[task] / (double)weight) : 0;
-    float sum = spec->loss->fn(vec)(b->rows, spec->outputs, t->buffers.z + column, ld, y, cols, w,
-                                    scale, t->buffers.dz + column, ld);
-    t->sum[task] += (double)sum;
-    t->total[task] += (double)weight;
-    if (weight > 0)
-        t->step_loss += t->task_weight[task] * ((double)sum / (double)weight);
+    mtl__targets *x = &t->feed.batch.targets;
+    mtl__targets_run(x, t->feed.batch.rows, t->buffers.z, t->task_weight, t->buffers.dz);
+    t->step_loss = 0;
+    for (int64_t i = 0; i < t->m->net.tasks; i++) {
+        t->sum[i] += x->loss[i];
+        t->total[i] += x->weight[i];
+        if (x->weight[i] > 0)
+            t->step_loss += t->task_weight[i] * (x->loss[i] / x->weight[i]);
+    }
 }
 
 static void update(mtl__trainer *t)
@@ -55,10 +48,7 @@ static void run_step(mtl__trainer *t)
     const mtl__batch *b = &t->feed.batch;
     const mtl__pass pass = pass_of(t);
     mtl__network_forward(net, &pass, &t->buffers, t->chain_on, b->rows, b->x, net->inputs);
-    t->step_loss = 0;
-    for (int64_t i = 0; i < net->tasks; i++)
-        if (b->y[i])
-            task_loss(t, i);
+    losses(t);
     mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
                           net->inputs);
     update(t);
@@ -199,8 +189,8 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
         mtl__log(ctx, MTL__LOG_INFO, "training ended after %lld epochs, %lld steps: %s",
                  (long long)t->epoch, (long long)t->step, t->reason);
     } else {
-        mtl__log(ctx, MTL__LOG_WARNING, "training ended in epoch %lld: %s",
-                 (long long)t->epoch + 1, mtl__status_name(st));
+        mtl__log(ctx, MTL__LOG_WARNING, "training ended in epoch %lld: %s", (long long)t->epoch + 1,
+                 mtl__status_name(st));
     }
     return st;
 }

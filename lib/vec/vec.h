@@ -6,11 +6,11 @@
    Two-dimensional arguments are rows x cols with a stride between rows (ld >= cols), in elements.
    Any count may be 0. What an element becomes does not depend on where in the array it stands.
 
-   Sums keep 16 virtual lanes: element i (row * cols + col where there are rows) is added to lane
-   i mod 16 in ascending order, starting from 0, and the lanes are added by one fixed tree (8 apart,
-   then 4, 2, 1); the last group of 16 is filled up with zeros. In dot the addition is an FMA. The
-   sum of a softmax row follows the same rule with i = col, so a row's bits do not depend on the
-   rows around it. NaN passes through everything but standardize and the label masks; its sign and
+   Sums keep 16 virtual lanes: element i is added to lane i mod 16 in ascending order, starting from
+   0, and the lanes are added by one fixed tree (8 apart, then 4, 2, 1); the last group of 16 is
+   filled up with zeros. In dot the addition is an FMA. In the sums of losses i is the row, so what a
+   column gives does not depend on the columns beside it; in the sum of a softmax row i is the
+   column, so a row's bits do not depend on the rows around it. NaN passes through everything but standardize and the label masks; its sign and
    payload are the hardware's. */
 #ifndef MTL__VEC_H
 #define MTL__VEC_H
@@ -37,11 +37,28 @@ typedef void mtl__bias_act_fn(int64_t rows, int64_t cols, float *c, int64_t ldc,
    with y <= 0 gives 0 whatever d is. */
 typedef void mtl__act_grad_fn(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
                               int64_t ldd);
-/* Loss of z against the labels y, NaN = no label; w [rows] = row weights or NULL for 1. Writes
-   g = (scale * w) * dloss/dz, 0 where there is no label; g NULL = loss only. Returns the sum of
-   w * loss, each product rounded, 0 where there is no label. */
-typedef float mtl__loss_fn(int64_t rows, int64_t cols, const float *z, int64_t ldz, const float *y,
-                           int64_t ldy, const float *w, float scale, float *g, int64_t ldg);
+/* Independent outputs side by side, [rows, cols]: what the losses below work on. */
+typedef struct mtl__columns {
+    int64_t rows, cols;
+    const float *z; /* outputs of the network */
+    int64_t ldz;
+    const float *y;     /* labels, rows without a gap, NaN = none */
+    const float *w;     /* weights, laid out as y; NULL = 1 */
+    const float *scale; /* [cols] of the gradient */
+    float *g;           /* gradient, (scale * w) * dloss/dz, 0 where there is no label; NULL = not
+                           wanted; may be z */
+    int64_t ldg;
+    float *sum;  /* [cols] out: sum of w * loss, each product rounded, 0 where there is no label */
+    float *work; /* MTL__COLUMNS_WORK for each column */
+} mtl__columns;
+enum { MTL__COLUMNS_WORK = 64 };
+typedef void mtl__columns_fn(const mtl__columns *c);
+
+/* Loss of the rows of z [rows, cols] against the labels y [rows], NaN = no label; w [rows] = row
+   weights or NULL for 1. Gradient as above, to g. Returns the sum of w * loss. */
+typedef float mtl__rows_loss_fn(int64_t rows, int64_t cols, const float *z, int64_t ldz,
+                                const float *y, const float *w, float scale, float *g,
+                                int64_t ldg);
 
 typedef struct mtl__vec {
     const char *name; /* "c", "avx2", ... */
@@ -69,22 +86,23 @@ typedef struct mtl__vec {
     void (*col_sums)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *out,
                      bool accumulate);
 
-    /* y = (x - mean) * inv_scale column by column, and 0 where x is NaN. */
-    void (*standardize)(int64_t cols, const float *x, const float *mean, const float *inv_scale,
-                        float *y);
+    /* y [rows, cols], rows without a gap: (x - mean) * inv_scale column by column, and 0 where x is
+       NaN. Row r of x is at x + (index ? index[r] : r) * ldx. */
+    void (*standardize)(int64_t rows, int64_t cols, const float *x, int64_t ldx,
+                        const int64_t *index, const float *mean, const float *inv_scale, float *y);
 
-    /* Sum of w (or of 1) over the labels that are not NaN. */
-    float (*label_weight)(int64_t rows, int64_t cols, const float *y, int64_t ldy, const float *w);
+    /* Sums of w, or of 1, over the labels that are not NaN; z, scale and g are not read. */
+    mtl__columns_fn *label_weights;
 
     /* Labels 0 or 1 (or between, soft labels), z = logits: max(z, 0) - z y + log1p(exp(-|z|)),
        gradient sigmoid(z) - y. Stable for any finite z; the loss of an infinite one may be NaN. */
-    mtl__loss_fn *binary_cross_entropy;
+    mtl__columns_fn *binary_cross_entropy;
     /* (z - y)^2, gradient 2 (z - y). */
-    mtl__loss_fn *squared_error;
-    /* cols classes, labels y [rows] (one column, stride ldy) hold class numbers. The loss of row r
-       is element r of the sum; softmax in the gradient has the bits of softmax(). A label that is
-       no class number makes the loss NaN; nothing is read for it. */
-    mtl__loss_fn *softmax_cross_entropy;
+    mtl__columns_fn *squared_error;
+    /* cols classes, labels hold class numbers. The loss of row r is element r of the sum; softmax in
+       the gradient has the bits of softmax(). A label that is no class number makes the loss NaN;
+       nothing is read for it. */
+    mtl__rows_loss_fn *softmax_cross_entropy;
 
     void (*adam)(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s);
 } mtl__vec;

@@ -5,6 +5,7 @@
 #define MTL__VEC_BODY_H
 
 #include <math.h>
+#include <string.h>
 
 #include "vec/vec_priv.h"
 
@@ -38,7 +39,7 @@ const mtl__vec VEC_TABLE = {
     .all_finite = all_finite,
     .col_sums = col_sums,
     .standardize = standardize,
-    .label_weight = label_weight,
+    .label_weights = label_weights,
     .binary_cross_entropy = binary_cross_entropy,
     .squared_error = squared_error,
     .softmax_cross_entropy = softmax_cross_entropy,

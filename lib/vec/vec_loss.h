@@ -1,99 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Losses of independent outputs: one pass that writes the gradient with masks and weights applied.
-   Included by vec_body.h. */
+/* Losses of independent outputs, many columns in one pass that writes the gradient with masks and
+   weights applied. Included by vec_body.h. */
 #ifndef MTL__VEC_LOSS_H
 #define MTL__VEC_LOSS_H
-
-/* --- 16 consecutive elements of a rows x cols array, wherever its rows lie ------------------ */
-
-typedef struct cursor {
-    int64_t i, row, col; /* of the first element of the group; i = row * cols + col */
-    int64_t cols, step_rows, step_cols;
-} cursor;
-
-static inline cursor cursor_make(int64_t cols)
-{
-    return (cursor){.cols = cols, .step_rows = 16 / cols, .step_cols = 16 % cols};
-}
-
-VEC_INLINE void cursor_next(cursor *at)
-{
-    at->i += 16;
-    at->row += at->step_rows;
-    at->col += at->step_cols;
-    if (at->col >= at->cols) {
-        at->col -= at->cols;
-        at->row++;
-    }
-}
-
-/* n elements from there, with a stride of ld between rows and step within a row (0: one number for
-   all of a row). */
-static inline void cursor_read(const cursor *at, const float *p, int64_t ld, int64_t step, int n,
-                               float *out)
-{
-    int64_t row = at->row, col = at->col;
-    for (int k = 0; k < n; k++) {
-        out[k] = p[row * ld + col * step];
-        if (++col == at->cols) {
-            col = 0;
-            row++;
-        }
-    }
-}
-
-static inline void cursor_write(const cursor *at, float *p, int64_t ld, int n, const float *x)
-{
-    int64_t row = at->row, col = at->col;
-    for (int k = 0; k < n; k++) {
-        p[row * ld + col] = x[k];
-        if (++col == at->cols) {
-            col = 0;
-            row++;
-        }
-    }
-}
-
-/* The rows do not follow each other, or the group is not full. The cursor comes by value, so that
-   the caller's stays in registers. */
-VEC_OUTLINE vf take_scattered(cursor at, const float *p, int64_t ld, int64_t step, int n,
-                              float fill)
-{
-    if (at.cols == 1 && n == 16)
-        return vf_gather(p + at.i * ld, ld);
-    float x[16];
-    vf_store(x, vf_set1(fill));
-    cursor_read(&at, p, ld, step, n, x);
-    return vf_load(x);
-}
-
-VEC_OUTLINE void put_scattered(cursor at, float *p, int64_t ld, int n, vf a)
-{
-    float x[16];
-    vf_store(x, a);
-    cursor_write(&at, p, ld, n, x);
-}
-
-VEC_INLINE vf take_rows(const cursor *at, const float *p, int64_t ld, int n, float fill)
-{
-    return n == 16 && ld == at->cols ? vf_load(p + at->i) : take_scattered(*at, p, ld, 1, n, fill);
-}
-
-VEC_INLINE void put_rows(const cursor *at, float *p, int64_t ld, int n, vf a)
-{
-    if (n == 16 && ld == at->cols)
-        vf_store(p + at->i, a);
-    else
-        put_scattered(*at, p, ld, n, a);
-}
-
-/* Of each element its row's weight. */
-VEC_INLINE vf take_weights(const cursor *at, const float *w, int n)
-{
-    return w ? take_scattered(*at, w, 1, 0, n, 0.0f) : vf_set1(1.0f);
-}
-
-/* --- one pass over the labels --------------------------------------------------------------- */
 
 /* Labels that fill the last group. */
 #define NO_LABEL ((float)NAN)
@@ -104,38 +13,68 @@ typedef struct loss_lanes {
 
 typedef loss_lanes loss_lanes_fn(vf z, vf y);
 
-/* The arguments of mtl__loss_fn but for the shape. */
-typedef struct loss_args {
-    const float *z, *y, *w;
-    float *g;
-    int64_t ldz, ldy, ldg;
-    vf scale;
-} loss_args;
+/* Up to 16 rows that follow each other without a gap, so that they can be gone through as one long
+   row: element e of each stands in the same column and goes to the same lane, lanes[e]. */
+typedef struct loss_block {
+    const float *z, *y, *w, *scale;
+    float *g, *lanes;
+} loss_block;
 
-VEC_INLINE void loss_group(loss_lanes_fn *f, const loss_args *a, vf *lanes, const cursor *at, int n)
+VEC_INLINE void loss_group(loss_lanes_fn *f, const loss_block *b, int64_t e, int n)
 {
     const vf zero = vf_set1(0.0f);
-    vf z = take_rows(at, a->z, a->ldz, n, 0.0f), y = take_rows(at, a->y, a->ldy, n, NO_LABEL);
-    vf w = take_weights(at, a->w, n);
+    const vf y = take_or(b->y + e, n, NO_LABEL), w = b->w ? take(b->w + e, n) : vf_set1(1.0f);
     const vm labelled = vf_eq(y, y);
-    const loss_lanes l = f(z, y);
-    *lanes = vf_add(*lanes, vf_select(labelled, vf_mul(w, l.loss), zero));
-    if (a->g) {
-        vf g = vf_mul(vf_mul(a->scale, w), l.grad);
-        put_rows(at, a->g, a->ldg, n, vf_select(labelled, g, zero));
+    const loss_lanes l = f(take(b->z + e, n), y);
+    vf loss = vf_select(labelled, vf_mul(w, l.loss), zero);
+    put(b->lanes + e, n, vf_add(take(b->lanes + e, n), loss));
+    if (b->g) {
+        vf g = vf_mul(vf_mul(take(b->scale + e, n), w), l.grad);
+        put(b->g + e, n, vf_select(labelled, g, zero));
     }
 }
 
-VEC_INLINE float loss_pass(loss_lanes_fn *f, int64_t rows, int64_t cols, const loss_args *a)
+static void copy_rows(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y,
+                      int64_t ldy)
 {
-    const int64_t count = rows * cols;
-    if (count == 0)
-        return 0.0f;
-    vf lanes = vf_set1(0.0f);
-    cursor at = cursor_make(cols);
-    for (; at.i < count; cursor_next(&at))
-        loss_group(f, a, &lanes, &at, group_size(at.i, count));
-    return vf_sum(lanes);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            y[r * ldy + j] = x[r * ldx + j];
+}
+
+/* Add up the 16 lanes of each column by the tree of vf_sum. */
+static void fold_lanes(int64_t cols, float *lanes, float *sum)
+{
+    for (int64_t n = 8 * cols; n >= cols; n /= 2)
+        axpy(n, 1.0f, lanes + n, lanes);
+    copy_rows(1, cols, lanes, cols, sum, cols);
+}
+
+VEC_INLINE void loss_pass(loss_lanes_fn *f, const mtl__columns *c)
+{
+    const int64_t cols = c->cols, size = 16 * cols;
+    if (cols == 0)
+        return;
+    float *lanes = c->work, *scale = lanes + size, *z = scale + size, *g = z + size;
+    memset(lanes, 0, (size_t)size * sizeof *lanes);
+    if (c->g)
+        copy_rows(16, cols, c->scale, 0, scale, cols);
+    for (int64_t r = 0; r < c->rows; r += 16) {
+        const int64_t rows = mtl__min(16, c->rows - r);
+        loss_block b = {c->z + r * c->ldz, c->y + r * cols, NULL, scale, NULL, lanes};
+        if (c->w)
+            b.w = c->w + r * cols;
+        if (c->ldz != cols) {
+            copy_rows(rows, cols, b.z, c->ldz, z, cols);
+            b.z = z;
+        }
+        if (c->g)
+            b.g = c->ldg == cols ? c->g + r * cols : g;
+        EACH_GROUP_HEAVY(rows * cols, loss_group, f, &b);
+        if (b.g == g)
+            copy_rows(rows, cols, g, cols, c->g + r * c->ldg, c->ldg);
+    }
+    fold_lanes(cols, lanes, c->sum);
 }
 
 /* max(z, 0) - z y + log(1 + exp(-|z|)); gradient sigmoid(z) - y. */
@@ -147,12 +86,9 @@ VEC_INLINE loss_lanes binary_lanes(vf z, vf y)
                         .grad = vf_sub(sigmoid_from(z, e), y)};
 }
 
-static float binary_cross_entropy(int64_t rows, int64_t cols, const float *z, int64_t ldz,
-                                  const float *y, int64_t ldy, const float *w, float scale,
-                                  float *g, int64_t ldg)
+static void binary_cross_entropy(const mtl__columns *c)
 {
-    const loss_args a = {z, y, w, g, ldz, ldy, ldg, vf_set1(scale)};
-    return loss_pass(binary_lanes, rows, cols, &a);
+    loss_pass(binary_lanes, c);
 }
 
 VEC_INLINE loss_lanes squared_lanes(vf z, vf y)
@@ -161,27 +97,28 @@ VEC_INLINE loss_lanes squared_lanes(vf z, vf y)
     return (loss_lanes){.loss = vf_mul(d, d), .grad = vf_add(d, d)};
 }
 
-static float squared_error(int64_t rows, int64_t cols, const float *z, int64_t ldz, const float *y,
-                           int64_t ldy, const float *w, float scale, float *g, int64_t ldg)
+static void squared_error(const mtl__columns *c)
 {
-    const loss_args a = {z, y, w, g, ldz, ldy, ldg, vf_set1(scale)};
-    return loss_pass(squared_lanes, rows, cols, &a);
+    loss_pass(squared_lanes, c);
 }
 
-static float label_weight(int64_t rows, int64_t cols, const float *y, int64_t ldy, const float *w)
+VEC_INLINE void weight_group(const float *y, const float *w, float *lanes, int64_t e, int n)
 {
-    const int64_t count = rows * cols;
-    if (count == 0)
-        return 0.0f;
-    vf lanes = vf_set1(0.0f);
-    cursor at = cursor_make(cols);
-    for (; at.i < count; cursor_next(&at)) {
-        const int n = group_size(at.i, count);
-        vf label = take_rows(&at, y, ldy, n, NO_LABEL);
-        vf weight = vf_select(vf_eq(label, label), take_weights(&at, w, n), vf_set1(0.0f));
-        lanes = vf_add(lanes, weight);
-    }
-    return vf_sum(lanes);
+    const vf label = take_or(y + e, n, NO_LABEL), weight = w ? take(w + e, n) : vf_set1(1.0f);
+    vf counts = vf_select(vf_eq(label, label), weight, vf_set1(0.0f));
+    put(lanes + e, n, vf_add(take(lanes + e, n), counts));
+}
+
+static void label_weights(const mtl__columns *c)
+{
+    const int64_t size = 16 * c->cols, count = c->rows * c->cols;
+    if (size == 0)
+        return;
+    memset(c->work, 0, (size_t)size * sizeof *c->work);
+    for (int64_t e = 0; e < count; e += size)
+        EACH_GROUP_LIGHT(mtl__min(size, count - e), weight_group, c->y + e, c->w ? c->w + e : NULL,
+                         c->work);
+    fold_lanes(c->cols, c->work, c->sum);
 }
 
 #endif

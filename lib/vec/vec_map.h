@@ -230,10 +230,23 @@ VEC_INLINE void standardize_group(const float *x, const float *mean, const float
     put(y + j, n, vf_select(vf_eq(v, v), s, vf_set1(0.0f)));
 }
 
-static void standardize(int64_t cols, const float *x, const float *mean, const float *inv_scale,
-                        float *y)
+/* Rows at random places come from main memory: ask for some 32 cache lines ahead. */
+VEC_INLINE void prefetch_row(const float *row, int64_t cols)
 {
-    EACH_GROUP_HEAVY(cols, standardize_group, x, mean, inv_scale, y);
+    for (int64_t j = 0; j < cols; j += 16)
+        __builtin_prefetch(row + j);
+}
+
+static void standardize(int64_t rows, int64_t cols, const float *x, int64_t ldx,
+                        const int64_t *index, const float *mean, const float *inv_scale, float *y)
+{
+    const int64_t ahead = 1 + 512 / mtl__max(cols, 1);
+    for (int64_t r = 0; r < rows; r++) {
+        if (index && r + ahead < rows)
+            prefetch_row(x + index[r + ahead] * ldx, cols);
+        const float *row = x + (index ? index[r] : r) * ldx;
+        EACH_GROUP_HEAVY(cols, standardize_group, row, mean, inv_scale, y + r * cols);
+    }
 }
 
 /* --- Adam --------------------------------------------------------------------------------- */

@@ -133,13 +133,20 @@ VEC_INLINE vf row_losses(vf total, vf relative, vf label, vf weight)
     return vf_select(vf_eq(label, label), loss, vf_set1(0.0f));
 }
 
-/* z, y, w and g of `a` stand at the first of the block's rows. */
-VEC_OUTLINE vf entropy_16_rows(int64_t cols, const loss_args *a)
+/* Rows from the first of a block on. */
+typedef struct entropy_args {
+    const float *z, *y, *w;
+    float *g;
+    int64_t ldz, ldg;
+    float scale;
+} entropy_args;
+
+VEC_OUTLINE vf entropy_16_rows(int64_t cols, const entropy_args *a)
 {
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
-    vf label = vf_gather(a->y, a->ldy), weight = a->w ? vf_load(a->w) : one;
+    vf label = vf_load(a->y), weight = a->w ? vf_load(a->w) : one;
     vf e[NARROW], relative, total = exp_rows(cols, a->z, a->ldz, label, e, &relative);
-    const vf scaled = vf_mul(a->scale, weight);
+    const vf scaled = vf_mul(vf_set1(a->scale), weight);
     for (int64_t c = 0; a->g && c < cols; c++) {
         const vm hit = vf_eq(label, vf_set1((float)c));
         vf g = vf_mul(scaled, vf_sub(vf_div(e[c], total), vf_select(hit, one, zero)));
@@ -165,7 +172,7 @@ VEC_OUTLINE void entropy_row(int64_t cols, const float *z, float label, float we
         entropy_grad_row(cols, &x, g, label, weight);
 }
 
-VEC_OUTLINE vf entropy_any_rows(int n, int64_t cols, const loss_args *a, float scale)
+VEC_OUTLINE vf entropy_any_rows(int n, int64_t cols, const entropy_args *a)
 {
     float label[16], weight[16], total[16], relative[16];
     vf_store(label, vf_set1(NO_LABEL));
@@ -173,34 +180,33 @@ VEC_OUTLINE vf entropy_any_rows(int n, int64_t cols, const loss_args *a, float s
     vf_store(total, vf_set1(1.0f));
     vf_store(relative, vf_set1(0.0f));
     for (int r = 0; r < n; r++) {
-        label[r] = a->y[r * a->ldy];
+        label[r] = a->y[r];
         if (a->w)
             weight[r] = a->w[r];
-        entropy_row(cols, a->z + r * a->ldz, label[r], scale * weight[r],
+        entropy_row(cols, a->z + r * a->ldz, label[r], a->scale * weight[r],
                     a->g ? a->g + r * a->ldg : NULL, &total[r], &relative[r]);
     }
     return row_losses(vf_load(total), vf_load(relative), vf_load(label), vf_load(weight));
 }
 
 static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, int64_t ldz,
-                                   const float *y, int64_t ldy, const float *w, float scale,
-                                   float *g, int64_t ldg)
+                                   const float *y, const float *w, float scale, float *g,
+                                   int64_t ldg)
 {
     vf lanes = vf_set1(0.0f);
     if (cols == 0)
         return 0.0f;
     for (int64_t r = 0; r < rows; r += 16) {
-        const loss_args a = {.z = z + r * ldz,
-                             .y = y + r * ldy,
-                             .w = w ? w + r : NULL,
-                             .g = g ? g + r * ldg : NULL,
-                             .ldz = ldz,
-                             .ldy = ldy,
-                             .ldg = ldg,
-                             .scale = vf_set1(scale)};
+        const entropy_args a = {.z = z + r * ldz,
+                                .y = y + r,
+                                .w = w ? w + r : NULL,
+                                .g = g ? g + r * ldg : NULL,
+                                .ldz = ldz,
+                                .ldg = ldg,
+                                .scale = scale};
         const int n = group_size(r, rows);
         lanes = vf_add(lanes, n == 16 && cols <= NARROW ? entropy_16_rows(cols, &a)
-                                                        : entropy_any_rows(n, cols, &a, scale));
+                                                        : entropy_any_rows(n, cols, &a));
     }
     return vf_sum(lanes);
 }

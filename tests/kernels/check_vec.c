@@ -437,7 +437,7 @@ static void check_streams(mtl__cpu_level level)
         ck_case("standardize n %lld %s", (long long)n, ck_values_name(kind));
         for (int64_t k = 0; k < n; k++)
             want.p[k] = isnan(x.p[k]) ? 0.0f : (x.p[k] - mean.p[k]) * inverse.p[k];
-        v->standardize(n, x.p, mean.p, inverse.p, got.p);
+        v->standardize(1, n, x.p, n, NULL, mean.p, inverse.p, got.p);
         judge("y", &want, &got);
 
         ck_case("scale n %lld %s", (long long)n, ck_values_name(kind));
@@ -524,6 +524,40 @@ static void check_columns(mtl__cpu_level level)
         }
 }
 
+/* --- rows of inputs --------------------------------------------------------------------------- */
+
+static void try_standardize(const mtl__vec *v, int64_t rows, int64_t cols, bool scattered)
+{
+    const enum ck_place place = (enum ck_place)ck_below(CK_PLACE_COUNT);
+    int64_t index[64], gap = ck_below(3);
+    ck_mat x = ck_matrix(rows, cols, cols + gap, place), mean = ck_matrix(1, cols, cols, place);
+    ck_mat inverse = ck_matrix(1, cols, cols, place), got = ck_matrix(rows, cols, cols, place);
+    ck_mat want = ck_matrix(rows, cols, cols, CK_ALIGNED);
+    ck_fill_mat(CK_SPECIAL, &x);
+    ck_fill_mat(CK_UNIFORM, &mean);
+    ck_fill_mat(CK_UNIFORM, &inverse);
+    ck_case("standardize %lldx%lld ld+%lld %s", (long long)rows, (long long)cols, (long long)gap,
+            scattered ? "by index" : "in order");
+    for (int64_t r = 0; r < rows; r++) {
+        index[r] = scattered ? ck_below(rows) : r;
+        for (int64_t j = 0; j < cols; j++) {
+            float from = x.p[index[r] * x.ld + j];
+            want.p[r * cols + j] = isnan(from) ? 0.0f : (from - mean.p[j]) * inverse.p[j];
+        }
+    }
+    v->standardize(rows, cols, x.p, x.ld, scattered ? index : NULL, mean.p, inverse.p, got.p);
+    judge("y", &want, &got);
+}
+
+static void check_standardize(mtl__cpu_level level)
+{
+    for (int64_t cols = 0; cols <= 40; cols++)
+        for (int64_t rows = 0; rows <= 64; rows += 1 + ck_below(20)) {
+            ck_reset();
+            try_standardize(mtl__vec_table(level), rows, cols, ck_below(2));
+        }
+}
+
 /* --- losses of independent outputs ---------------------------------------------------------- */
 
 static double binary_f64(double z, double y)
@@ -550,9 +584,9 @@ static const struct {
     {"squared_error", offsetof(mtl__vec, squared_error), squared_f64, 2.5, 1.0},
 };
 
-static mtl__loss_fn *pick_loss(const mtl__vec *v, int k)
+static mtl__columns_fn *pick_loss(const mtl__vec *v, int k)
 {
-    mtl__loss_fn *fn;
+    mtl__columns_fn *fn;
     memcpy(&fn, (const char *)v + losses[k].member, sizeof fn);
     return fn;
 }
@@ -560,7 +594,20 @@ static mtl__loss_fn *pick_loss(const mtl__vec *v, int k)
 /* One element through the kernel. */
 static float one_loss(const mtl__vec *v, int k, float z, float y, float *g)
 {
-    return pick_loss(v, k)(1, 1, &z, 1, &y, 1, NULL, 1.0f, g, 1);
+    const float one = 1.0f;
+    float loss, work[MTL__COLUMNS_WORK];
+    const mtl__columns c = {.rows = 1,
+                            .cols = 1,
+                            .z = &z,
+                            .ldz = 1,
+                            .y = &y,
+                            .scale = &one,
+                            .g = g,
+                            .ldg = 1,
+                            .sum = &loss,
+                            .work = work};
+    pick_loss(v, k)(&c);
+    return loss;
 }
 
 /* The difference quotient in double, with a step that the curvature allows. */
@@ -632,71 +679,98 @@ static float random_label(void)
     return labels[ck_below(MTL__COUNT_OF(labels))];
 }
 
-typedef struct loss_case {
-    ck_mat z, y, w, g;
-    const float *weights; /* w.p or NULL */
-    float scale;
-} loss_case;
+/* z and g have rows with gaps or without, y and w without. */
+typedef struct columns_case {
+    ck_mat z, y, w, g, scale, sum, work;
+    mtl__columns args;
+} columns_case;
 
-static loss_case make_loss_case(int64_t rows, int64_t cols, int64_t label_cols)
+static columns_case make_columns_case(int64_t rows, int64_t cols)
 {
     const enum ck_place place = (enum ck_place)ck_below(CK_PLACE_COUNT);
-    int64_t gaps[3];
-    for (int i = 0; i < 3; i++)
-        gaps[i] = ck_below(3);
-    loss_case c = {
-        .z = ck_matrix(rows, cols, cols + gaps[0], place),
-        .y = ck_matrix(rows, label_cols, label_cols + gaps[1], place),
-        .g = ck_matrix(rows, cols, cols + gaps[2], place),
-        .w = ck_matrix(1, rows, rows, place),
+    int64_t gap_z = ck_below(3), gap_g = ck_below(3);
+    columns_case c = {
+        .z = ck_matrix(rows, cols, cols + gap_z, place),
+        .y = ck_matrix(rows, cols, cols, place),
+        .w = ck_matrix(rows, cols, cols, place),
+        .g = ck_matrix(rows, cols, cols + gap_g, place),
+        .scale = ck_matrix(1, cols, cols, place),
+        .sum = ck_matrix(1, cols, cols, place),
+        .work = ck_matrix(1, MTL__COLUMNS_WORK * cols, MTL__COLUMNS_WORK * cols, place),
     };
-    /* One draw per statement: the order of draws must not be the compiler's. */
     ck_fill_mat(CK_UNIFORM, &c.w);
-    c.scale = ck_uniform(0.1f, 2.0f);
+    ck_fill_mat(CK_UNIFORM, &c.scale);
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++)
+        for (int64_t j = 0; j < cols; j++) {
             c.z.p[r * c.z.ld + j] = ck_uniform(-20.0f, 20.0f);
-    c.weights = ck_below(2) ? c.w.p : NULL;
-    ck_case("%lldx%lld ld+%lld,%lld,%lld %s", (long long)rows, (long long)cols, (long long)gaps[0],
-            (long long)gaps[1], (long long)gaps[2], c.weights ? "weights" : "no weights");
+            c.y.p[r * cols + j] = random_label();
+        }
+    const bool weights = ck_below(2);
+    c.args = (mtl__columns){.rows = rows,
+                            .cols = cols,
+                            .z = c.z.p,
+                            .ldz = c.z.ld,
+                            .y = c.y.p,
+                            .w = weights ? c.w.p : NULL,
+                            .scale = c.scale.p,
+                            .g = c.g.p,
+                            .ldg = c.g.ld,
+                            .sum = c.sum.p,
+                            .work = c.work.p};
+    ck_case("%lldx%lld ld+%lld,%lld %s", (long long)rows, (long long)cols, (long long)gap_z,
+            (long long)gap_g, weights ? "weights" : "no weights");
     return c;
 }
 
-/* Run a loss with a gradient, without, and with the gradient over the logits. */
-static void judge_loss_case(mtl__loss_fn *fn, loss_case *c, float want_loss, const ck_mat *want_g)
+/* What vec.h promises, from one element at a time. */
+typedef struct columns_want {
+    ck_mat loss, weight; /* [1, cols] */
+    ck_mat g;
+} columns_want;
+
+static columns_want plain_columns(const columns_case *c, int k)
 {
-    const int64_t rows = c->z.rows, cols = c->z.cols;
-    const float *w = c->weights;
-    float loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, c->y.ld, w, c->scale, c->g.p, c->g.ld);
-    judge_number("loss", want_loss, loss);
-    judge("g", want_g, &c->g);
-    loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, c->y.ld, w, c->scale, NULL, 0);
-    judge_number("loss without gradient", want_loss, loss);
-    loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, c->y.ld, w, c->scale, c->z.p, c->z.ld);
-    judge_number("loss in place", want_loss, loss);
-    judge("g in place", want_g, &c->z);
-    ck_guards(&c->y, "y");
-    ck_guards(&c->w, "w");
+    const int64_t rows = c->args.rows, cols = c->args.cols;
+    columns_want want = {ck_matrix(1, cols, cols, CK_ALIGNED), ck_matrix(1, cols, cols, CK_ALIGNED),
+                         ck_matrix(rows, cols, cols, CK_ALIGNED)};
+    ck_mat terms = ck_matrix(1, rows, rows, CK_ALIGNED),
+           counts = ck_matrix(1, rows, rows, CK_ALIGNED);
+    for (int64_t j = 0; j < cols; j++) {
+        for (int64_t r = 0; r < rows; r++) {
+            const float y = c->y.p[r * cols + j], w = c->args.w ? c->w.p[r * cols + j] : 1.0f;
+            float g, loss = one_loss(plain_table(), k, c->z.p[r * c->z.ld + j], y, &g);
+            terms.p[r] = isnan(y) ? 0.0f : w * loss;
+            counts.p[r] = isnan(y) ? 0.0f : w;
+            want.g.p[r * cols + j] = isnan(y) ? 0.0f : c->scale.p[j] * w * g;
+        }
+        want.loss.p[j] = lane_sum(rows, terms.p, NULL);
+        want.weight.p[j] = lane_sum(rows, counts.p, NULL);
+    }
+    return want;
 }
 
+/* A loss with a gradient, without, and with the gradient over the logits. */
 static void try_loss(const mtl__vec *v, int k, int64_t rows, int64_t cols)
 {
-    loss_case c = make_loss_case(rows, cols, cols);
-    ck_mat want = ck_matrix(rows, cols, cols, CK_ALIGNED);
-    ck_mat terms = ck_matrix(1, rows * cols, rows * cols, CK_ALIGNED);
-    ck_mat weights = ck_matrix(1, rows * cols, rows * cols, CK_ALIGNED);
-    for (int64_t i = 0; i < rows * cols; i++) {
-        const int64_t r = i / cols, j = i % cols;
-        float *y = c.y.p + r * c.y.ld + j, w = c.weights ? c.w.p[r] : 1.0f, g;
-        *y = random_label();
-        float loss = one_loss(plain_table(), k, c.z.p[r * c.z.ld + j], *y, &g);
-        terms.p[i] = isnan(*y) ? 0.0f : w * loss;
-        weights.p[i] = isnan(*y) ? 0.0f : w;
-        want.p[i] = isnan(*y) ? 0.0f : c.scale * w * g;
-    }
-    judge_number("label_weight", lane_sum(rows * cols, weights.p, NULL),
-                 v->label_weight(rows, cols, c.y.p, c.y.ld, c.weights));
-    judge_loss_case(pick_loss(v, k), &c, lane_sum(rows * cols, terms.p, NULL), &want);
+    columns_case c = make_columns_case(rows, cols);
+    const columns_want want = plain_columns(&c, k);
+    v->label_weights(&c.args);
+    judge("label_weights", &want.weight, &c.sum);
+    pick_loss(v, k)(&c.args);
+    judge("loss", &want.loss, &c.sum);
+    judge("g", &want.g, &c.g);
+    c.args.g = NULL;
+    pick_loss(v, k)(&c.args);
+    judge("loss without gradient", &want.loss, &c.sum);
+    c.args.g = c.z.p;
+    c.args.ldg = c.z.ld;
+    pick_loss(v, k)(&c.args);
+    judge("loss in place", &want.loss, &c.sum);
+    judge("g in place", &want.g, &c.z);
+    ck_guards(&c.y, "y");
+    ck_guards(&c.w, "w");
+    ck_guards(&c.scale, "scale");
+    ck_guards(&c.work, "work");
 }
 
 static void check_losses(mtl__cpu_level level)
@@ -808,17 +882,63 @@ static void check_softmax_values(mtl__cpu_level level)
     }
 }
 
+typedef struct loss_case {
+    ck_mat z, y, w, g;
+    const float *weights; /* w.p or NULL */
+    float scale;
+} loss_case;
+
+static loss_case make_loss_case(int64_t rows, int64_t cols)
+{
+    const enum ck_place place = (enum ck_place)ck_below(CK_PLACE_COUNT);
+    int64_t gap_z = ck_below(3), gap_g = ck_below(3);
+    loss_case c = {
+        .z = ck_matrix(rows, cols, cols + gap_z, place),
+        .y = ck_matrix(1, rows, rows, place),
+        .g = ck_matrix(rows, cols, cols + gap_g, place),
+        .w = ck_matrix(1, rows, rows, place),
+    };
+    /* One draw per statement: the order of draws must not be the compiler's. */
+    ck_fill_mat(CK_UNIFORM, &c.w);
+    c.scale = ck_uniform(0.1f, 2.0f);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            c.z.p[r * c.z.ld + j] = ck_uniform(-20.0f, 20.0f);
+    c.weights = ck_below(2) ? c.w.p : NULL;
+    ck_case("%lldx%lld ld+%lld,%lld %s", (long long)rows, (long long)cols, (long long)gap_z,
+            (long long)gap_g, c.weights ? "weights" : "no weights");
+    return c;
+}
+
+/* Run the loss with a gradient, without, and with the gradient over the logits. */
+static void judge_loss_case(mtl__rows_loss_fn *fn, loss_case *c, float want_loss,
+                            const ck_mat *want_g)
+{
+    const int64_t rows = c->z.rows, cols = c->z.cols;
+    const float *w = c->weights;
+    float loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, w, c->scale, c->g.p, c->g.ld);
+    judge_number("loss", want_loss, loss);
+    judge("g", want_g, &c->g);
+    loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, w, c->scale, NULL, 0);
+    judge_number("loss without gradient", want_loss, loss);
+    loss = fn(rows, cols, c->z.p, c->z.ld, c->y.p, w, c->scale, c->z.p, c->z.ld);
+    judge_number("loss in place", want_loss, loss);
+    judge("g in place", want_g, &c->z);
+    ck_guards(&c->y, "y");
+    ck_guards(&c->w, "w");
+}
+
 static void try_entropy(const mtl__vec *v, int64_t rows, int64_t cols)
 {
     static plain_row row;
-    loss_case c = make_loss_case(rows, cols, 1);
+    loss_case c = make_loss_case(rows, cols);
     ck_mat want = ck_matrix(rows, cols, cols, CK_ALIGNED);
     ck_mat terms = ck_matrix(1, rows, rows, CK_ALIGNED);
     for (int64_t r = 0; r < rows; r++) {
         const float w = c.weights ? c.w.p[r] : 1.0f, *z = c.z.p + r * c.z.ld;
         const int64_t label = ck_below(cols + cols / 2 + 1); /* a third is missing */
         const bool missing = label >= cols;
-        c.y.p[r * c.y.ld] = missing ? (float)NAN : (float)label;
+        c.y.p[r] = missing ? (float)NAN : (float)label;
         plain_softmax(cols, z, &row);
         plain_table()->log(1, &row.total, &row.total);
         terms.p[r] = missing ? 0.0f : w * (row.total - (z[label] - row.top));
@@ -841,7 +961,7 @@ static void check_entropy(mtl__cpu_level level)
     const float labels[16] = {0};
     ck_case("no classes");
     judge_number("loss", 0.0f,
-                 v->softmax_cross_entropy(16, 0, NULL, 0, labels, 1, NULL, 1.0f, NULL, 0));
+                 v->softmax_cross_entropy(16, 0, NULL, 0, labels, NULL, 1.0f, NULL, 0));
 }
 
 static double entropy_f64(int64_t cols, const double *z, int64_t label)
@@ -864,7 +984,7 @@ static void check_entropy_values(mtl__cpu_level level)
         double d[40];
         for (int64_t c = 0; c < cols; c++)
             d[c] = (double)(z[c] = ck_uniform(-8.0f, 8.0f));
-        float loss = v->softmax_cross_entropy(1, cols, z, cols, &y, 1, NULL, 1.0f, g, cols);
+        float loss = v->softmax_cross_entropy(1, cols, z, cols, &y, NULL, 1.0f, g, cols);
         double want = entropy_f64(cols, d, label);
         ck_case("%lld classes, label %lld", (long long)cols, (long long)label);
         /* 16 = z_label - top at most; the sum of up to 40 terms >= 1 costs the rest. */
@@ -892,12 +1012,12 @@ static void check_entropy_labels(mtl__cpu_level level)
         for (int64_t cols = 1; cols <= 40; cols += 3)
             for (int64_t rows = 1; rows <= 17; rows += 16) {
                 ck_reset();
-                loss_case c = make_loss_case(rows, cols, 1);
+                loss_case c = make_loss_case(rows, cols);
                 for (int64_t r = 0; r < rows; r++)
-                    c.y.p[r * c.y.ld] = 0.0f;
+                    c.y.p[r] = 0.0f;
                 c.y.p[0] = labels[i];
-                float loss = v->softmax_cross_entropy(rows, cols, c.z.p, c.z.ld, c.y.p, c.y.ld,
-                                                      c.weights, 1.0f, c.g.p, c.g.ld);
+                float loss = v->softmax_cross_entropy(rows, cols, c.z.p, c.z.ld, c.y.p, c.weights,
+                                                      1.0f, c.g.p, c.g.ld);
                 if (!isnan(loss))
                     ck_fail("label %g gave the loss %g", (double)labels[i], (double)loss);
                 ck_guards(&c.g, "g");
@@ -1002,7 +1122,7 @@ enum { BENCH = 4096, BENCH_LARGE = 1 << 22 };
 typedef struct bench_args {
     const mtl__vec *v;
     mtl__map_fn *map;
-    mtl__loss_fn *loss;
+    mtl__columns_fn *loss;
     int64_t n, rows, cols;
     float *x, *y, *m, *u;
     float sink;
@@ -1084,18 +1204,31 @@ static void bench_activations(mtl__cpu_level level)
 static void run_loss(void *arg)
 {
     bench_args *a = arg;
-    a->sink = a->loss(a->rows, a->cols, a->x, a->cols, a->y, a->cols, NULL, 1.0f, a->m, a->cols);
+    static float work[MTL__COLUMNS_WORK * 64], sum[64], scale[64];
+    const mtl__columns c = {.rows = a->rows,
+                            .cols = a->cols,
+                            .z = a->x,
+                            .ldz = a->cols,
+                            .y = a->y,
+                            .scale = scale,
+                            .g = a->m,
+                            .ldg = a->cols,
+                            .sum = sum,
+                            .work = work};
+    a->loss(&c);
 }
 
 static void bench_losses(mtl__cpu_level level)
 {
     bench_args a = make_bench(level, BENCH);
-    a.rows = BENCH;
-    a.cols = 1;
-    for (int k = 0; k < MTL__COUNT_OF(losses); k++) {
-        a.loss = pick_loss(a.v, k);
-        ck_bench(losses[k].name, (double)a.n, "Gelem/s", run_loss, &a);
-    }
+    for (int k = 0; k < MTL__COUNT_OF(losses); k++)
+        for (a.cols = 1; a.cols <= 64; a.cols *= 8) {
+            char label[64];
+            a.rows = BENCH / a.cols;
+            a.loss = pick_loss(a.v, k);
+            snprintf(label, sizeof label, "%s %lld columns", losses[k].name, (long long)a.cols);
+            ck_bench(label, (double)a.n, "Gelem/s", run_loss, &a);
+        }
 }
 
 static void run_softmax(void *arg)
@@ -1107,8 +1240,8 @@ static void run_softmax(void *arg)
 static void run_entropy(void *arg)
 {
     bench_args *a = arg;
-    a->sink = a->v->softmax_cross_entropy(a->rows, a->cols, a->x, a->cols, a->y, 1, NULL, 1.0f,
-                                          a->m, a->cols);
+    a->sink = a->v->softmax_cross_entropy(a->rows, a->cols, a->x, a->cols, a->y, NULL, 1.0f, a->m,
+                                          a->cols);
 }
 
 static void bench_softmax(mtl__cpu_level level)
@@ -1153,6 +1286,7 @@ const ck_test ck_vec_tests[] = {
     {"vec.sum", check_sums, bench_sums},
     {"vec.sum.finite", check_finite, NULL},
     {"vec.sum.columns", check_columns, NULL},
+    {"vec.standardize", check_standardize, NULL},
     {"vec.loss", check_losses, bench_losses},
     {"vec.loss.values", check_loss_values, NULL},
     {"vec.loss.corners", check_loss_corners, NULL},

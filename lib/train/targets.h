@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tasks ask for: labels of a batch laid out as the losses read them, and the losses.
+
+   Tasks whose columns of z stand side by side and whose outputs are independent under the same loss
+   are one target, one pass for all of them: a step with a thousand binary tasks costs what one task
+   with a thousand outputs does. */
+#ifndef MTL__TARGETS_H
+#define MTL__TARGETS_H
+
+#include "train/binding.h"
+
+typedef struct mtl__target {
+    const mtl__loss *loss;
+    int64_t column, cols; /* of z */
+    int64_t labels;       /* columns of y */
+    bool is_weighted;
+    float *y; /* [rows, labels], as the network predicts them, NaN = missing */
+    float *w; /* like y; NULL = 1 */
+} mtl__target;
+
+typedef struct mtl__targets {
+    const mtl_model *m;
+    mtl__target *target;
+    int64_t count;
+    int64_t *of_task;          /* [tasks]: its target, -1 = no labels */
+    int64_t *label;            /* [tasks]: its first column of the target's y */
+    int64_t *task_of;          /* [columns of z] */
+    float *scale, *sum, *work; /* for the columns of the widest target */
+    /* of the last run, [tasks]; 0 for a task without labels */
+    double *loss;   /* sum of weight * loss */
+    double *weight; /* sum of the labels' weights */
+} mtl__targets;
+
+/* Set up for the tasks that any of the bindings has labels of; memory comes from the arena (call it
+   again after the arena was reserved). */
+void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *const *bound,
+                       int32_t bindings, int64_t max_rows, mtl__arena *arena);
+
+/* Labels of some rows of a data set to rows at .. of the batch. */
+void mtl__targets_fill(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at);
+
+/* Losses of z [rows, outputs]; the gradient of sum task_weight * mean loss to dz. dz NULL = not
+   wanted, then task_weight is not read. A task without a label in the batch has no part in it. */
+void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const double *task_weight,
+                      float *dz);
+
+#endif
