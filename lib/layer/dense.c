@@ -37,7 +37,7 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
 
 /* dW = x' dy, db = column sums of dy. */
 static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                                const float *dy, int64_t lddy)
+                                const mtl__layer_grad *g)
 {
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_TN,
@@ -46,38 +46,58 @@ static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const m
         .k = io->rows,
         .a = io->x,
         .lda = io->ldx,
-        .b = dy,
-        .ldb = lddy,
+        .b = g->dy,
+        .ldb = g->lddy,
         .c = p->grads + l->weight,
         .ldc = l->out,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
-    p->vec->col_sums(io->rows, l->out, dy, lddy, p->grads + l->bias, false);
+    p->vec->col_sums(io->rows, l->out, g->dy, g->lddy, p->grads + l->bias, false);
 }
 
-static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io, float *dy,
-                     int64_t lddy, float *dx, int64_t lddx, bool dx_adds, bool want_params)
+typedef struct slope_arg {
+    mtl__act_grad_fn *slope;
+    const float *x;
+    int64_t ldx;
+} slope_arg;
+
+static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
+                           int64_t row0, int64_t col0)
 {
-    if (l->activation->backward)
-        l->activation->backward(p->vec)(io->rows, l->out, io->y, io->ldy, dy, lddy);
-    if (want_params)
-        parameter_gradients(l, p, io, dy, lddy);
-    if (!dx)
-        return;
+    const slope_arg *s = arg;
+    s->slope(rows, cols, s->x + row0 * s->ldx + col0, s->ldx, c, ldc);
+}
+
+/* dx = dy W', times the derivative of what made x. */
+static void input_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                           const mtl__layer_grad *g)
+{
+    const slope_arg arg = {mtl__activation_slope(g->made_by, p->vec), io->x, io->ldx};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NT,
         .m = io->rows,
         .n = l->in,
         .k = l->out,
-        .a = dy,
-        .lda = lddy,
+        .a = g->dy,
+        .lda = g->lddy,
         .b = p->params + l->weight,
         .ldb = l->out,
-        .c = dx,
-        .ldc = lddx,
-        .accumulate = dx_adds,
+        .c = g->dx,
+        .ldc = g->lddx,
+        .accumulate = g->dx_adds,
+        .epilogue = arg.slope ? multiply_slope : NULL,
+        .epilogue_arg = &arg,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                     const mtl__layer_grad *g)
+{
+    if (g->want_params)
+        parameter_gradients(l, p, io, g);
+    if (g->dx)
+        input_gradient(l, p, io, g);
 }
 
 static int64_t keeps_nothing(const mtl__layer *l)

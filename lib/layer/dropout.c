@@ -21,18 +21,20 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
     }
 }
 
-static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io, float *dy,
-                     int64_t lddy, float *dx, int64_t lddx, bool dx_adds, bool want_params)
+static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                     const mtl__layer_grad *g)
 {
-    (void)p, (void)want_params;
-    if (!dx)
+    mtl__act_grad_fn *slope = mtl__activation_slope(g->made_by, p->vec);
+    if (!g->dx)
         return;
     for (int64_t r = 0; r < io->rows; r++) {
-        const float *mask = io->kept + r * l->in, *d = dy + r * lddy;
-        float *out = dx + r * lddx;
+        const float *mask = io->kept + r * l->in, *d = g->dy + r * g->lddy;
+        float *out = g->dx + r * g->lddx;
         for (int64_t j = 0; j < l->in; j++)
-            out[j] = dx_adds ? out[j] + d[j] * mask[j] : d[j] * mask[j];
+            out[j] = g->dx_adds ? out[j] + d[j] * mask[j] : d[j] * mask[j];
     }
+    if (slope)
+        slope(io->rows, l->in, io->x, io->ldx, g->dx, g->lddx);
 }
 
 const mtl__layer_type mtl__dropout_layer = {

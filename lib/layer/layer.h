@@ -40,20 +40,36 @@ typedef struct mtl__layer_io {
     float *kept; /* kept_per_row numbers for each row, training only */
 } mtl__layer_io;
 
+/* Gradients, of what a layer makes from its activation's argument on: for dense, of x W + b. So
+   whoever computes dx multiplies it with the derivative of the activation that made x. */
+typedef struct mtl__layer_grad {
+    float *dy; /* [rows, out], may be overwritten */
+    int64_t lddy;
+    float *dx; /* [rows, in], NULL = not wanted */
+    int64_t lddx;
+    bool dx_adds;                   /* add to what is in dx */
+    const mtl__activation *made_by; /* the activation whose output x is, NULL = none */
+    bool want_params;               /* write the gradients of the parameters */
+} mtl__layer_grad;
+
 struct mtl__layer_type {
     const char *name;
     bool training_only; /* predict passes the input on */
     /* Numbers to keep per row between forward and backward. */
     int64_t (*kept_per_row)(const mtl__layer *l);
     void (*forward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io);
-    /* dy [rows, out] may be overwritten. Writes the parameters' gradients if want_params, and the
-       gradient of x to dx (NULL = not wanted), adding to what is there if dx_adds. */
-    void (*backward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io, float *dy,
-                     int64_t lddy, float *dx, int64_t lddx, bool dx_adds, bool want_params);
+    void (*backward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                     const mtl__layer_grad *g);
 };
 
 extern const mtl__layer_type mtl__dense_layer;
 extern const mtl__layer_type mtl__dropout_layer;
+
+/* The derivative function of an activation; NULL where it is 1, or where there is none. */
+static inline mtl__act_grad_fn *mtl__activation_slope(const mtl__activation *a, const mtl__vec *v)
+{
+    return a && a->backward ? a->backward(v) : NULL;
+}
 
 /* Floats of GEMM scratch that a pass over this layer needs. */
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,

@@ -280,25 +280,37 @@ static int64_t lowest_on(const bool *layer_on, int64_t first, int64_t count)
     return i;
 }
 
-/* Backward through layers stop .. first+count-1, dy being the gradient of the last one's output.
-   The input's gradient goes to dx (may be NULL) when the chain is followed down to its start. */
+/* Backward through layers first+count-1 .. stop. *end holds the gradient of the last one's output
+   and what is wanted of the input's, which is reached when the chain is followed to its start. */
 static void backward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                            const bool *layer_on, int64_t first, int64_t count, int64_t stop,
-                           int64_t rows, const float *x, int64_t ldx, float *dy, int64_t lddy,
-                           float *dx, int64_t lddx, bool dx_adds)
+                           int64_t rows, const float *x, int64_t ldx, const mtl__layer_grad *end)
 {
+    mtl__layer_grad g = {.dy = end->dy, .lddy = end->lddy};
     int turn = 0;
     for (int64_t i = first + count - 1; i >= stop; i--) {
         const mtl__layer *l = &net->layer[i];
         const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
         bool at_start = i == first;
-        float *to = at_start ? dx : i == stop ? NULL : b->turn[turn];
-        int64_t ldto = at_start ? lddx : l->in;
-        l->type->backward(l, p, &io, dy, lddy, to, ldto, at_start && dx_adds, layer_on[i]);
-        dy = to;
-        lddy = ldto;
+        g.dx = at_start ? end->dx : i == stop ? NULL : b->turn[turn];
+        g.lddx = at_start ? end->lddx : l->in;
+        g.dx_adds = at_start && end->dx_adds;
+        g.made_by = at_start ? end->made_by : net->layer[i - 1].activation;
+        g.want_params = layer_on[i];
+        l->type->backward(l, p, &io, &g);
+        g.dy = g.dx;
+        g.lddy = g.lddx;
         turn = !turn;
     }
+}
+
+/* The last chain that is on: it finishes the gradient of the trunk's output. -1 = none. */
+static int64_t last_chain(const mtl__network *net, const bool *chain_on)
+{
+    int64_t i = net->heads - 1;
+    while (i >= 0 && !chain_on[i])
+        i--;
+    return i;
 }
 
 void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
@@ -309,18 +321,26 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
     int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
     int64_t trunk_stop = lowest_on(layer_on, 0, net->trunk_layers);
     bool want_trunk = trunk_stop < net->trunk_layers, started = false;
+    int64_t last = last_chain(net, chain_on);
 
-    for (int64_t i = 0; i < net->heads; i++) {
+    for (int64_t i = 0; i <= last; i++) {
         const mtl__chain *c = &net->head[i];
         if (!chain_on[i])
             continue;
         int64_t stop = want_trunk ? c->first : lowest_on(layer_on, c->first, c->count);
-        backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows, h, ldh,
-                       b->dz + c->column, net->outputs, want_trunk ? b->dh : NULL, net->trunk_out,
-                       started);
+        const mtl__layer_grad end = {.dy = b->dz + c->column,
+                                     .lddy = net->outputs,
+                                     .dx = want_trunk ? b->dh : NULL,
+                                     .lddx = net->trunk_out,
+                                     .dx_adds = started,
+                                     .made_by = want_trunk && i == last
+                                                    ? net->layer[net->trunk_layers - 1].activation
+                                                    : NULL};
+        backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows, h, ldh, &end);
         started = true;
     }
-    if (want_trunk && started)
-        backward_chain(net, p, b, layer_on, 0, net->trunk_layers, trunk_stop, rows, x, ldx, b->dh,
-                       net->trunk_out, NULL, 0, false);
+    if (want_trunk && started) {
+        const mtl__layer_grad end = {.dy = b->dh, .lddy = net->trunk_out};
+        backward_chain(net, p, b, layer_on, 0, net->trunk_layers, trunk_stop, rows, x, ldx, &end);
+    }
 }

@@ -44,46 +44,26 @@ static bool all_finite(int64_t n, const float *x)
 
 /* --- columns ------------------------------------------------------------------------------ */
 
-VEC_INLINE vf first_sum(const float *out, int n, bool accumulate)
+/* `n` lanes of a column group, over `rows` rows from x on. */
+VEC_INLINE void columns_group(int rows, const float *x, int64_t ldx, float *out, int64_t j, int n)
 {
-    return accumulate ? take(out, n) : vf_set1(0.0f);
-}
-
-/* Four groups of columns at once: four chains hide the latency of an addition. */
-static inline void columns_64(int64_t rows, const float *x, int64_t ldx, float *out,
-                              bool accumulate)
-{
-    vf a = first_sum(out, 16, accumulate), b = first_sum(out + 16, 16, accumulate);
-    vf c = first_sum(out + 32, 16, accumulate), d = first_sum(out + 48, 16, accumulate);
-    for (int64_t r = 0; r < rows; r++) {
-        const float *row = x + r * ldx;
-        a = vf_add(a, vf_load(row));
-        b = vf_add(b, vf_load(row + 16));
-        c = vf_add(c, vf_load(row + 32));
-        d = vf_add(d, vf_load(row + 48));
-    }
-    vf_store(out, a);
-    vf_store(out + 16, b);
-    vf_store(out + 32, c);
-    vf_store(out + 48, d);
-}
-
-VEC_INLINE void columns_group(int64_t rows, const float *x, int64_t ldx, float *out,
-                              bool accumulate, int64_t j, int n)
-{
-    vf s = first_sum(out + j, n, accumulate);
-    for (int64_t r = 0; r < rows; r++)
+    vf s = take(out + j, n);
+    for (int r = 0; r < rows; r++)
         s = vf_add(s, take(x + r * ldx + j, n));
     put(out + j, n, s);
 }
 
+/* Four rows at a time, each read from end to end: down the columns a wide matrix would be read at
+   a page for each row. */
 static void col_sums(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *out,
                      bool accumulate)
 {
-    int64_t j = 0;
-    for (; j + 64 <= cols; j += 64)
-        columns_64(rows, x + j, ldx, out + j, accumulate);
-    EACH_GROUP_LIGHT(cols - j, columns_group, rows, x + j, ldx, out + j, accumulate);
+    if (!accumulate)
+        memset(out, 0, (size_t)cols * sizeof *out);
+    for (; rows >= 4; rows -= 4, x += 4 * ldx)
+        EACH_GROUP_LIGHT(cols, columns_group, 4, x, ldx, out);
+    for (; rows > 0; rows--, x += ldx)
+        EACH_GROUP_LIGHT(cols, columns_group, 1, x, ldx, out);
 }
 
 #endif
