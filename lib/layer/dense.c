@@ -35,6 +35,20 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
 }
 
+typedef struct sums_arg {
+    const mtl__vec *vec;
+    int64_t rows;
+    const float *dy;
+    int64_t lddy;
+    float *out;
+} sums_arg;
+
+static void sum_columns(void *arg, int64_t first, int64_t cols)
+{
+    const sums_arg *s = arg;
+    s->vec->col_sums(s->rows, cols, s->dy + first, s->lddy, s->out + first, false);
+}
+
 /* dW = x' dy, db = column sums of dy. */
 static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                                 const mtl__layer_grad *g)
@@ -52,7 +66,8 @@ static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const m
         .ldc = l->out,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
-    p->vec->col_sums(io->rows, l->out, g->dy, g->lddy, p->grads + l->bias, false);
+    sums_arg sums = {p->vec, io->rows, g->dy, g->lddy, p->grads + l->bias};
+    mtl__pool_ranges(p->pool, l->out, 1 + 65536 / io->rows, sum_columns, &sums);
 }
 
 typedef struct slope_arg {

@@ -11,6 +11,7 @@
 
 /* Turns of the wait loop before a thread goes to sleep, about 50 us: longer than the serial parts
    between two loops of a training step, shorter than a host would notice. */
+enum { WAKE_GRAINS = 8 }; /* waking a thread takes about ten us, sharing the work must win them */
 enum { SPIN_TURNS = 2000, STACK_BYTES = 256 * 1024 };
 
 typedef struct worker {
@@ -262,6 +263,32 @@ void mtl__pool_run(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)
     take_jobs(p, 0);
     close_loop(p);
     pthread_mutex_unlock(&p->running);
+}
+
+typedef struct ranges {
+    int64_t n, part;
+    mtl__range_fn *fn;
+    void *arg;
+} ranges;
+
+static void run_range(void *arg, int64_t job, int slot)
+{
+    const ranges *r = arg;
+    int64_t first = job * r->part;
+    (void)slot;
+    r->fn(r->arg, first, mtl__min(r->part, r->n - first));
+}
+
+void mtl__pool_ranges(mtl__pool *pool, int64_t n, int64_t grain, mtl__range_fn *fn, void *arg)
+{
+    int slots = mtl__pool_slots(pool);
+    int64_t parts = mtl__min(n / mtl__max(grain, 1), 2 * slots);
+    if (slots == 1 || parts < 2 || (n < WAKE_GRAINS * grain && !mtl__pool_is_warm(pool))) {
+        fn(arg, 0, n);
+        return;
+    }
+    ranges r = {.n = n, .part = ((n - 1) / parts + 16) / 16 * 16, .fn = fn, .arg = arg};
+    mtl__pool_run(pool, (n + r.part - 1) / r.part, run_range, &r);
 }
 
 static void stop_workers(mtl__pool *p)

@@ -31,4 +31,10 @@ bool mtl__pool_is_warm(const mtl__pool *pool);
 typedef void mtl__job_fn(void *arg, int64_t job, int slot);
 void mtl__pool_run(mtl__pool *pool, int64_t jobs, mtl__job_fn *fn, void *arg);
 
+/* Run fn(arg, first, count) over parts of [0, n) that begin at multiples of 16. `grain` = the least
+   count that takes some 5 us: shorter parts are not made, and threads that sleep are not woken for
+   a few of them. */
+typedef void mtl__range_fn(void *arg, int64_t first, int64_t count);
+void mtl__pool_ranges(mtl__pool *pool, int64_t n, int64_t grain, mtl__range_fn *fn, void *arg);
+
 #endif

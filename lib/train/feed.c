@@ -67,15 +67,30 @@ void mtl__feed_begin(mtl__feed *f)
     begin_round(f, &f->source[0]);
 }
 
+typedef struct fill_arg {
+    mtl__feed *f;
+    const mtl__feed_source *s;
+} fill_arg;
+
+static void fill_rows(void *arg, int64_t first, int64_t count)
+{
+    const fill_arg *a = arg;
+    mtl__feed *f = a->f;
+    const mtl__rows rows = {.index = a->s->order + a->s->next + first, .count = count};
+    int64_t at = f->batch.rows + first;
+    mtl__binding_inputs(&a->s->bound, f->m, rows, f->scratch + at,
+                        f->batch.x + at * f->m->net.inputs);
+    mtl__targets_fill(&f->batch.targets, &a->s->bound, rows, at);
+}
+
 /* Append the next `count` rows of a source to the batch. */
 static void append(mtl__feed *f, mtl__feed_source *s, int64_t count)
 {
-    mtl__batch *b = &f->batch;
-    const mtl__rows rows = {.index = s->order + s->next, .count = count};
-    mtl__binding_inputs(&s->bound, f->m, rows, f->scratch, b->x + b->rows * f->m->net.inputs);
-    mtl__targets_fill(&b->targets, &s->bound, rows, b->rows);
+    const int64_t grain = 1 + 8192 / (f->m->net.inputs + 8 * f->m->net.tasks);
+    fill_arg arg = {f, s};
+    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, grain, fill_rows, &arg);
     s->next += count;
-    b->rows += count;
+    f->batch.rows += count;
 }
 
 bool mtl__feed_next(mtl__feed *f)

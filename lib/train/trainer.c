@@ -32,12 +32,30 @@ static void losses(mtl__trainer *t)
     }
 }
 
+typedef struct update_arg {
+    const mtl__trainer *t;
+    const mtl__range *range;
+} update_arg;
+
+static void update_part(void *arg, int64_t first, int64_t count)
+{
+    const update_arg *u = arg;
+    const mtl__trainer *t = u->t;
+    mtl__range part = *u->range;
+    part.first += first;
+    part.count = count;
+    t->optim.row->apply(&t->optim, t->m->ctx->vec, &part, t->m->values, t->grads);
+}
+
 static void update(mtl__trainer *t)
 {
+    enum { GRAIN = 16384 };
     mtl_model *m = t->m;
     t->optim.row->begin_step(&t->optim, t->set.rate);
-    for (int64_t i = 0; i < t->ranges; i++)
-        t->optim.row->apply(&t->optim, m->ctx->vec, &t->range[i], m->values, t->grads);
+    for (int64_t i = 0; i < t->ranges; i++) {
+        update_arg arg = {t, &t->range[i]};
+        mtl__pool_ranges(atomic_load(&m->ctx->pool), arg.range->count, GRAIN, update_part, &arg);
+    }
     for (int64_t i = 0; i < t->guards; i++)
         mtl__param_set(m, t->guard[i].param, t->guard[i].copy);
 }

@@ -540,6 +540,49 @@ END_TEST
 
 #endif
 
+/* ---- Ranges -------------------------------------------------------------------------------- */
+
+enum { LONGEST = 5000 };
+
+typedef struct coverage {
+    atomic_int seen[LONGEST];
+    atomic_int parts, odd; /* odd: parts that begin at no multiple of 16 */
+} coverage;
+
+static void cover(void *arg, int64_t first, int64_t count)
+{
+    coverage *c = arg;
+    atomic_fetch_add(&c->parts, 1);
+    atomic_fetch_add(&c->odd, first % 16 != 0);
+    for (int64_t i = first; i < first + count; i++)
+        atomic_fetch_add(&c->seen[i], 1);
+}
+
+static int parts_of(mtl__pool *p, int64_t n, int64_t grain)
+{
+    static coverage c;
+    memset(&c, 0, sizeof c);
+    mtl__pool_ranges(p, n, grain, cover, &c);
+    for (int64_t i = 0; i < LONGEST; i++)
+        ck_assert_int_eq(atomic_load(&c.seen[i]), i < n);
+    ck_assert_int_eq(atomic_load(&c.odd), 0);
+    return atomic_load(&c.parts);
+}
+
+START_TEST(ranges_cover_all_once)
+{
+    for (int64_t n = 0; n <= LONGEST; n += 1 + n / 7)
+        for (int64_t grain = 1; grain <= LONGEST; grain *= 3) {
+            int parts = parts_of(pool, n, grain);
+            ck_assert_int_le(parts, 2 * THREADS);
+            if (n < 2 * grain)
+                ck_assert_int_eq(parts, 1);
+        }
+    ck_assert_int_gt(parts_of(pool, LONGEST, 16), 1);
+    ck_assert_int_eq(parts_of(NULL, LONGEST, 16), 1);
+}
+END_TEST
+
 /* ---- Memory -------------------------------------------------------------------------------- */
 
 START_TEST(only_create_allocates)
@@ -589,6 +632,7 @@ int main(void)
     add_pool_case(s, "a fork in the middle of a loop", a_fork_in_the_middle_of_a_loop);
     add_pool_case(s, "threads of a child race for the pool", threads_of_a_child_race_for_the_pool);
 #endif
+    add_pool_case(s, "ranges cover all once", ranges_cover_all_once);
     add_pool_case(s, "only create allocates", only_create_allocates);
     return run_suite(s);
 }
