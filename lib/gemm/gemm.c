@@ -31,6 +31,7 @@ typedef struct plan {
     bool r_by_cols;    /* element (i, p) of R at r[p * ldr + i], else r[i * ldr + p] */
     bool s_transposed; /* element (p, j) of S at s[j * lds + p], else s[p * lds + j] */
     bool swapped;      /* C is to be written transposed */
+    bool s_given;      /* in panels already, all of k in each */
     bool pack_r, pack_s;
     int64_t kb, nb, mb;                      /* steps of the loops of a job */
     int64_t job_rows, job_cols, jobs_across; /* the grid of jobs */
@@ -96,31 +97,62 @@ int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, int64_t m, int64_t n, int6
 
 /* --- one job ---------------------------------------------------------------------------------- */
 
-/* Columns of the next panel when `cols` are left: the kernel's own number of vectors, but never one
-   vector alone behind wider panels, whose chains would be too few to hide the latency of the FMA. */
-static int64_t panel_cols(const mtl__gemm *g, int64_t cols)
+/* Columns of the next tile when `cols` are left: the kernel's own number of vectors, but never one
+   vector alone behind wider tiles, whose chains would be too few to hide the latency of the FMA. A
+   row alone is as wide as can be for the same reason. */
+static int64_t next_cols(const mtl__gemm *g, int64_t rows, int64_t cols)
 {
     int64_t lanes = mtl__gemm_lanes(g);
+    if (rows == 1)
+        return mtl__min(cols, MTL__GEMM_WIDE * lanes);
     if (cols <= MTL__GEMM_MAX_VECTORS * lanes)
         return cols;
     return cols <= (MTL__GEMM_MAX_VECTORS + 1) * lanes ? 2 * lanes : g->vectors * lanes;
 }
 
-/* Panels follow each other in the buffer, each with its rows side by side. */
+/* S as tiles find it: where it lies, or in panels of panel_cols() columns that follow each other,
+   each with its rows side by side. */
+typedef struct s_block {
+    const float *s; /* element (0, 0), or all panels */
+    int64_t lds;    /* of S where it lies; 0 = in panels */
+    int64_t cols;   /* panels: columns that they hold, and steps of k */
+    int64_t depth;
+    int64_t row, col; /* panels: where this block begins in them */
+} s_block;
+
+static int64_t panel_cols(const mtl__gemm *g)
+{
+    return (int64_t)MTL__GEMM_WIDE << g->lane_bits;
+}
+
 static void pack_s(const plan *p, const float *s, int64_t depth, int64_t cols, float *to)
 {
     const mtl__gemm *g = p->g;
     mtl__gemm_pack_fn *pack = p->s_transposed ? g->transpose : g->copy;
     int64_t step = p->s_transposed ? p->lds : 1;
     for (int64_t j = 0, width; j < cols; j += width) {
-        width = panel_cols(g, cols - j);
+        width = mtl__min(panel_cols(g), cols - j);
         pack(to + j * depth, vectors_for(g, width) << g->lane_bits, s + j * step, p->lds, width,
              depth);
     }
 }
 
+/* Point t at column j of a block of S. Returns how many columns lie side by side from there on. */
+static int64_t find_s(const mtl__gemm *g, const s_block *s, int64_t j, mtl__gemm_tile *t)
+{
+    if (s->lds > 0) {
+        t->s = s->s + j;
+        t->lds = s->lds;
+        return INT64_MAX;
+    }
+    int64_t most = panel_cols(g), in = (s->col + j) & (most - 1), first = s->col + j - in;
+    t->lds = mtl__min(most, vectors_for(g, s->cols - first) << g->lane_bits);
+    t->s = s->s + first * s->depth + s->row * t->lds + in;
+    return most - in;
+}
+
 /* The tiles of some rows. t holds R and C of the first one, and k. */
-static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const float *s, int64_t rows,
+static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, int64_t rows,
                           int64_t cols)
 {
     const mtl__gemm *g = p->g;
@@ -128,11 +160,9 @@ static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const float *s, int64
     float *c = t.c;
     const int64_t r_step = t.r_by_cols ? 1 : t.ldr;
     for (int64_t j = 0, width; j < cols; j += width) {
-        width = panel_cols(g, cols - j);
-        int64_t vectors = vectors_for(g, width), height = even_step(rows, g->rows[vectors - 1], 1);
+        width = next_cols(g, rows, mtl__min(cols - j, find_s(g, s, j, &t)));
+        int64_t height = rows == 1 ? 1 : even_step(rows, g->rows[vectors_for(g, width) - 1], 1);
         t.cols = (int)width;
-        t.s = p->pack_s ? s + j * t.k : s + j;
-        t.lds = p->pack_s ? vectors << g->lane_bits : p->lds;
         for (int64_t i = 0; i < rows; i += height) {
             t.rows = (int)mtl__min(height, rows - i);
             t.r = r + i * r_step;
@@ -156,18 +186,20 @@ static void epilogue(const mtl__gemm_call *q, int64_t row, int64_t rows, int64_t
         q->epilogue(q->epilogue_arg, rows, cols, q->c + row * q->ldc + col, q->ldc, row, col);
 }
 
-static const float *block_of_s(const plan *p, const block *b, int64_t k0, int64_t depth)
+static s_block block_of_s(const plan *p, const block *b, int64_t k0, int64_t depth)
 {
+    if (p->s_given)
+        return (s_block){.s = p->s, .cols = p->n, .depth = p->k, .row = k0, .col = b->j0};
     const float *s = p->s + (p->s_transposed ? b->j0 * p->lds + k0 : k0 * p->lds + b->j0);
     if (!p->pack_s)
-        return s;
+        return (s_block){.s = s, .lds = p->lds};
     pack_s(p, s, depth, b->j1 - b->j0, b->s);
-    return b->s;
+    return (s_block){.s = b->s, .cols = b->j1 - b->j0, .depth = depth};
 }
 
 /* A tile with its R set to rows from i on. */
-static mtl__gemm_tile panel_of_r(const plan *p, const block *b, int64_t i, int64_t rows,
-                                 int64_t k0, int64_t depth)
+static mtl__gemm_tile panel_of_r(const plan *p, const block *b, int64_t i, int64_t rows, int64_t k0,
+                                 int64_t depth)
 {
     const mtl__gemm *g = p->g;
     mtl__gemm_tile t = {.k = depth, .ldr = p->ldr, .r_by_cols = p->r_by_cols};
@@ -184,14 +216,14 @@ static mtl__gemm_tile panel_of_r(const plan *p, const block *b, int64_t i, int64
 /* Steps k0 .. k0 + depth of the chains of a block. */
 static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth)
 {
-    const float *s = block_of_s(p, b, k0, depth);
+    const s_block s = block_of_s(p, b, k0, depth);
     for (int64_t i = b->i0; i < b->i1; i += p->mb) {
         int64_t rows = mtl__min(p->mb, b->i1 - i);
         mtl__gemm_tile t = panel_of_r(p, b, i, rows, k0, depth);
         t.c = b->c + (i - b->i0) * b->ldc;
         t.ldc = b->ldc;
         t.accumulate = k0 > 0 || p->call->accumulate;
-        rows_of_tiles(p, t, s, rows, b->j1 - b->j0);
+        rows_of_tiles(p, t, &s, rows, b->j1 - b->j0);
         if (k0 + depth == p->k && !p->swapped)
             epilogue(p->call, i, rows, b->j0, b->j1 - b->j0);
     }
@@ -256,23 +288,25 @@ static int64_t cost(const mtl__gemm *g, int64_t m, int64_t n, bool transposed)
 static void choose_roles(plan *p)
 {
     const mtl__gemm_call *q = p->call;
+    /* A narrow B in panels is one panel: like any other matrix, but for its stride. */
+    int64_t ldb = q->b_packed ? vectors_for(p->g, q->n) << p->g->lane_bits : q->ldb;
     bool nt = q->kind == MTL__GEMM_NT, tn = q->kind == MTL__GEMM_TN;
     p->swapped = q->n <= NARROW && cost(p->g, q->n, q->m, !tn) < cost(p->g, q->m, q->n, nt);
     if (p->swapped) {
         p->m = q->n, p->n = q->m;
-        p->r = q->b, p->ldr = q->ldb, p->r_by_cols = !nt;
+        p->r = q->b, p->ldr = ldb, p->r_by_cols = !nt;
         p->s = q->a, p->lds = q->lda, p->s_transposed = !tn;
     } else {
         p->m = q->m, p->n = q->n;
         p->r = q->a, p->ldr = q->lda, p->r_by_cols = tn;
-        p->s = q->b, p->lds = q->ldb, p->s_transposed = nt;
+        p->s = q->b, p->lds = ldb, p->s_transposed = nt, p->s_given = q->b_packed;
     }
     p->k = q->k;
 }
 
 /* How the work is cut: one job for the caller alone, else equal parts, at least one for each slot,
-   more when they are long, so that a slot that is held up does not hold up the rest. A job packs for
-   itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
+   more when they are long, so that a slot that is held up does not hold up the rest. A job packs
+   for itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
 static void choose_jobs(plan *p, const mtl__pool *pool)
 {
     p->job_rows = p->m;
@@ -303,10 +337,11 @@ static void choose_blocks(plan *p)
 {
     const mtl__gemm *g = p->g;
     int64_t m = p->job_rows, n = p->job_cols;
-    p->pack_s = p->s_transposed || (m >= PACK_ROWS && n * p->k > PACK_FLOATS);
-    p->pack_r = p->pack_s && p->ldr >= FAR_ROWS && n >= R_TILES * tile_cols(g);
+    bool large = m >= PACK_ROWS && n * p->k > PACK_FLOATS;
+    p->pack_s = p->s_transposed || (large && !p->s_given);
+    p->pack_r = (p->pack_s || large) && p->ldr >= FAR_ROWS && n >= R_TILES * tile_cols(g);
     p->nb = even_step(n, g->nc, tile_cols(g));
-    p->kb = p->pack_s ? even_step(p->k, g->kc, 1) : p->k;
+    p->kb = p->pack_s || large ? even_step(p->k, g->kc, 1) : p->k;
     p->mb = p->pack_r ? g->panel : even_step(m, 4 * g->panel, g->panel);
 }
 
@@ -354,9 +389,23 @@ int64_t mtl__gemm_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, 
     return g->workspace(g, m, n, k, slots);
 }
 
+int64_t mtl__gemm_packed_floats(const mtl__gemm *g, int64_t k, int64_t n)
+{
+    assert(k >= 0 && n >= 0);
+    return g->copy ? k * (vectors_for(g, n) << g->lane_bits) : 0;
+}
+
+void mtl__gemm_pack_b(const mtl__gemm *g, int64_t k, int64_t n, const float *b, int64_t ldb,
+                      float *packed)
+{
+    plan p = {.g = g, .lds = ldb};
+    pack_s(&p, b, k, n, packed);
+}
+
 void mtl__gemm_run(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
 {
     assert(call->m >= 0 && call->n >= 0 && call->k >= 0);
+    assert(!call->b_packed || (g->copy && call->kind == MTL__GEMM_NN));
     if (call->m > 0 && call->n > 0)
         g->run(g, call, pool, work);
 }

@@ -30,7 +30,8 @@ typedef struct mtl__gemm_call {
     int64_t ldb;
     float *c;
     int64_t ldc;
-    bool accumulate;                 /* C += instead of C =; without it C is never read */
+    bool b_packed;   /* NN only: b is what mtl__gemm_pack_b made of B, ldb is not used */
+    bool accumulate; /* C += instead of C =; without it C is never read */
     mtl__gemm_epilogue_fn *epilogue; /* bias, activation, ...; NULL = none */
     const void *epilogue_arg;
 } mtl__gemm_call;
@@ -51,6 +52,13 @@ const char *mtl__gemm_name(const mtl__gemm *g);
    for any m' <= m, n' <= n, k' <= k it is enough too. */
 int64_t mtl__gemm_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n,
                             int64_t k, int slots);
+
+/* A constant B [k,n] that many calls use (weights of a predictor) can be laid out once: packed gets
+   mtl__gemm_packed_floats() floats, 64-byte aligned, and serves any m. Same bits. 0 floats with k
+   and n above 0: the backend has no such form. */
+int64_t mtl__gemm_packed_floats(const mtl__gemm *g, int64_t k, int64_t n);
+void mtl__gemm_pack_b(const mtl__gemm *g, int64_t k, int64_t n, const float *b, int64_t ldb,
+                      float *packed);
 
 /* Allocates nothing. Uses the pool when the product is large enough to pay for it. */
 void mtl__gemm_run(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work);

@@ -15,7 +15,7 @@ typedef struct mtl__gemm_tile {
     int64_t ldr, lds;
     float *c;
     int64_t ldc;
-    int rows, cols;
+    int rows, cols; /* up to MTL__GEMM_MAX_VECTORS vectors; one row alone up to MTL__GEMM_WIDE */
     bool r_by_cols; /* element (i, p) of R lies at r[p * ldr + i], else at r[i * ldr + p] */
     bool accumulate;
 } mtl__gemm_tile;
@@ -26,7 +26,8 @@ typedef void mtl__gemm_tile_fn(const mtl__gemm_tile *t);
 typedef void mtl__gemm_pack_fn(float *dst, int64_t ldd, const float *src, int64_t lds,
                                int64_t width, int64_t depth);
 
-enum { MTL__GEMM_MAX_VECTORS = 3 };
+/* A row alone needs this many vectors, each a chain, to keep two FMA units of latency 4 busy. */
+enum { MTL__GEMM_MAX_VECTORS = 3, MTL__GEMM_WIDE = 8 };
 
 struct mtl__gemm {
     const char *name;

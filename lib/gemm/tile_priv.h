@@ -21,10 +21,10 @@
 #endif
 
 typedef struct tile_state {
-    vec sum[MAX_ROWS][MTL__GEMM_MAX_VECTORS];
+    vec sum[MAX_ROWS * MTL__GEMM_MAX_VECTORS]; /* row by row */
     const float *r, *s;
     int64_t r_row, r_step, lds; /* between rows of R, and between its steps of k */
-    mask some; /* lanes of the last vector of a row of S and of C */
+    mask some;                  /* lanes of the last vector of a row of S and of C */
 } tile_state;
 
 /* What a copy of the code is for. The members are constants, so the loops over them vanish and the
@@ -38,14 +38,14 @@ typedef struct tile_shape {
 MTL__INLINE void tile_step(const tile_shape h, tile_state *x)
 {
     const int last = h.vectors - 1;
-    vec row[MTL__GEMM_MAX_VECTORS];
-    UNROLL for (int v = 0; v < last; v++)
-        row[v] = load(x->s + v * LANES);
+    vec row[MTL__GEMM_WIDE];
+    UNROLL for (int v = 0; v < last; v++) row[v] = load(x->s + v * LANES);
     row[last] = h.is_short ? load_some(x->s + last * LANES, x->some) : load(x->s + last * LANES);
-    UNROLL for (int i = 0; i < h.rows; i++) {
+    UNROLL for (int i = 0; i < h.rows; i++)
+    {
         const vec r = splat(x->r + i * x->r_row);
-        UNROLL for (int v = 0; v < h.vectors; v++)
-            x->sum[i][v] = fused(r, row[v], x->sum[i][v]);
+        UNROLL for (int v = 0; v < h.vectors; v++) x->sum[i * h.vectors + v] =
+            fused(r, row[v], x->sum[i * h.vectors + v]);
     }
     x->r += x->r_step;
     x->s += x->lds;
@@ -57,34 +57,46 @@ MTL__INLINE void tile_begin(const tile_shape h, const float *c, int64_t ldc, boo
 {
     const int last = h.vectors - 1;
     if (!accumulate) {
-        UNROLL for (int i = 0; i < h.rows; i++)
-            UNROLL for (int v = 0; v < h.vectors; v++)
-                x->sum[i][v] = zero();
+        UNROLL for (int i = 0; i < h.rows; i++) UNROLL for (int v = 0; v < h.vectors; v++)
+            x->sum[i * h.vectors + v] = zero();
         return;
     }
-    UNROLL for (int i = 0; i < h.rows; i++) {
+    UNROLL for (int i = 0; i < h.rows; i++)
+    {
         const float *row = c + i * ldc;
-        UNROLL for (int v = 0; v < last; v++)
-            x->sum[i][v] = load(row + v * LANES);
-        x->sum[i][last] =
+        UNROLL for (int v = 0; v < last; v++) x->sum[i * h.vectors + v] = load(row + v * LANES);
+        x->sum[i * h.vectors + last] =
             h.is_short ? load_some(row + last * LANES, x->some) : load(row + last * LANES);
     }
+}
+
+/* A masked store that is not one instruction is kept out of the shapes. */
+static __attribute__((noinline)) void store_ends(float *c, int64_t ldc, mask some, int rows,
+                                                 const vec *x)
+{
+    for (int i = 0; i < rows; i++)
+        store_some(c + i * ldc, some, x[i]);
 }
 
 MTL__INLINE void tile_end(const tile_shape h, float *c, int64_t ldc, tile_state *x)
 {
     const int last = h.vectors - 1;
+    vec ends[MAX_ROWS];
     /* Else compilers keep the addresses of tile_begin in registers that the loop has not got. */
     __asm__("" : "+r"(c), "+r"(ldc));
-    UNROLL for (int i = 0; i < h.rows; i++) {
+    UNROLL for (int i = 0; i < h.rows; i++)
+    {
         float *row = c + i * ldc;
-        UNROLL for (int v = 0; v < last; v++)
-            store(row + v * LANES, x->sum[i][v]);
-        if (h.is_short)
-            store_some(row + last * LANES, x->some, x->sum[i][last]);
+        UNROLL for (int v = 0; v < last; v++) store(row + v * LANES, x->sum[i * h.vectors + v]);
+        if (!h.is_short)
+            store(row + last * LANES, x->sum[i * h.vectors + last]);
+        else if (FREE_MASK)
+            store_some(row + last * LANES, x->some, x->sum[i * h.vectors + last]);
         else
-            store(row + last * LANES, x->sum[i][last]);
+            ends[i] = x->sum[i * h.vectors + last];
     }
+    if (h.is_short && !FREE_MASK)
+        store_ends(c + last * LANES, ldc, x->some, h.rows, ends);
 }
 
 /* Two steps to a turn: with four the library was 12 kB larger. */
@@ -99,8 +111,7 @@ MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gem
     x.some = first_lanes(t->cols - (h.vectors - 1) * LANES);
     tile_begin(h, t->c, t->ldc, t->accumulate, &x);
     for (; by_twos && k >= 2; k -= 2)
-        UNROLL for (int u = 0; u < 2; u++)
-            tile_step(h, &x);
+        UNROLL for (int u = 0; u < 2; u++) tile_step(h, &x);
     for (; k > 0; k--)
         tile_step(h, &x);
     tile_end(h, t->c, t->ldc, &x);
@@ -125,18 +136,19 @@ MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
     }
 
 /* X(rows, vectors) for every shape there is. */
-#define UP_TO_4(X, v) X(1, v) X(2, v) X(3, v) X(4, v)
-#define UP_TO_6(X, v) UP_TO_4(X, v) X(5, v) X(6, v)
-#define UP_TO_8(X, v) UP_TO_6(X, v) X(7, v) X(8, v)
+#define UP_TO_4(X, v)    X(1, v) X(2, v) X(3, v) X(4, v)
+#define UP_TO_6(X, v)    UP_TO_4(X, v) X(5, v) X(6, v)
+#define UP_TO_8(X, v)    UP_TO_6(X, v) X(7, v) X(8, v)
 #define UP_TO__(n, X, v) UP_TO_##n(X, v)
-#define UP_TO(n, X, v) UP_TO__(n, X, v)
-#define SHAPES(X) UP_TO(ROWS_1, X, 1) UP_TO(ROWS_2, X, 2) UP_TO(ROWS_3, X, 3)
+#define UP_TO(n, X, v)   UP_TO__(n, X, v)
+#define WIDE(X)          X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)
+#define SHAPES(X)        UP_TO(ROWS_1, X, 1) UP_TO(ROWS_2, X, 2) UP_TO(ROWS_3, X, 3) WIDE(X)
 
 SHAPES(SHAPE)
 
 static void tile(const mtl__gemm_tile *t)
 {
 #define ENTRY(rows, vectors) [vectors - 1][rows - 1] = tile_##rows##x##vectors,
-    static mtl__gemm_tile_fn *const shapes[MTL__GEMM_MAX_VECTORS][MAX_ROWS] = {SHAPES(ENTRY)};
+    static mtl__gemm_tile_fn *const shapes[MTL__GEMM_WIDE][MAX_ROWS] = {SHAPES(ENTRY)};
     shapes[(t->cols - 1) / LANES][t->rows - 1](t);
 }

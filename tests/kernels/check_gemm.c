@@ -238,6 +238,8 @@ static void check_tiles(mtl__cpu_level level)
         for (int rows = 1; rows <= g->rows[(cols - 1) / mtl__gemm_lanes(g)]; rows++)
             for (int by_cols = 0; by_cols < 2; by_cols++)
                 check_one_tile(g, rows, cols, ks[ck_below(MTL__COUNT_OF(ks))], by_cols);
+    for (int cols = 1; cols <= MTL__GEMM_WIDE * mtl__gemm_lanes(g); cols++)
+        check_one_tile(g, 1, cols, ks[ck_below(MTL__COUNT_OF(ks))], cols % 2);
 }
 
 static void check_one_packing(const mtl__gemm *g, int64_t width, int64_t depth, bool transpose)
@@ -267,6 +269,54 @@ static void check_packing(mtl__cpu_level level)
             check_one_packing(mtl__gemm_native(level), width, depth, false);
             check_one_packing(mtl__gemm_native(level), width, depth, true);
         }
+}
+
+/* --- B laid out once ---------------------------------------------------------------------- */
+
+/* The call of q with B in panels. What lies behind its last column must not matter. */
+static void run_packed(const mtl__gemm *g, problem *q, mtl__pool *pool)
+{
+    int64_t floats = mtl__gemm_packed_floats(g, q->s.k, q->s.n);
+    ck_mat packed = ck_matrix(1, floats, floats, CK_ALIGNED);
+    mtl__gemm_pack_b(g, q->s.k, q->s.n, q->b.p, q->b.ld, packed.p);
+    ck_guards(&packed, "packed B");
+    q->call.b = packed.p;
+    q->call.ldb = 0;
+    q->call.b_packed = true;
+    run_with(g, q, pool);
+}
+
+static void check_one_packed(mtl__cpu_level level, shape s, mtl__pool *pool)
+{
+    ck_reset();
+    s.kind = MTL__GEMM_NN;
+    describe(&s, " packed");
+    problem q = make(s);
+    run_packed(mtl__gemm_native(level), &q, pool);
+    ck_digest_mat(&q.c);
+    if (ck_digest_only())
+        return;
+    chain(&q);
+    ck_same_mat(&q.want, &q.c, "C");
+}
+
+static void check_packed(mtl__cpu_level level)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1},      {1, 64, 20},      {0, 50, 3},
+                                       {4, 0, 3},      {5, 7, 0},        {1, 300, 70},
+                                       {33, 500, 40},  {100, 3, 65},     {40, 31, 270},
+                                       {70, 600, 500}, {130, 1100, 260}, {9, 1100, 520}};
+    mtl__pool *pool = mtl__pool_create(&mtl__allocator_default, 3);
+    for (int64_t n = 1; n <= 290; n++) {
+        int64_t m = ck_below(3) ? 1 : 1 + ck_below(20);
+        check_one_packed(level, random_shape(m, n, ck_below(40)), NULL);
+    }
+    for (int i = 0; i < MTL__COUNT_OF(sizes); i++)
+        for (int threads = 0; threads < 2; threads++) {
+            shape s = random_shape(sizes[i][0], sizes[i][1], sizes[i][2]);
+            check_one_packed(level, s, threads ? pool : NULL);
+        }
+    mtl__pool_destroy(pool);
 }
 
 /* --- epilogue, threads, BLIS -------------------------------------------------------------- */
@@ -402,18 +452,25 @@ static void run_bench(void *arg)
     mtl__gemm_run(b->g, &b->call, b->pool, b->work);
 }
 
+static double bench_call(const mtl__gemm *g, const char *what, const problem *q, mtl__pool *pool)
+{
+    const shape *s = &q->s;
+    int64_t floats = mtl__gemm_workspace(g, s->kind, s->m, s->n, s->k, mtl__pool_slots(pool));
+    ck_mat work = ck_matrix(1, floats, floats, CK_ALIGNED);
+    job b = {.g = g, .call = q->call, .pool = pool, .work = work.p};
+    double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
+    return ck_bench(what, flops, "GFLOP/s", run_bench, &b);
+}
+
 static double bench_one(const mtl__gemm *g, const char *label, mtl__gemm_kind kind, int64_t m,
                         int64_t n, int64_t k, mtl__pool *pool)
 {
     ck_reset();
     shape s = {.kind = kind, .m = m, .n = n, .k = k};
     problem q = make(s);
-    int64_t floats = mtl__gemm_workspace(g, kind, m, n, k, mtl__pool_slots(pool));
-    ck_mat work = ck_matrix(1, floats, floats, CK_ALIGNED);
-    job b = {.g = g, .call = q.call, .pool = pool, .work = work.p};
     char what[96];
     snprintf(what, sizeof what, "%s-%s", label, kind_names[kind]);
-    return ck_bench(what, 2.0 * (double)m * (double)n * (double)k, "GFLOP/s", run_bench, &b);
+    return bench_call(g, what, &q, pool);
 }
 
 /* The C level runs at a hundredth of the machine: only what ends soon. */
@@ -465,6 +522,30 @@ static void bench_layers(mtl__cpu_level level)
     }
 }
 
+/* Prediction with weights laid out once. */
+static void bench_packed(mtl__cpu_level level)
+{
+    static const int64_t sizes[][3] = {{1, 64, 20},   {1, 64, 64},     {1, 256, 128},
+                                       {1, 256, 256}, {1, 1024, 1024}, {32, 64, 64},
+                                       {32, 3, 64},   {32, 256, 256},  {4096, 256, 256}};
+    const mtl__gemm *g = mtl__gemm_native(level);
+    for (int i = 0; i < MTL__COUNT_OF(sizes); i++) {
+        shape s = {.m = sizes[i][0], .n = sizes[i][1], .k = sizes[i][2]};
+        ck_reset();
+        problem q = make(s);
+        int64_t floats = mtl__gemm_packed_floats(g, s.k, s.n);
+        ck_mat packed = ck_matrix(1, floats, floats, CK_ALIGNED);
+        mtl__gemm_pack_b(g, s.k, s.n, q.b.p, q.b.ld, packed.p);
+        q.call.b = packed.p;
+        q.call.b_packed = true;
+        char what[96];
+        snprintf(what, sizeof what, "packed-%lldx%lldx%lld", (long long)s.m, (long long)s.k,
+                 (long long)s.n);
+        if (!too_long(level, (double)(s.m * s.n * s.k)))
+            bench_call(g, what, &q, NULL);
+    }
+}
+
 static void bench_threads(mtl__cpu_level level)
 {
     static const int64_t sizes[] = {48, 64, 80, 96, 128, 160, 192, 256, 512, 1024, 2048};
@@ -502,6 +583,7 @@ const ck_test ck_gemm_tests[] = {
     {"gemm.square", check_small, bench_squares},
     {"gemm.narrow", check_narrow, NULL},
     {"gemm.layer", check_blocks, bench_layers},
+    {"gemm.packed", check_packed, bench_packed},
     {"gemm.epilogue", check_epilogue, NULL},
     {"gemm.threads", check_threads, bench_threads},
     {"gemm.blis", check_blis, bench_blis},

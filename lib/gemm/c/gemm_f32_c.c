@@ -5,12 +5,13 @@
 #include <math.h>
 
 enum { LANE_BITS = 4, LANES = 1 << LANE_BITS, VECTORS = 3, COLS = LANES * VECTORS, ROWS = 4 };
+enum { MOST = LANES * MTL__GEMM_WIDE };
 
 static void tile(const mtl__gemm_tile *t)
 {
-    assert(t->rows <= ROWS && t->cols <= COLS);
+    assert(t->rows <= ROWS && t->cols <= (t->rows == 1 ? MOST : COLS));
     for (int i = 0; i < t->rows; i++) {
-        float *c = t->c + i * t->ldc, sum[COLS];
+        float *c = t->c + i * t->ldc, sum[MOST];
         for (int j = 0; j < t->cols; j++)
             sum[j] = t->accumulate ? c[j] : 0.0f;
         for (int64_t p = 0; p < t->k; p++) {
