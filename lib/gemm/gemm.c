@@ -57,6 +57,16 @@ static int64_t even_step(int64_t n, int64_t most, int64_t unit)
     return round_up(ceil_div(n, ceil_div(n, most)), unit);
 }
 
+/* Rows of each tile when `rows` are cut evenly. There are never many, and a short division takes half
+   of the time of a long one, which counts in a product of two tiles. */
+static int tile_rows(int rows, int most)
+{
+    if (rows <= most)
+        return rows;
+    unsigned tiles = ((unsigned)rows + (unsigned)most - 1) / (unsigned)most;
+    return (int)(((unsigned)rows + tiles - 1) / tiles);
+}
+
 static int64_t vectors_for(const mtl__gemm *g, int64_t cols)
 {
     return (cols + mtl__gemm_lanes(g) - 1) >> g->lane_bits;
@@ -152,7 +162,7 @@ static int64_t find_s(const mtl__gemm *g, const s_block *s, int64_t j, mtl__gemm
 }
 
 /* The tiles of some rows. t holds R and C of the first one, and k. */
-static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, int64_t rows,
+static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, int rows,
                           int64_t cols)
 {
     const mtl__gemm *g = p->g;
@@ -161,10 +171,10 @@ static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, int
     const int64_t r_step = t.r_by_cols ? 1 : t.ldr;
     for (int64_t j = 0, width; j < cols; j += width) {
         width = next_cols(g, rows, mtl__min(cols - j, find_s(g, s, j, &t)));
-        int64_t height = rows == 1 ? 1 : even_step(rows, g->rows[vectors_for(g, width) - 1], 1);
+        int height = rows == 1 ? 1 : tile_rows(rows, g->rows[vectors_for(g, width) - 1]);
         t.cols = (int)width;
-        for (int64_t i = 0; i < rows; i += height) {
-            t.rows = (int)mtl__min(height, rows - i);
+        for (int i = 0; i < rows; i += height) {
+            t.rows = mtl__min(height, rows - i);
             t.r = r + i * r_step;
             t.c = c + i * t.ldc + j;
             g->tile(&t);
@@ -223,7 +233,7 @@ static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth
         t.c = b->c + (i - b->i0) * b->ldc;
         t.ldc = b->ldc;
         t.accumulate = k0 > 0 || p->call->accumulate;
-        rows_of_tiles(p, t, &s, rows, b->j1 - b->j0);
+        rows_of_tiles(p, t, &s, (int)rows, b->j1 - b->j0);
         if (k0 + depth == p->k && !p->swapped)
             epilogue(p->call, i, rows, b->j0, b->j1 - b->j0);
     }
@@ -254,25 +264,31 @@ static void run_narrow(const plan *p, block *b, float *scratch)
     epilogue(q, b->j0, cols, 0, p->m);
 }
 
+static void run_block(const plan *p, block *b, float *work)
+{
+    float *narrow = work + r_floats(p->g, p->k);
+    b->r = work;
+    b->s = narrow;
+    if (p->swapped) {
+        b->s += narrow_floats(p->g, p->m, p->n);
+        run_narrow(p, b, narrow);
+        return;
+    }
+    b->c = p->call->c + b->i0 * p->call->ldc + b->j0;
+    b->ldc = p->call->ldc;
+    run_chains(p, b);
+}
+
 static void run_job(void *arg, int64_t job, int slot)
 {
     const plan *p = arg;
-    const mtl__gemm_call *q = p->call;
-    float *work = p->work + slot * p->slot_floats, *narrow = work + r_floats(p->g, p->k);
     int64_t down = job / p->jobs_across, across = job - down * p->jobs_across;
     int64_t end = mtl__min(p->n, (across + 1) * p->job_cols);
-    block b = {.i0 = down * p->job_rows, .r = work, .s = narrow};
-    if (p->swapped)
-        b.s += narrow_floats(p->g, p->m, p->n);
+    block b = {.i0 = down * p->job_rows};
     b.i1 = mtl__min(p->m, b.i0 + p->job_rows);
     for (b.j0 = across * p->job_cols; b.j0 < end; b.j0 = b.j1) {
         b.j1 = mtl__min(end, b.j0 + p->nb);
-        b.c = q->c + b.i0 * q->ldc + b.j0;
-        b.ldc = q->ldc;
-        if (p->swapped)
-            run_narrow(p, &b, narrow);
-        else
-            run_chains(p, &b);
+        run_block(p, &b, p->work + slot * p->slot_floats);
     }
 }
 
@@ -288,6 +304,7 @@ static int64_t cost(const mtl__gemm *g, int64_t m, int64_t n, bool transposed)
 static void choose_roles(plan *p)
 {
     const mtl__gemm_call *q = p->call;
+    p->s_given = false;
     /* A narrow B in panels is one panel: like any other matrix, but for its stride. */
     int64_t ldb = q->b_packed ? vectors_for(p->g, q->n) << p->g->lane_bits : q->ldb;
     bool nt = q->kind == MTL__GEMM_NT, tn = q->kind == MTL__GEMM_TN;
@@ -345,10 +362,31 @@ static void choose_blocks(plan *p)
     p->mb = p->pack_r ? g->panel : even_step(m, 4 * g->panel, g->panel);
 }
 
+/* Small products: one job of one block, and the plan must not take longer than the work. */
+static bool is_small(const plan *p)
+{
+    return p->n <= p->g->nc && p->k <= p->g->kc && p->m * p->n * p->k < SHARE_WARM;
+}
+
+static void run_small(plan *p)
+{
+    p->pack_s = p->s_transposed;
+    p->pack_r = false;
+    p->kb = p->k;
+    p->mb = p->m;
+    block b = {.i1 = p->m, .j1 = p->n};
+    run_block(p, &b, p->work);
+}
+
 void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
 {
-    plan p = {.g = g, .call = call, .work = work};
+    plan p; /* no initialiser: clearing it takes as long as the smallest product */
+    p.g = g, p.call = call, p.work = work;
     choose_roles(&p);
+    if (is_small(&p)) {
+        run_small(&p);
+        return;
+    }
     choose_jobs(&p, pool);
     choose_blocks(&p);
     if (p.job_rows == p.m && p.jobs_across == 1) {
