@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/arena.h"
 
+#include <string.h>
+
 void *mtl__arena_take(mtl__arena *a, int64_t count, int64_t size)
 {
     int64_t bytes, end;
@@ -15,14 +17,22 @@ void *mtl__arena_take(mtl__arena *a, int64_t count, int64_t size)
     return p;
 }
 
-bool mtl__arena_reserve(mtl__arena *a, const mtl__allocator *al)
+bool mtl__arena_reserve_raw(mtl__arena *a, const mtl__allocator *al)
 {
     if (a->overflow)
         return false;
-    a->p = mtl__alloc_zero(al, a->used);
+    a->p = mtl__alloc(al, a->used);
     a->capacity = a->used;
     a->used = 0;
     return a->p != NULL;
+}
+
+bool mtl__arena_reserve(mtl__arena *a, const mtl__allocator *al)
+{
+    if (!mtl__arena_reserve_raw(a, al))
+        return false;
+    memset(a->p, 0, (size_t)a->capacity);
+    return true;
 }
 
 void mtl__arena_release(mtl__arena *a, const mtl__allocator *al)

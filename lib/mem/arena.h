@@ -22,6 +22,8 @@ static inline float *mtl__arena_floats(mtl__arena *a, int64_t count)
 
 /* After planning: allocate a->used bytes, zeroed, and start again from the front. */
 bool mtl__arena_reserve(mtl__arena *a, const mtl__allocator *al);
+/* The same, not zeroed: for what is written before it is read. */
+bool mtl__arena_reserve_raw(mtl__arena *a, const mtl__allocator *al);
 void mtl__arena_release(mtl__arena *a, const mtl__allocator *al);
 
 #endif

@@ -164,7 +164,8 @@ static mtl_status build(mtl_model *m, mtl_error *err)
         m->out_column[t] = column;
         column += m->spec->task[t].outputs;
     }
-    return add_params(m, err);
+    mtl_status added = add_params(m, err);
+    return added == MTL_OK ? mtl__forward_init(&m->forward, m, false, err) : added;
 }
 
 mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err)
@@ -215,6 +216,7 @@ void mtl__model_destroy(mtl_model *m)
         mtl__strfree(al, m->param[i].name);
     mtl__free(al, m->param, most_params(&m->net) * (int64_t)sizeof *m->param);
     mtl__free(al, m->values, m->net.params * (int64_t)sizeof(float));
+    mtl__forward_free(&m->forward, al);
     mtl__network_free(&m->net);
     mtl__spec_destroy(m->spec);
     mtl__free(al, m, sizeof *m);
@@ -289,26 +291,4 @@ mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err)
 void mtl__model_release(mtl_model *m)
 {
     atomic_store(&m->is_busy, false);
-}
-
-/* --- pipeline ---------------------------------------------------------------------------------- */
-
-void mtl__pipeline_inputs(const mtl_model *m, int64_t rows, const float *x, int64_t ldx, float *y)
-{
-    m->ctx->vec->standardize(rows, m->net.inputs, x, ldx, NULL, m->pipe.x_mean, m->pipe.x_inverse,
-                             y);
-}
-
-void mtl__model_link(const mtl_model *m, int64_t task, int64_t rows, float *z, int64_t ldz)
-{
-    const mtl__task_spec *t = &m->spec->task[task];
-    if (t->loss->link)
-        t->loss->link(m->ctx->vec, rows, t->outputs, z, ldz);
-    if (t->kind != MTL_REGRESSION)
-        return;
-    const float *mean = m->pipe.y_mean + m->net.task[task].column;
-    const float *scale = m->pipe.y_scale + m->net.task[task].column;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < t->outputs; j++)
-            z[r * ldz + j] = z[r * ldz + j] * scale[j] + mean[j];
 }

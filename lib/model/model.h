@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "data/scaler.h"
-#include "model/network.h"
+#include "model/forward.h"
 
 /* A named view into the flat vector. */
 typedef struct mtl__param {
@@ -35,6 +35,7 @@ struct mtl_model {
     int64_t params;
     float *values; /* [net.params] */
     mtl__pipeline pipe;
+    mtl__forward forward; /* of the numbers above */
     int64_t *out_column; /* [tasks]: first column of each task in what predict gives */
     bool is_set;         /* trained, or a tensor was set: weights are not drawn again */
     atomic_bool is_busy; /* a writer is at work */
@@ -64,11 +65,6 @@ void mtl__model_release(mtl_model *m);
 
 /* Copy tensors and scaling of every task and layer that both have with equal shapes. */
 void mtl__model_adopt(mtl_model *to, const mtl_model *from);
-
-/* Scale rows x [rows, inputs] to y [rows, inputs]. */
-void mtl__pipeline_inputs(const mtl_model *m, int64_t rows, const float *x, int64_t ldx, float *y);
-/* From columns of z to what predict gives, in place: link, then label units. */
-void mtl__model_link(const mtl_model *m, int64_t task, int64_t rows, float *z, int64_t ldz);
 
 /* predict.c. task -1 = all, side by side. */
 mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,

@@ -57,11 +57,8 @@ typedef struct mtl__buffers {
 void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
                        bool training, mtl__arena *arena, mtl__buffers *b);
 
-/* z = network(x), x [rows, inputs]; layers that are for training only pass their input on. */
-void mtl__network_predict(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
-                          int64_t rows, const float *x, int64_t ldx);
-
-/* The same, keeping what backward needs. chain_on [heads] = chains to run. */
+/* z = network(x), x [rows, inputs], keeping what backward needs. chain_on [heads] = chains to run.
+   Prediction has its own form (forward.h). */
 void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                           const bool *chain_on, int64_t rows, const float *x, int64_t ldx);
 

@@ -2,7 +2,6 @@
 #include "train/judge.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "metric/metric.h"
 
@@ -41,7 +40,6 @@ static void plan(mtl__judge *j, mtl__arena *arena)
 {
     const mtl_model *m = j->m;
     int64_t tasks = m->net.tasks;
-    j->x = mtl__arena_floats(arena, j->block_rows * m->net.inputs);
     j->predicted = mtl__arena_take(arena, j->rows, m->net.outputs * (int64_t)sizeof(float));
     j->label = mtl__arena_take(arena, tasks, sizeof *j->label);
     j->weight = mtl__arena_take(arena, tasks, sizeof *j->weight);
@@ -65,8 +63,8 @@ static void plan(mtl__judge *j, mtl__arena *arena)
     }
     const mtl__binding *const bound[] = {&j->bound};
     mtl__targets_plan(&j->targets, m, bound, 1, j->block_rows, arena);
-    mtl__network_plan(&m->net, m->ctx->gemm, mtl__pool_slots(atomic_load(&m->ctx->pool)),
-                      j->block_rows, false, arena, &j->buffers);
+    mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)), arena,
+                      &j->buffers);
 }
 
 static void read_labels(mtl__judge *j)
@@ -121,25 +119,18 @@ void mtl__judge_destroy(mtl__judge *j)
 static void run_block(mtl__judge *j, int64_t first, int64_t rows)
 {
     const mtl_model *m = j->m;
-    const mtl__pass pass = {.gemm = m->ctx->gemm,
-                            .vec = m->ctx->vec,
-                            .pool = atomic_load(&m->ctx->pool),
-                            .gemm_work = j->buffers.gemm_work,
-                            .params = m->values};
     const mtl__rows some = {.first = first, .count = rows};
-    mtl__binding_inputs(&j->bound, m, some, NULL, j->x);
+    int64_t outputs = m->net.outputs;
+    float *z = j->predicted + first * outputs;
+    mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
     mtl__targets_fill(&j->targets, &j->bound, some, 0);
-    mtl__network_predict(&m->net, &pass, &j->buffers, rows, j->x, m->net.inputs);
-    mtl__targets_run(&j->targets, rows, j->buffers.z, NULL, NULL);
+    mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);
+    mtl__targets_run(&j->targets, rows, z, NULL, NULL);
     for (int64_t t = 0; t < m->net.tasks; t++) {
-        if (!j->label[t])
-            continue;
         j->sum[t] += j->targets.loss[t];
         j->total[t] += j->targets.weight[t];
-        mtl__model_link(m, t, rows, j->buffers.z + m->net.task[t].column, m->net.outputs);
     }
-    memcpy(j->predicted + first * m->net.outputs, j->buffers.z,
-           (size_t)(rows * m->net.outputs) * sizeof(float));
+    mtl__forward_link(&m->forward, rows, z, outputs);
 }
 
 void mtl__judge_run(mtl__judge *j)

@@ -11,7 +11,6 @@ typedef struct mtl__judge {
     mtl__binding bound;
     mtl__arena arena;
     int64_t rows, block_rows;
-    float *x;          /* [block_rows, inputs] */
     float *predicted;  /* [rows, outputs], columns as in z */
     float **label;     /* [tasks] -> [rows, label columns], label units; NULL = not bound */
     float **weight;    /* [tasks] -> [rows], NULL = 1 */
@@ -20,7 +19,7 @@ typedef struct mtl__judge {
     mtl__allocator scratch_al; /* for metrics: gives out scratch, so that an epoch allocates nothing */
     void *scratch;
     int64_t scratch_bytes;
-    mtl__buffers buffers;
+    mtl__forward_buffers buffers;
     /* results of the last run */
     double loss;       /* sum of task weight * task loss */
     double *task_loss; /* [tasks], NaN = no label */

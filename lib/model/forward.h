@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* A model laid out for predict: its dense layers in the order in which they run, each with the
+   buffers that it reads and writes, and what turns their outputs into what predict gives. It stands
+   on the model's own numbers, or on a copy of them that outlives the model.
+
+      inputs, scaled -> trunk -> heads -> z -> links, label units -> out
+
+   Where z has its columns in the order of the tasks, z is the caller's matrix itself. */
+#ifndef MTL__FORWARD_H
+#define MTL__FORWARD_H
+
+#include "mem/arena.h"
+#include "model/network.h"
+
+/* Where a layer reads and writes. A layer writes to the turn that it does not read. */
+typedef enum mtl__place {
+    MTL__INPUTS,
+    MTL__TURN_0,
+    MTL__TURN_1,
+    MTL__TRUNK, /* what several heads read */
+    MTL__Z,
+    MTL__PLACES
+} mtl__place;
+
+typedef struct mtl__step {
+    mtl__layer layer;
+    mtl__place from, to;
+    int64_t column; /* in z, for a head's last layer */
+    int64_t chain;  /* number of the head chain, -1 = trunk */
+} mtl__step;
+
+/* Adjacent columns of z, of one task or more, that become in one way what predict gives. */
+typedef struct mtl__outlet {
+    mtl__link_fn *link;        /* NULL = identity */
+    bool joins;                /* the link looks at each element alone */
+    const float *mean, *scale; /* [cols]: to label units; NULL = none */
+    int64_t column, cols;
+    int64_t out_column; /* among the columns of all tasks in their order */
+} mtl__outlet;
+
+typedef struct mtl__forward {
+    const mtl__gemm *gemm;
+    const mtl__vec *vec;
+    const float *values;
+    const float *x_mean, *x_inverse;
+    int64_t inputs, outputs;
+    int64_t work; /* multiply-adds of a row */
+    mtl__step *step;
+    int64_t steps;
+    mtl__outlet *outlet;
+    int64_t outlets;
+    int64_t width[MTL__PLACES]; /* columns of each buffer, 0 = not used */
+    bool in_order;              /* z has its columns where predict gives them */
+    mtl__arena arena;
+} mtl__forward;
+
+/* Of the model's own numbers, or of a copy of them if `copy`. */
+mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl_error *err);
+void mtl__forward_free(mtl__forward *f, const mtl__allocator *al);
+
+/* Buffers for blocks of up to max_rows. */
+typedef struct mtl__forward_buffers {
+    float *place[MTL__PLACES];
+    float *gemm_work;
+} mtl__forward_buffers;
+
+void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__arena *arena,
+                       mtl__forward_buffers *b);
+
+/* Rows of a block that run well: enough for the GEMM, few enough for the caches. */
+int64_t mtl__forward_block_rows(const mtl__forward *f);
+
+/* Part of the outputs: a task's. */
+typedef struct mtl__forward_part {
+    int64_t column, cols; /* of z */
+    int64_t chain;
+} mtl__forward_part;
+
+/* One block: x [rows, inputs] to out, all tasks side by side, or part [rows, part->cols]. */
+void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
+                      const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
+                      float *out, int64_t ldo);
+
+/* Its stages, all columns. Layers: from the scaled inputs in place[MTL__INPUTS] to z. */
+void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
+                         int64_t rows, float *z, int64_t ldz);
+void mtl__forward_link(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
+
+#endif
