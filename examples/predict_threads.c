@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Eight threads predict with one model at the same time, each a slice of the rows and then all of them
- * one by one. The results must be the bits that one thread gets from one call. */
+/* Eight threads predict with one model at the same time, each a slice of the rows, and then all of them
+ * one by one with a predictor of its own. The results must be the bits that one thread gets from one
+ * call. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +30,18 @@ static void *predict_slice(void *arg)
         w->status = mtl_predict(w->model, w->rows, x, INPUTS, out, w->outputs, NULL);
     }
     size_t bytes = (size_t)w->outputs * sizeof(float);
+    mtl_predictor *predictor = NULL;
+    if (!w->status)
+        w->status = mtl_predictor_create(w->model, 1, &predictor, NULL);
     float *one = malloc(bytes);
     if (!one && !w->status)
         w->status = MTL_ERR_NOMEM;
     for (int64_t i = 0; i < ROWS && !w->status; i++) {
-        w->status = mtl_predict(w->model, 1, w->x + i * INPUTS, INPUTS, one, w->outputs, NULL);
+        w->status = mtl_predictor_run(predictor, 1, w->x + i * INPUTS, INPUTS, one, w->outputs, NULL);
         w->wrong += !w->status && memcmp(one, w->expected + i * w->outputs, bytes) != 0;
     }
     free(one);
+    mtl_predictor_destroy(predictor);
     return NULL;
 }
 

@@ -86,6 +86,7 @@ typedef struct mtl_spec mtl_spec;       /**< @see mtl_spec_create */
 typedef struct mtl_model mtl_model;     /**< @see mtl_model_create */
 typedef struct mtl_dataset mtl_dataset; /**< @see mtl_dataset_create */
 typedef struct mtl_report mtl_report;   /**< @see mtl_report_get_f64 */
+typedef struct mtl_predictor mtl_predictor; /**< @see mtl_predictor_create */
 
 /** Version of the library in use: major * 10000 + minor * 100 + patch. @since 0.1 */
 MTL_API int32_t mtl_version(void);
@@ -715,6 +716,40 @@ MTL_API mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float
 MTL_API mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows,
                                     const float *x, int64_t x_stride, float *out,
                                     int64_t out_stride, mtl_error *err);
+
+/**
+ * A predictor: a copy of a model's weights and pipeline, laid out for prediction, with the memory
+ * that a prediction needs. For programs that predict often, few rows at a time above all: a run
+ * gives the bits of mtl_predict() and allocates nothing, takes no lock and starts no thread.
+ *
+ * It is the model as it stands now. What becomes of the model later, training, mtl_model_tensor_set()
+ * or its end, a predictor does not see and is not disturbed by.
+ *
+ * Threads: one run at a time on each predictor; make one for each thread. Any number may be made of
+ * one model, at once too, while nobody changes the model.
+ * @param block_rows  Rows that run through the network together, 0 .. 16777216; 0 = as many as run
+ *                    fast. The memory grows with it: besides the weights about block_rows * (inputs
+ *                    + twice the widest layer) floats. 1 is enough for single rows.
+ * @param out         Release with mtl_predictor_destroy().
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_predictor_create(const mtl_model *model, int64_t block_rows,
+                                        mtl_predictor **out, mtl_error *err);
+/**
+ * Predict all tasks side by side, as mtl_predict().
+ * @param rows  Any number; more than block_rows are done in blocks, and the result is the same.
+ * @param x     [rows, inputs] of the model, NaN = missing.
+ * @param out   [rows, mtl_model_outputs()]. Not the memory of @p x.
+ * @return MTL_OK; MTL_ERR_SHAPE for a bad stride or row count; MTL_ERR_INVALID for NULL. With good
+ *         arguments it cannot fail.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_predictor_run(mtl_predictor *predictor, int64_t rows, const float *x,
+                                     int64_t x_stride, float *out, int64_t out_stride,
+                                     mtl_error *err);
+/** Release. NULL is fine; the model may be gone already. @since 0.1 */
+MTL_API void mtl_predictor_destroy(mtl_predictor *predictor);
 
 /** @} */
 

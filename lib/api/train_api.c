@@ -22,13 +22,18 @@ mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset
     return st;
 }
 
+static mtl_status check_predict(int64_t rows, int64_t inputs, const float *x, int64_t x_stride,
+                                int64_t cols, const float *out, int64_t out_stride, mtl_error *err)
+{
+    mtl_status st = mtl__check_matrix("x", x, rows, inputs, x_stride, err);
+    return st == MTL_OK ? mtl__check_matrix("out", out, rows, cols, out_stride, err) : st;
+}
+
 static mtl_status predict(const mtl_model *m, int64_t task, int64_t cols, int64_t rows,
                           const float *x, int64_t x_stride, float *out, int64_t out_stride,
                           mtl_error *err)
 {
-    mtl_status st = mtl__check_matrix("x", x, rows, m->net.inputs, x_stride, err);
-    if (st == MTL_OK)
-        st = mtl__check_matrix("out", out, rows, cols, out_stride, err);
+    mtl_status st = check_predict(rows, m->net.inputs, x, x_stride, cols, out, out_stride, err);
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
@@ -53,6 +58,39 @@ mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows, 
                         (long long)model->net.tasks, (long long)task);
     return predict(model, task, model->spec->task[task].outputs, rows, x, x_stride, out, out_stride,
                    err);
+}
+
+mtl_status mtl_predictor_create(const mtl_model *model, int64_t block_rows, mtl_predictor **out,
+                                mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(out);
+    if (block_rows < 0 || block_rows > MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "block_rows must be in 0 .. %d, not %lld",
+                        MTL__SIZE_MAX, (long long)block_rows);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__predictor_create(model, block_rows, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_predictor_run(mtl_predictor *predictor, int64_t rows, const float *x,
+                             int64_t x_stride, float *out, int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(predictor);
+    mtl_status st = check_predict(rows, mtl__predictor_inputs(predictor), x, x_stride,
+                                  mtl__predictor_outputs(predictor), out, out_stride, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl__predictor_run(predictor, rows, x, x_stride, out, out_stride);
+    mtl__fp_leave(fp);
+    return MTL_OK;
+}
+
+void mtl_predictor_destroy(mtl_predictor *predictor)
+{
+    mtl__predictor_destroy(predictor);
 }
 
 mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data, const mtl_options *options,

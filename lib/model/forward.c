@@ -135,12 +135,8 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
         const mtl__layer *l = &f->step[i].layer;
         work = mtl__max(work, mtl__layer_workspace(l, f->gemm, max_rows, slots, false));
     }
-    for (int i = 0; i < MTL__PLACES; i++) {
-        int64_t size;
-        if (!mtl__mul_size(max_rows, f->width[i], &size))
-            size = INT64_MAX; /* the arena refuses it */
-        b->place[i] = mtl__arena_floats(arena, size);
-    }
+    for (int i = 0; i < MTL__PLACES; i++)
+        b->place[i] = mtl__arena_floats(arena, max_rows * f->width[i]);
     b->gemm_work = mtl__arena_floats(arena, work);
 }
 

@@ -58,7 +58,7 @@ typedef struct mtl__forward {
 mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl_error *err);
 void mtl__forward_free(mtl__forward *f, const mtl__allocator *al);
 
-/* Buffers for blocks of up to max_rows. */
+/* Buffers for blocks of up to max_rows, which is at most MTL__SIZE_MAX. */
 typedef struct mtl__forward_buffers {
     float *place[MTL__PLACES];
     float *gemm_work;

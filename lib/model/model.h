@@ -70,6 +70,15 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from);
 mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,
                               int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
 
+/* predictor.c */
+mtl_status mtl__predictor_create(const mtl_model *m, int64_t block_rows, mtl_predictor **out,
+                                 mtl_error *err);
+void mtl__predictor_destroy(mtl_predictor *p);
+int64_t mtl__predictor_inputs(const mtl_predictor *p);
+int64_t mtl__predictor_outputs(const mtl_predictor *p);
+void mtl__predictor_run(mtl_predictor *p, int64_t rows, const float *x, int64_t x_stride,
+                        float *out, int64_t out_stride);
+
 /* model_file.c */
 mtl_status mtl__model_save(const mtl_model *m, const char *path, mtl_error *err);
 mtl_status mtl__model_save_buffer(const mtl_model *m, void **buffer, int64_t *bytes,

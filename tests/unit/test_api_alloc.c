@@ -159,6 +159,19 @@ static mtl_status predict(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status predictor(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_predictor *p = NULL;
+    mtl_status st = mtl_predictor_create(s->model, 7, &p, err);
+    ck_assert((st == MTL_OK) == (p != NULL));
+    if (st == MTL_OK)
+        st = mtl_predictor_run(p, s->p.rows, s->p.x, PROBLEM_INPUTS, s->out, 8, err);
+    if (st == MTL_OK)
+        *hash = hash_bytes(HASH_START, s->out, (size_t)(s->p.rows * 8) * sizeof *s->out);
+    mtl_predictor_destroy(p);
+    return st;
+}
+
 static mtl_status save_buffer(scene *s, uint64_t *hash, mtl_error *err)
 {
     void *buffer = NULL;
@@ -333,6 +346,7 @@ static const struct {
     {"model_clone", model_clone, 10, false},
     {"model_summary", model_summary, 1, false},
     {"predict", predict, 1, false},
+    {"predictor", predictor, 3, false},
     {"save_buffer", save_buffer, 3, false},
     {"load_buffer", load_buffer, 10, false},
     {"save and load", save_and_load, 10, false},
