@@ -27,6 +27,7 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
         .lda = io->ldx,
         .b = p->params + l->weight,
         .ldb = l->out,
+        .b_packed = p->weights_packed,
         .c = io->y,
         .ldc = io->ldy,
         .epilogue = add_bias_and_activate,

@@ -25,6 +25,7 @@ typedef struct mtl__pass {
     mtl__pool *pool;
     float *gemm_work;
     const float *params;
+    bool weights_packed; /* predict only: weights are what mtl__gemm_pack_b made of them */
     float *grads;    /* backward only; as long as params */
     uint64_t seed;   /* training only: of dropout */
     int64_t counter; /* training only: rows that went through before this batch */

@@ -86,6 +86,32 @@ static const float *keep(mtl__arena *arena, bool copy, const float *x, int64_t n
     return y ? memcpy(y, x, (size_t)n * sizeof *y) : NULL;
 }
 
+/* Weights and biases of all layers in a place of their own, the weights in the panels of the GEMM.
+ */
+static void keep_layers(mtl__forward *f, const mtl_model *m, mtl__arena *arena)
+{
+    const mtl__network *net = &m->net;
+    int64_t step = 0;
+    f->values = (const float *)(const void *)arena->p;
+    f->packed = mtl__gemm_packed_floats(f->gemm, 1, 1) > 0;
+    for (int64_t i = 0; i < net->layers; i++) {
+        const mtl__layer *l = &net->layer[i];
+        if (l->type->training_only)
+            continue;
+        const float *w = m->values + l->weight;
+        int64_t floats = mtl__gemm_packed_floats(f->gemm, l->in, l->out);
+        float *packed = f->packed ? mtl__arena_floats(arena, floats) : NULL;
+        const float *plain = f->packed ? NULL : keep(arena, true, w, l->in * l->out);
+        const float *bias = keep(arena, true, m->values + l->bias, l->out);
+        if (!bias)
+            continue;
+        if (packed)
+            mtl__gemm_pack_b(f->gemm, l->in, l->out, w, l->out, packed);
+        f->step[step].layer.weight = (packed ? packed : plain) - f->values;
+        f->step[step++].layer.bias = bias - f->values;
+    }
+}
+
 static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *arena)
 {
     const mtl__network *net = &m->net;
@@ -93,15 +119,17 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
         .gemm = m->ctx->gemm, .vec = m->ctx->vec, .inputs = net->inputs, .outputs = net->outputs};
     f->step = mtl__arena_take(arena, net->layers, sizeof *f->step);
     f->outlet = mtl__arena_take(arena, net->tasks, sizeof *f->outlet);
-    f->values = keep(arena, copy, m->values, net->params);
     f->x_mean = keep(arena, copy, m->pipe.x_mean, net->inputs);
     f->x_inverse = keep(arena, copy, m->pipe.x_inverse, net->inputs);
     const float *y_mean = keep(arena, copy, m->pipe.y_mean, net->outputs);
     const float *y_scale = keep(arena, copy, m->pipe.y_scale, net->outputs);
-    if (!f->step)
-        return;
-    add_steps(f, net);
-    add_outlets(f, m, y_mean, y_scale);
+    if (f->step) {
+        add_steps(f, net);
+        add_outlets(f, m, y_mean, y_scale);
+    }
+    f->values = m->values;
+    if (copy)
+        keep_layers(f, m, arena);
 }
 
 mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl_error *err)
@@ -150,7 +178,8 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                             .vec = f->vec,
                             .pool = pool,
                             .gemm_work = b->gemm_work,
-                            .params = f->values};
+                            .params = f->values,
+                            .weights_packed = f->packed};
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__step *s = &f->step[i];
         const mtl__layer *l = &s->layer;

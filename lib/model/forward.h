@@ -41,7 +41,8 @@ typedef struct mtl__outlet {
 typedef struct mtl__forward {
     const mtl__gemm *gemm;
     const mtl__vec *vec;
-    const float *values;
+    const float *values; /* where the layers' offsets begin */
+    bool packed;         /* weights are in panels (mtl__gemm_pack_b) */
     const float *x_mean, *x_inverse;
     int64_t inputs, outputs;
     int64_t work; /* multiply-adds of a row */
