@@ -174,12 +174,16 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
 static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                       int64_t chain, int64_t rows, float *z, int64_t ldz)
 {
+    /* All members are named for the same reason as in dense.c. */
     const mtl__pass pass = {.gemm = f->gemm,
                             .vec = f->vec,
                             .pool = pool,
                             .gemm_work = b->gemm_work,
                             .params = f->values,
-                            .weights_packed = f->packed};
+                            .weights_packed = f->packed,
+                            .grads = NULL,
+                            .seed = 0,
+                            .counter = 0};
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__step *s = &f->step[i];
         const mtl__layer *l = &s->layer;
@@ -190,7 +194,8 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                                   .x = b->place[s->from],
                                   .ldx = l->in,
                                   .y = is_end ? z + s->column : b->place[s->to],
-                                  .ldy = is_end ? ldz : l->out};
+                                  .ldy = is_end ? ldz : l->out,
+                                  .kept = NULL};
         l->type->forward(l, &pass, &io);
     }
 }
@@ -218,7 +223,8 @@ static void copy_columns(int64_t rows, int64_t cols, const float *from, int64_t 
                          int64_t ldt)
 {
     for (int64_t r = 0; r < rows; r++)
-        memcpy(to + r * ldt, from + r * ldf, (size_t)cols * sizeof *to);
+        for (int64_t j = 0; j < cols; j++)
+            to[r * ldt + j] = from[r * ldf + j];
 }
 
 void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
