@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "cpu/cpu.h"
+#include "peak.h"
 
 typedef struct ck_test {
     const char *name; /* "gemm.driver"; --filter= looks for a part of it. NULL ends a table. */
@@ -87,8 +88,4 @@ bool ck_digest_only(void); /* --digest: comparisons with other levels may be lef
    for "GFLOP/s", to the peak of FMA from registers at this level measured beside it. Returns
    seconds per call. */
 double ck_bench(const char *what, double work, const char *unit, void (*fn)(void *arg), void *arg);
-/* GFLOP/s of independent FMA chains in registers at this level (1 thread), now: the clock of a
-   shared machine changes, so it is measured beside each figure. */
-double ck_peak(mtl__cpu_level level);
-
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The yardstick of --bench: independent FMA chains that never leave the registers. */
-#include "checkkern.h"
+/* The yardstick of --bench and of mtl_bench: independent FMA chains that never leave the registers. */
+#include "peak.h"
 
 #include <math.h>
 #include <time.h>
