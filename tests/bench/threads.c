@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Two threads against one: alone, beside a program that keeps a CPU busy, and two fits at once. */
+#include "bench.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gemm/gemm.h"
+
+enum { THREADS = 2 };
+
+/* --- products ----------------------------------------------------------------------------- */
+
+typedef struct square {
+    const mtl__gemm *g;
+    mtl__gemm_call call;
+    mtl__pool *pool;
+    float *work;
+} square;
+
+static void run_square(void *arg)
+{
+    const square *s = arg;
+    mtl__gemm_run(s->g, &s->call, s->pool, s->work);
+}
+
+static square make_square(int64_t n, mtl__pool *pool)
+{
+    const mtl__gemm *g = mtl__gemm_native(bench.level);
+    float *a = bench_floats(n * n, 1), *b = bench_floats(n * n, 2), *c = bench_floats(n * n, 3);
+    return (square){
+        .g = g,
+        .call = {.kind = MTL__GEMM_NN,
+                 .m = n,
+                 .n = n,
+                 .k = n,
+                 .a = a,
+                 .lda = n,
+                 .b = b,
+                 .ldb = n,
+                 .c = c,
+                 .ldc = n},
+        .pool = pool,
+        .work =
+            bench_floats(mtl__gemm_workspace(g, MTL__GEMM_NN, n, n, n, mtl__pool_slots(pool)), 4),
+    };
+}
+
+static void free_square(square *s)
+{
+    union {
+        const float *in;
+        float *out;
+    } a = {s->call.a}, b = {s->call.b};
+    free(a.out);
+    free(b.out);
+    free(s->call.c);
+    free(s->work);
+}
+
+/* Seconds of a product with one thread and with two, by turns; best or, where another program has
+   its share, median. */
+static void time_square(int64_t n, bool busy, double seconds[2])
+{
+    static bench_runner runners[2];
+    mtl__pool *pool = mtl__pool_create(&mtl__allocator_default, THREADS);
+    square s[2] = {make_square(n, NULL), make_square(n, pool)};
+    for (int i = 0; i < 2; i++)
+        runners[i] = (bench_runner){.run = run_square, .arg = &s[i]};
+    bench_interleave(runners, 2, bench.seconds, false);
+    for (int i = 0; i < 2; i++) {
+        seconds[i] = busy ? bench_median(&runners[i].samples) : bench_best(&runners[i].samples);
+        free_square(&s[i]);
+    }
+    mtl__pool_destroy(pool);
+}
+
+/* --- beside a busy program ---------------------------------------------------------------- */
+
+/* A program with real-time priority would push the other one aside and measure nothing. */
+static void give_up_priority(void)
+{
+    struct sched_param none = {0};
+    sched_setscheduler(0, SCHED_OTHER, &none);
+}
+
+static void stay_on_last_cpu(void)
+{
+    cpu_set_t set;
+    int last = 0;
+    sched_getaffinity(0, sizeof set, &set);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set))
+            last = i;
+    CPU_ZERO(&set);
+    CPU_SET(last, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+static double burn(const void *arg)
+{
+    volatile double x = 1.0;
+    (void)arg;
+    give_up_priority();
+    stay_on_last_cpu();
+    while (x > 0.0)
+        x = x * 0.999 + 1.0;
+    return x;
+}
+
+typedef double measured(const void *arg);
+
+static double square_while_busy(const void *arg)
+{
+    double seconds[2];
+    give_up_priority();
+    time_square(*(const int64_t *)arg, true, seconds);
+    return seconds[1];
+}
+
+static double while_busy(measured *fn, const void *arg)
+{
+    bench_child burner = bench_fork(burn, NULL);
+    double seconds = bench_join(bench_fork(fn, arg));
+    bench_kill(burner);
+    return seconds;
+}
+
+static void report(const char *name, double one, double two, double busy)
+{
+    bench_value(name, "libmtl", 1, "us", one * 1e6);
+    bench_value(name, "libmtl", THREADS, "us", two * 1e6);
+    bench_value(name, "libmtl", THREADS, "us_busy", busy * 1e6);
+    bench_value(name, "libmtl", THREADS, "x_one_thread", two / one);
+    bench_value(name, "libmtl", THREADS, "x_busy", busy / one);
+    bench_say("%-20s %12.2f %12.2f %12.2f %8.3f %8.3f\n", name, one * 1e6, two * 1e6, busy * 1e6,
+              two / one, busy / one);
+}
+
+static void run_squares(void)
+{
+    static const int64_t sizes[] = {8,   16,  32,  48,  64,  80,  96,  112,  128,
+                                    144, 160, 192, 224, 256, 384, 512, 1024, 2048};
+    for (int i = 0; i < MTL__COUNT_OF(sizes); i++) {
+        char name[32];
+        double seconds[2];
+        snprintf(name, sizeof name, "threads-sq%lld-NN", (long long)sizes[i]);
+        if ((bench.quick && (i % 3 != 1 || sizes[i] > 1024)) || !bench_wanted(name))
+            continue;
+        time_square(sizes[i], false, seconds);
+        report(name, seconds[0], seconds[1], while_busy(square_while_busy, &sizes[i]));
+    }
+}
+
+/* --- fits --------------------------------------------------------------------------------- */
+
+/* Data are made once, before the processes part. */
+typedef struct fit_job {
+    bench_net net;
+    bench_data data;
+    int threads;
+    bool shared; /* with another program: median, and no priority */
+} fit_job;
+
+static double time_fit(const void *arg)
+{
+    const fit_job *j = arg;
+    if (j->shared)
+        give_up_priority();
+    bench_fit fit = bench_time_fit(&j->net, &j->data, j->threads, 3 * bench.seconds);
+    return j->shared ? fit.median : fit.best;
+}
+
+static double fit_seconds(fit_job job, int threads, bool busy)
+{
+    job.threads = threads;
+    job.shared = busy;
+    return busy ? while_busy(time_fit, &job) : bench_join(bench_fork(time_fit, &job));
+}
+
+static fit_job make_job(char letter)
+{
+    fit_job j = {.net = *bench_case(letter)};
+    j.net.rows = mtl__min(j.net.rows, 50 * j.net.batch); /* several timings in the time given */
+    j.data = bench_make_data(&j.net);
+    return j;
+}
+
+static void run_fit(char letter)
+{
+    char name[32];
+    snprintf(name, sizeof name, "threads-train-%c", letter);
+    if (!bench_wanted(name))
+        return;
+    fit_job j = make_job(letter);
+    report(name, fit_seconds(j, 1, false), fit_seconds(j, THREADS, false),
+           fit_seconds(j, THREADS, true));
+    bench_free_data(&j.data);
+}
+
+/* Two hosts that each use all CPUs, against one that uses one thread and has the machine to
+   itself: the fair share of each is one CPU. */
+static void run_processes(char letter)
+{
+    char name[32];
+    snprintf(name, sizeof name, "processes-train-%c", letter);
+    if (!bench_wanted(name))
+        return;
+    fit_job j = make_job(letter);
+    double one = fit_seconds(j, 1, false);
+    j.threads = THREADS;
+    j.shared = true;
+    bench_child first = bench_fork(time_fit, &j), second = bench_fork(time_fit, &j);
+    double slower = fmax(bench_join(first), bench_join(second));
+    bench_value(name, "libmtl", THREADS, "us_per_step_med", slower * 1e6);
+    bench_value(name, "libmtl", THREADS, "x_one_thread", slower / one);
+    bench_say("%-20s %12.2f %12.2f %12s %8.3f\n", name, one * 1e6, slower * 1e6, "", slower / one);
+    bench_free_data(&j.data);
+}
+
+void bench_run_threads(void)
+{
+    if (!bench.list && mtl__cpu_count() < THREADS) {
+        bench_say("left out: threads, this process has one CPU\n");
+        return;
+    }
+    bench_title("Two threads against one, microseconds; busy: another program keeps a CPU busy");
+    if (!bench.list)
+        bench_say("%-20s %12s %12s %12s %8s %8s\n", "case", "1 thread", "2 threads", "2, busy",
+                  "2 / 1", "busy / 1");
+    run_squares();
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        run_fit(letter);
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        run_processes(letter);
+}

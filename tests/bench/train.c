@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole fits: shuffle, gather, forward, losses, backward, Adam. */
+#include "bench.h"
+
+#include <stdio.h>
+
+static void report(const char *name, const bench_net *net, int threads, const bench_fit *fit)
+{
+    double flops = bench_step_flops(net), arithmetic = flops / (fit->peak * 1e9);
+    bench_value(name, "fma-peak", threads, "gflops", fit->peak * threads);
+    bench_value(name, "libmtl", threads, "samples_per_s", (double)net->batch / fit->best);
+    bench_value(name, "libmtl", threads, "us_per_step", fit->best * 1e6);
+    bench_value(name, "libmtl", threads, "us_per_step_med", fit->median * 1e6);
+    bench_value(name, "libmtl", threads, "gflops", flops / fit->best * 1e-9);
+    bench_value(name, "libmtl", threads, "x_arithmetic", fit->best / arithmetic);
+    bench_value(name, "libmtl", threads, "last_loss", fit->loss);
+    bench_say("%-8s %d %12.2f %12.2f %12.2f %8.2f %8.1f\n", name, threads, fit->best * 1e6,
+              fit->median * 1e6, arithmetic * 1e6, fit->best / arithmetic, fit->peak);
+}
+
+static void run_case(char letter)
+{
+    char name[16];
+    bench_net net = *bench_case(letter);
+    snprintf(name, sizeof name, "train-%c", letter);
+    if (!bench_wanted(name))
+        return;
+    if (bench.quick) /* a shorter epoch of the same steps */
+        net.rows = mtl__min(net.rows, 4 * net.batch + 512);
+    bench_data data = bench_make_data(&net);
+    for (int i = 0; i < bench.thread_counts; i++) {
+        bench_fit fit = bench_time_fit(&net, &data, bench.threads[i], 4 * bench.seconds);
+        report(name, &net, bench.threads[i], &fit);
+    }
+    bench_free_data(&data);
+}
+
+void bench_run_train(void)
+{
+    bench_title("Training, microseconds per step; arithmetic: at one thread's FMA peak");
+    if (!bench.list)
+        bench_say("%-8s %s %12s %12s %12s %8s %8s\n", "case", "t", "best", "median", "arithmetic",
+                  "ratio", "peak");
+    for (char letter = 'a'; letter <= 'c'; letter++)
+        run_case(letter);
+}
