@@ -14,11 +14,11 @@ enum { BENCH_MAX_THREADS = 8, BENCH_MAX_PEERS = 8 };
 
 /* What the command line asks for. */
 typedef struct bench_options {
-    const char *only, *filter; /* comma separated: groups; patterns of case names. NULL = all */
-    const char *library;       /* libmtl.so, for the cold start and the size */
+    const char *only, *filter, *peers; /* patterns of groups, cases, libraries; NULL = all */
+    const char *library;               /* libmtl.so, for the cold start and the size */
     mtl__cpu_level level;
     int threads[BENCH_MAX_THREADS], thread_counts;
-    double seconds; /* per case */
+    double seconds; /* per case, about */
     bool quick, csv, list;
 } bench_options;
 extern bench_options bench;

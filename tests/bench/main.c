@@ -55,9 +55,10 @@ bool bench_wanted(const char *name)
 static const char usage[] =
     "usage: mtl_bench [--only=GROUP,...] [--filter=PATTERN,...] [--cpu=c|neon|avx2|avx512]\n"
     "                 [--threads=N,...] [--quick] [--seconds=F] [--csv] [--list]\n"
-    "                 [--peer=LABEL=cblas|dnnl:FILE] [--library=libmtl.so]\n"
+    "                 [--peers=LABEL,...] [--peer=LABEL=cblas|dnnl:FILE] [--library=libmtl.so]\n"
     "--quick    fewer and smaller cases: under a minute in all\n"
     "--seconds  time given to each case\n"
+    "--peers    which of openblas, onednn, blis to look for; --peer adds one\n"
     "--csv      lines of case,peer,threads,metric,value instead of tables\n"
     "Groups:\n";
 
@@ -113,8 +114,11 @@ static bool read_text(const char *arg)
 {
     const struct {
         const char *key, **text;
-    } texts[] = {
-        {"--only=", &bench.only}, {"--filter=", &bench.filter}, {"--library=", &bench.library}};
+    } texts[] = {{"--only=", &bench.only},
+                 {"--filter=", &bench.filter},
+                 {"--peers=", &bench.peers},
+                 {"--peers=", &bench.peers},
+                 {"--library=", &bench.library}};
     for (int i = 0; i < MTL__COUNT_OF(texts); i++)
         if (value_of(arg, texts[i].key))
             return *texts[i].text = value_of(arg, texts[i].key), true;

@@ -161,21 +161,29 @@ static void in_short_turns(bench_runner *runners, int count, double seconds)
     }
 }
 
+/* Some libraries keep their threads spinning after a call, OpenBLAS for 26 ms, and take long to
+   wake them: so a pause, and calls that do not count. */
+static void long_turn(bench_runner *r, double seconds)
+{
+    const double pause = 0.04, warm_up = 0.02;
+    bench_nap(pause);
+    for (double end = bench_now() + warm_up; bench_now() < end;)
+        r->run(r->arg);
+    if (r->samples.count == 0)
+        calibrate(r);
+    bench_peak_observe();
+    double end = bench_now() + seconds;
+    do
+        round_of(r);
+    while (bench_now() < end);
+}
+
 static void in_long_turns(bench_runner *runners, int count, double seconds)
 {
-    enum { TURNS = 3 };
-    const double pause = 0.04; /* OpenBLAS's threads spin for 26 ms */
+    enum { TURNS = 2 };
     for (int turn = 0; turn < TURNS; turn++)
-        for (int i = 0; i < count; i++) {
-            bench_nap(pause);
-            if (turn == 0)
-                calibrate(&runners[i]);
-            bench_peak_observe();
-            double end = bench_now() + seconds / (TURNS * count);
-            do
-                round_of(&runners[i]);
-            while (bench_now() < end);
-        }
+        for (int i = 0; i < count; i++)
+            long_turn(&runners[i], seconds / (TURNS * count));
 }
 
 void bench_interleave(bench_runner *runners, int count, double seconds, bool apart)

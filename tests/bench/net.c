@@ -144,10 +144,13 @@ void bench_free_data(bench_data *data)
 typedef struct watch {
     int64_t epochs;      /* of one timing */
     int64_t epoch, step; /* where the running timing began */
-    double began, end;   /* of it; when to stop */
+    double began;        /* likewise */
+    double seconds, end; /* how long to go on, so until when */
     double loss;
     bench_samples steps;
 } watch;
+
+enum { FEWEST = 2 }; /* timings */
 
 /* Called by mtl_fit after each epoch, and in between when an epoch is long. The first epoch is
    warm-up. */
@@ -159,14 +162,16 @@ static int32_t on_progress(int64_t epoch, int64_t step, int64_t steps, double tr
     (void)steps, (void)valid;
     if (epoch < w->epoch + (w->epoch == 0 ? 1 : w->epochs))
         return MTL_CONTINUE;
-    if (w->epoch > 0)
+    if (w->epoch == 0)
+        w->end = time + w->seconds;
+    else
         bench_add(&w->steps, (time - w->began) / (double)(step - w->step));
     w->loss = train;
     w->epoch = epoch;
     w->step = step;
     bench_peak_observe();
     w->began = bench_now();
-    return w->began < w->end || w->steps.count < (bench.quick ? 1 : 2) ? MTL_CONTINUE : 0;
+    return w->began < w->end || w->steps.count < FEWEST ? MTL_CONTINUE : 0;
 }
 
 static mtl_options *fit_options(const bench_net *net, watch *w)
@@ -184,7 +189,7 @@ static mtl_options *fit_options(const bench_net *net, watch *w)
 bench_fit bench_time_fit(const bench_net *net, const bench_data *data, int threads, double seconds)
 {
     static watch w;
-    w = (watch){.epochs = mtl__max(net->epochs, 1), .end = bench_now() + seconds};
+    w = (watch){.epochs = mtl__max(net->epochs, 1), .seconds = seconds};
     mtl_error *err = mtl_error_create();
     mtl_context *ctx = bench_context(threads);
     mtl_model *model = bench_model(net, ctx);

@@ -83,7 +83,8 @@ int bench_peers(const bench_peer **list)
                                            {"onednn", "dnnl", "libdnnl.so.2"},
                                            {"blis", "cblas", "libblis.so.4"}};
     for (int i = 0; i < MTL__COUNT_OF(known) && !peers.opened; i++)
-        if (!open_peer(known[i][0], known[i][1], known[i][2]))
+        if (bench_matches(bench.peers, known[i][0]) &&
+            !open_peer(known[i][0], known[i][1], known[i][2]))
             bench_say("left out: %s, no %s here\n", known[i][0], known[i][2]);
     peers.opened = true;
     *list = peers.list;
