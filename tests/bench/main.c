@@ -117,7 +117,6 @@ static bool read_text(const char *arg)
     } texts[] = {{"--only=", &bench.only},
                  {"--filter=", &bench.filter},
                  {"--peers=", &bench.peers},
-                 {"--peers=", &bench.peers},
                  {"--library=", &bench.library}};
     for (int i = 0; i < MTL__COUNT_OF(texts); i++)
         if (value_of(arg, texts[i].key))
