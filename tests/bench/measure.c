@@ -137,6 +137,8 @@ static void calibrate(bench_runner *r)
         spent = bench_now() - start;
     } while (spent < ROUND);
     r->calls = mtl__max((int64_t)(ROUND / spent * (double)calls), 1);
+    if (spent > 100 * ROUND) /* too dear to throw away, and too long to matter as a warm-up */
+        bench_add(&r->samples, spent);
 }
 
 static void round_of(bench_runner *r)
@@ -153,7 +155,7 @@ static void in_short_turns(bench_runner *runners, int count, double seconds)
     for (int i = 0; i < count; i++)
         calibrate(&runners[i]);
     double end = bench_now() + seconds;
-    for (int round = 0; round < FEWEST || bench_now() < end; round++) {
+    for (int round = 0; runners[0].samples.count < FEWEST || bench_now() < end; round++) {
         for (int i = 0; i < count; i++)
             round_of(&runners[i]);
         if (round % 4 == 0)
@@ -167,10 +169,10 @@ static void long_turn(bench_runner *r, double seconds)
 {
     const double pause = 0.04, warm_up = 0.02;
     bench_nap(pause);
-    for (double end = bench_now() + warm_up; bench_now() < end;)
-        r->run(r->arg);
     if (r->samples.count == 0)
         calibrate(r);
+    for (double end = bench_now() + warm_up; r->calls > 1 && bench_now() < end;)
+        r->run(r->arg);
     bench_peak_observe();
     double end = bench_now() + seconds;
     do
