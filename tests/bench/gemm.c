@@ -148,6 +148,15 @@ static bool check_way(const product *p, const operands *o, way *w)
 
 /* --- one case ----------------------------------------------------------------------------- */
 
+/* Below the best level of the CPU the figures go by another name. */
+static const char *own_label(void)
+{
+    static char label[24] = "libmtl";
+    if (bench.level != mtl__cpu_detect())
+        snprintf(label, sizeof label, "libmtl-%s", mtl__cpu_name(bench.level));
+    return label;
+}
+
 static double report_way(const product *p, const way *w, int threads, bench_samples *s)
 {
     double flops = 2.0 * (double)p->m * (double)p->n * (double)p->k * 1e-9;
@@ -173,7 +182,7 @@ static void report_case(const product *p, way *ways, bench_runner *runners, int 
             own = rate;
     }
     if (best_peer > 0)
-        bench_value(p->name, "libmtl", threads, "x_best_peer", own / best_peer);
+        bench_value(p->name, own_label(), threads, "x_best_peer", own / best_peer);
     bench_say("\n");
 }
 
@@ -189,7 +198,7 @@ static int make_ways(const product *p, const operands *o, mtl__pool *pool, way *
     const int threads = mtl__pool_slots(pool);
     const bench_peer *peers;
     int count = 0, peer_count = bench_peers(&peers);
-    ways[count++] = own_way(p, o, bench.level, pool, "libmtl");
+    ways[count++] = own_way(p, o, bench.level, pool, own_label());
     if (wants_avx2(p, threads))
         ways[count++] = own_way(p, o, MTL__CPU_AVX2, pool, "libmtl-avx2");
     for (int i = 0; i < peer_count; i++) {

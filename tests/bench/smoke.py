@@ -33,7 +33,9 @@ def main():
         seen.add(key)
     for name, metric in WANTED:
         assert f"    {name}\n" in listed, f"not listed: {name}"
-        assert (name, "libmtl", "1", metric) in seen, f"not measured: {name}, {metric}"
+        # at a level below the CPU's best products go by another name: libmtl-avx2
+        assert any(key[0] == name and key[1].startswith("libmtl") and key[2:] == ("1", metric)
+                   for key in seen), f"not measured: {name}, {metric}"
     assert "Targets" in run("--quick", "--seconds=0.005", "--filter=sq16-NN", "--only=gemm")
     print(f"{len(rows) - 1} values")
 
