@@ -60,24 +60,11 @@ static void free_square(square *s)
     free(s->work);
 }
 
-/* Seconds of a product with one thread and with two, by turns; best or, where another program has
-   its share, median. */
-static void time_square(int64_t n, bool busy, double seconds[2])
-{
-    static bench_runner runners[2];
-    mtl__pool *pool = mtl__pool_create(&mtl__allocator_default, THREADS);
-    square s[2] = {make_square(n, NULL), make_square(n, pool)};
-    for (int i = 0; i < 2; i++)
-        runners[i] = (bench_runner){.run = run_square, .arg = &s[i]};
-    bench_interleave(runners, 2, bench.seconds, false);
-    for (int i = 0; i < 2; i++) {
-        seconds[i] = busy ? bench_median(&runners[i].samples) : bench_best(&runners[i].samples);
-        free_square(&s[i]);
-    }
-    mtl__pool_destroy(pool);
-}
-
 /* --- beside a busy program ---------------------------------------------------------------- */
+
+/* The other program keeps the last CPU busy. One thread then has the first to itself, which is
+   what two threads, free to go anywhere, are held against. */
+typedef enum company { ALONE, BUSY } company;
 
 /* A program with real-time priority would push the other one aside and measure nothing. */
 static void give_up_priority(void)
@@ -86,16 +73,16 @@ static void give_up_priority(void)
     sched_setscheduler(0, SCHED_OTHER, &none);
 }
 
-static void stay_on_last_cpu(void)
+static void stay_on(bool last)
 {
     cpu_set_t set;
-    int last = 0;
+    int chosen = -1;
     sched_getaffinity(0, sizeof set, &set);
     for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &set))
-            last = i;
+        if (CPU_ISSET(i, &set) && (last || chosen < 0))
+            chosen = i;
     CPU_ZERO(&set);
-    CPU_SET(last, &set);
+    CPU_SET(chosen, &set);
     sched_setaffinity(0, sizeof set, &set);
 }
 
@@ -104,29 +91,30 @@ static double burn(const void *arg)
     volatile double x = 1.0;
     (void)arg;
     give_up_priority();
-    stay_on_last_cpu();
+    stay_on(true);
     while (x > 0.0)
         x = x * 0.999 + 1.0;
     return x;
 }
 
-typedef double measured(const void *arg);
-
-static double while_busy(measured *fn, const void *arg)
+static void settle(company with, int threads)
 {
+    if (with == ALONE)
+        return;
+    give_up_priority();
+    if (threads == 1)
+        stay_on(false);
+}
+
+/* fn(arg) in a process of its own, which calls settle(). */
+static double measure(double (*fn)(const void *arg), const void *arg, company with)
+{
+    if (with == ALONE)
+        return bench_join(bench_fork(fn, arg));
     bench_child burner = bench_fork(burn, NULL);
     double result = bench_join(bench_fork(fn, arg));
     bench_kill(burner);
     return result;
-}
-
-/* Two threads against one, both beside the busy program. */
-static double square_while_busy(const void *arg)
-{
-    double seconds[2];
-    give_up_priority();
-    time_square(*(const int64_t *)arg, true, seconds);
-    return seconds[1] / seconds[0];
 }
 
 static void report(const char *name, double one, double two, double busy)
@@ -138,6 +126,42 @@ static void report(const char *name, double one, double two, double busy)
     bench_say("%-20s %12.2f %12.2f %8.3f %8.3f\n", name, one * 1e6, two * 1e6, two / one, busy);
 }
 
+/* --- products, by turns ------------------------------------------------------------------- */
+
+static void time_squares(int64_t n, double seconds[2])
+{
+    static bench_runner runners[2];
+    mtl__pool *pool = mtl__pool_create(&mtl__allocator_default, THREADS);
+    square s[2] = {make_square(n, NULL), make_square(n, pool)};
+    for (int i = 0; i < 2; i++)
+        runners[i] = (bench_runner){.run = run_square, .arg = &s[i]};
+    bench_interleave(runners, 2, bench.seconds, false);
+    for (int i = 0; i < 2; i++) {
+        seconds[i] = bench_best(&runners[i].samples);
+        free_square(&s[i]);
+    }
+    mtl__pool_destroy(pool);
+}
+
+typedef struct square_job {
+    int64_t n;
+    int threads;
+} square_job;
+
+static double busy_square(const void *arg)
+{
+    static bench_runner runner;
+    const square_job *j = arg;
+    settle(BUSY, j->threads);
+    mtl__pool *pool = mtl__pool_create(&mtl__allocator_default, j->threads);
+    square s = make_square(j->n, pool);
+    runner = (bench_runner){.run = run_square, .arg = &s};
+    bench_interleave(&runner, 1, bench.seconds / 2, false);
+    free_square(&s);
+    mtl__pool_destroy(pool);
+    return bench_median(&runner.samples);
+}
+
 static void run_squares(void)
 {
     static const int64_t sizes[] = {8,   16,  32,  48,  64,  80,  96,  112,  128,
@@ -145,11 +169,13 @@ static void run_squares(void)
     for (int i = 0; i < MTL__COUNT_OF(sizes); i++) {
         char name[32];
         double seconds[2];
+        square_job one = {sizes[i], 1}, two = {sizes[i], THREADS};
         snprintf(name, sizeof name, "threads-sq%lld-NN", (long long)sizes[i]);
         if ((bench.quick && (i % 3 != 1 || sizes[i] > 1024)) || !bench_wanted(name))
             continue;
-        time_square(sizes[i], false, seconds);
-        report(name, seconds[0], seconds[1], while_busy(square_while_busy, &sizes[i]));
+        time_squares(sizes[i], seconds);
+        report(name, seconds[0], seconds[1],
+               measure(busy_square, &two, BUSY) / measure(busy_square, &one, BUSY));
     }
 }
 
@@ -160,23 +186,22 @@ typedef struct fit_job {
     bench_net net;
     bench_data data;
     int threads;
-    bool shared; /* with another program: median, and no priority */
+    company with;
 } fit_job;
 
 static double time_fit(const void *arg)
 {
     const fit_job *j = arg;
-    if (j->shared)
-        give_up_priority();
+    settle(j->with, j->threads);
     bench_fit fit = bench_time_fit(&j->net, &j->data, j->threads, 3 * bench.seconds);
-    return j->shared ? fit.median : fit.best;
+    return j->with == ALONE ? fit.best : fit.median;
 }
 
-static double fit_seconds(fit_job job, int threads, bool busy)
+static double fit_seconds(fit_job job, int threads, company with)
 {
     job.threads = threads;
-    job.shared = busy;
-    return busy ? while_busy(time_fit, &job) : bench_join(bench_fork(time_fit, &job));
+    job.with = with;
+    return measure(time_fit, &job, with);
 }
 
 static fit_job make_job(char letter)
@@ -194,13 +219,13 @@ static void run_fit(char letter)
     if (!bench_wanted(name))
         return;
     fit_job j = make_job(letter);
-    report(name, fit_seconds(j, 1, false), fit_seconds(j, THREADS, false),
-           fit_seconds(j, THREADS, true) / fit_seconds(j, 1, true));
+    report(name, fit_seconds(j, 1, ALONE), fit_seconds(j, THREADS, ALONE),
+           fit_seconds(j, THREADS, BUSY) / fit_seconds(j, 1, BUSY));
     bench_free_data(&j.data);
 }
 
-/* Two hosts that each use all CPUs, against one that uses one thread and has the machine to
-   itself: the fair share of each is one CPU. */
+/* Two hosts that each use all CPUs, against one with one thread beside a busy program: the fair
+   share of each is one CPU. */
 static void run_processes(char letter)
 {
     char name[32];
@@ -208,9 +233,9 @@ static void run_processes(char letter)
     if (!bench_wanted(name))
         return;
     fit_job j = make_job(letter);
-    double one = fit_seconds(j, 1, false);
+    double one = fit_seconds(j, 1, BUSY);
     j.threads = THREADS;
-    j.shared = true;
+    j.with = BUSY; /* each is the other's company */
     bench_child first = bench_fork(time_fit, &j), second = bench_fork(time_fit, &j);
     double slower = fmax(bench_join(first), bench_join(second));
     bench_value(name, "libmtl", THREADS, "us_per_step_med", slower * 1e6);
