@@ -23,13 +23,13 @@ typedef struct bench_options {
 } bench_options;
 extern bench_options bench;
 
-/* --- main.c ------------------------------------------------------------------------------- */
+/* --- bench_main.c ------------------------------------------------------------------------ */
 
 /* Whether to run the case; with --list prints its name instead. */
 bool bench_wanted(const char *name);
 bool bench_matches(const char *patterns, const char *name);
 
-/* --- measure.c ---------------------------------------------------------------------------- */
+/* --- bench_measure.c --------------------------------------------------------------------- */
 
 double bench_now(void); /* seconds */
 void bench_nap(double seconds);
@@ -74,7 +74,7 @@ void bench_kill(bench_child child);
 /* 64-byte aligned numbers in [-1, 1), the same in every run; ends the program without memory. */
 float *bench_floats(int64_t n, uint32_t seed);
 
-/* --- report.c ----------------------------------------------------------------------------- */
+/* --- bench_report.c ---------------------------------------------------------------------- */
 
 void bench_value(const char *name, const char *peer, int threads, const char *metric, double value);
 /* NAN when there is none. */
@@ -87,7 +87,7 @@ void bench_targets(void);
 /* The end of the program: message on standard error. */
 _Noreturn void bench_die(const char *format, ...) MTL__PRINTF(1, 2);
 
-/* --- peers.c ------------------------------------------------------------------------------ */
+/* --- bench_peers.c ----------------------------------------------------------------------- */
 
 typedef struct bench_sgemm {
     bool ta, tb;
@@ -108,7 +108,7 @@ int bench_peers(const bench_peer **peers);
 bool bench_add_peer(const char *text); /* LABEL=cblas:FILE or LABEL=dnnl:FILE */
 void bench_peer_threads(const bench_peer *peer, int threads);
 
-/* --- net.c -------------------------------------------------------------------------------- */
+/* --- bench_net.c ------------------------------------------------------------------------- */
 
 /* A network, its data and how it is trained. */
 typedef struct bench_net {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""smoke.py MTL_BENCH: it runs, small; its CSV is well formed. No time is judged."""
+"""bench_smoke.py MTL_BENCH: it runs, small; its CSV is well formed. No time is judged."""
 import csv
 import io
 import math
