@@ -7,6 +7,7 @@
 
 typedef struct job {
     const mtl_model *model;
+    mtl_predictor *predictor;
     int64_t rows, inputs, outputs;
     float *x, *out;
 } job;
@@ -15,6 +16,13 @@ static void by_predict(void *arg)
 {
     const job *j = arg;
     bench_check(mtl_predict(j->model, j->rows, j->x, j->inputs, j->out, j->outputs, NULL), NULL);
+}
+
+static void by_predictor(void *arg)
+{
+    const job *j = arg;
+    bench_check(mtl_predictor_run(j->predictor, j->rows, j->x, j->inputs, j->out, j->outputs, NULL),
+                NULL);
 }
 
 static void report(const char *name, const char *peer, const bench_net *net, int64_t rows,
@@ -29,17 +37,24 @@ static void report(const char *name, const char *peer, const bench_net *net, int
               median * 1e6, arithmetic * 1e6, best / arithmetic);
 }
 
+/* The predictor never uses more than the caller's thread. */
 static void run_rows(const char *name, const bench_net *net, const mtl_model *model, int64_t rows,
                      int threads)
 {
-    static bench_runner runner;
+    static bench_runner runners[2];
+    const int ways = threads == 1 ? 2 : 1;
     job j = {
         .model = model, .rows = rows, .inputs = net->inputs, .outputs = mtl_model_outputs(model)};
     j.x = bench_floats(rows * j.inputs, 7);
     j.out = bench_floats(rows * j.outputs, 8);
-    runner = (bench_runner){.run = by_predict, .arg = &j};
-    bench_interleave(&runner, 1, bench.seconds, false);
-    report(name, "libmtl", net, rows, threads, &runner.samples);
+    bench_check(mtl_predictor_create(model, 0, &j.predictor, NULL), NULL);
+    runners[0] = (bench_runner){.run = by_predict, .arg = &j};
+    runners[1] = (bench_runner){.run = by_predictor, .arg = &j};
+    bench_interleave(runners, ways, bench.seconds, false);
+    report(name, "libmtl", net, rows, threads, &runners[0].samples);
+    if (ways == 2)
+        report(name, "libmtl-predictor", net, rows, threads, &runners[1].samples);
+    mtl_predictor_destroy(j.predictor);
     free(j.x);
     free(j.out);
 }
