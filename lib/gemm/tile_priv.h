@@ -22,8 +22,9 @@
 
 typedef struct tile_state {
     vec sum[MAX_ROWS * MTL__GEMM_MAX_VECTORS]; /* row by row */
-    const float *r, *s;
-    int64_t r_row, r_step, lds; /* between rows of R, and between its steps of k */
+    const float *r, *r4, *s; /* rows 0 and 4 of R */
+    int64_t row, row3;       /* between rows of R, and three of them */
+    int64_t r_step, lds;     /* between steps of k */
     mask some;                  /* lanes of the last vector of a row of S and of C */
 } tile_state;
 
@@ -34,6 +35,14 @@ typedef struct tile_shape {
     bool is_short; /* the last vector is not whole: a mask is needed */
 } tile_shape;
 
+/* Element i of a column of R. An address has a base and an index times 1 or 2 elements: so eight rows
+   take four registers and not eight, which the loop has not got. */
+MTL__INLINE const float *r_at(const tile_state *x, int i)
+{
+    const float *r = i < 4 ? x->r : x->r4;
+    return i % 4 == 3 ? r + x->row3 : r + i % 4 * x->row;
+}
+
 /* One step of k for all chains. */
 MTL__INLINE void tile_step(const tile_shape h, tile_state *x)
 {
@@ -43,13 +52,17 @@ MTL__INLINE void tile_step(const tile_shape h, tile_state *x)
     row[last] = h.is_short ? load_some(x->s + last * LANES, x->some) : load(x->s + last * LANES);
     UNROLL for (int i = 0; i < h.rows; i++)
     {
-        const vec r = splat(x->r + i * x->r_row);
+        const vec r = splat(r_at(x, i));
         UNROLL for (int v = 0; v < h.vectors; v++) x->sum[i * h.vectors + v] =
             fused(r, row[v], x->sum[i * h.vectors + v]);
     }
     x->r += x->r_step;
+    x->r4 += x->r_step;
     x->s += x->lds;
-    __asm__ volatile("" ::: "memory"); /* clang would load for the next steps and spill */
+    /* clang would load for the next steps and spill, gcc make other pointers and spill. */
+    __asm__ volatile("" : "+r"(x->r), "+r"(x->s)::"memory");
+    if (h.rows > 4)
+        __asm__("" : "+r"(x->r4));
 }
 
 MTL__INLINE void tile_begin(const tile_shape h, const float *c, int64_t ldc, bool accumulate,
@@ -105,7 +118,10 @@ MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gem
     tile_state x; /* no initialiser: it would set the sums in memory first */
     int64_t k = t->k;
     x.r = t->r;
-    x.r_row = t->r_by_cols ? 1 : t->ldr;
+    x.row = t->r_by_cols ? 1 : t->ldr;
+    x.row3 = 3 * x.row;
+    x.r4 = x.r + 4 * x.row;
+    __asm__("" : "+r"(x.row), "+r"(x.row3));
     x.r_step = t->r_by_cols ? t->ldr : 1;
     x.s = t->s, x.lds = t->lds;
     x.some = first_lanes(t->cols - (h.vectors - 1) * LANES);
