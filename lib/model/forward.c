@@ -136,7 +136,7 @@ mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl
 {
     mtl__arena arena = {0};
     lay_out(f, m, copy, &arena);
-    if (!mtl__arena_reserve(&arena, &m->ctx->al))
+    if (!mtl__arena_reserve_raw(&arena, &m->ctx->al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for predicting with %lld layers",
                         (long long)m->net.layers);
     lay_out(f, m, copy, &arena);

@@ -168,7 +168,7 @@ static mtl_status build(mtl_model *m, mtl_error *err)
     return added == MTL_OK ? mtl__forward_init(&m->forward, m, false, err) : added;
 }
 
-mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err)
+mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_error *err)
 {
     if (spec->tasks == 0)
         return MTL_FAIL(err, MTL_ERR_STATE, "a model needs at least one task");
@@ -191,9 +191,16 @@ mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *e
         mtl__model_destroy(m);
         return st;
     }
-    mtl__model_draw(m, 0);
     *out = m;
     return MTL_OK;
+}
+
+mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err)
+{
+    mtl_status st = mtl__model_create_blank(spec, out, err);
+    if (st == MTL_OK)
+        mtl__model_draw(*out, 0);
+    return st;
 }
 
 void mtl__model_destroy(mtl_model *m)
@@ -225,7 +232,7 @@ void mtl__model_destroy(mtl_model *m)
 
 mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
 {
-    mtl_status st = mtl__model_create(m->spec, out, err);
+    mtl_status st = mtl__model_create_blank(m->spec, out, err);
     if (st == MTL_OK)
         mtl__model_adopt(*out, m);
     return st;

@@ -46,6 +46,8 @@ struct mtl_model {
 };
 
 mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
+/* The same with all weights 0, for one whose weights come from elsewhere. */
+mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_error *err);
 void mtl__model_destroy(mtl_model *m);
 mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err);
 

@@ -411,7 +411,7 @@ static mtl_status load(mtl_context *ctx, const void *buffer, int64_t bytes, mtl_
     MTL_TRY(st, open_text(&in, "mtl.spec", &spec_text, &root, err), done);
     MTL_TRY(st, read_spec(ctx, root, &spec, err), done);
     MTL_TRY(st, check_size(spec, bytes, err), done);
-    MTL_TRY(st, mtl__model_create(spec, &m, err), done);
+    MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     MTL_TRY(st, open_text(&in, "mtl.pipeline", &state_text, &root, err), done);
     MTL_TRY(st, read_state(m, root, err), done);
     MTL_TRY(st, read_tensors(m, &in, err), done);

@@ -18,7 +18,7 @@ static mtl_status build(mtl_predictor *p, const mtl_model *m, int64_t block_rows
     p->block_rows = block_rows ? block_rows : mtl__forward_block_rows(&p->forward);
     mtl__arena arena = {0};
     mtl__forward_plan(&p->forward, p->block_rows, 1, &arena, &p->buffers);
-    if (!mtl__arena_reserve(&arena, al)) /* zeroed: its pages are there before the first run */
+    if (!mtl__arena_reserve_raw(&arena, al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for predicting %lld rows at once",
                         (long long)p->block_rows);
     mtl__forward_plan(&p->forward, p->block_rows, 1, &arena, &p->buffers);

@@ -88,7 +88,7 @@ static mtl_status make_model(const mtl_model *source, const mtl_dataset *target,
     mtl_status st;
     MTL_TRY(st, mtl__spec_clone(source->spec, how->fresh, &spec, err), done);
     MTL_TRY(st, add_new_tasks(spec, source, target, err), done);
-    MTL_TRY(st, mtl__model_create(spec, &m, err), done);
+    MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     mtl__model_draw(m, seed);
     if (!how->fresh)
         mtl__model_adopt(m, source);
