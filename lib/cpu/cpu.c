@@ -5,7 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if MTL__ARCH_X86
+#if MTL__ARCH_X86 && defined(__has_include)
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#endif
+#endif
+
+#if MTL__ARCH_X86 && defined(CPU_FEATURE_ACTIVE)
+/* glibc has asked the CPU and the operating system already. In a virtual machine a cpuid of our own
+   takes 6 us. */
+mtl__cpu_level mtl__cpu_detect(void)
+{
+    if (!CPU_FEATURE_ACTIVE(FMA) || !CPU_FEATURE_ACTIVE(AVX2))
+        return MTL__CPU_C;
+    return CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512DQ) &&
+                   CPU_FEATURE_ACTIVE(AVX512BW) && CPU_FEATURE_ACTIVE(AVX512VL)
+               ? MTL__CPU_AVX512
+               : MTL__CPU_AVX2;
+}
+#elif MTL__ARCH_X86
 #include <cpuid.h>
 
 /* Register state that the operating system saves: 0x6 = SSE and AVX, 0xe6 = and AVX-512. */
