@@ -56,6 +56,8 @@ uint32_t mtl__rng_u32(mtl__rng *r)
 uint64_t mtl__rng_u64(mtl__rng *r)
 {
     uint64_t low = mtl__rng_u32(r);
+    if (r->index % WORDS != 0) /* as nearly always: the other half is in the block */
+        return (uint64_t)r->block[r->index++ % WORDS] << 32 | low;
     return (uint64_t)mtl__rng_u32(r) << 32 | low;
 }
 
