@@ -108,10 +108,21 @@ VEC_INLINE void bias_rows(unary_fn *act, int64_t rows, int64_t cols, float *c, i
         EACH_GROUP_HEAVY(cols, bias_group, act, c + r * ldc, bias);
 }
 
+/* 16 short rows without a gap between them are one row, whose bias is the bias 16 times. Row by row
+   each masked store would hold up the load behind it, which it overlaps. */
 static void bias_identity(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
 {
-    if (bias)
-        bias_rows(act_identity, rows, cols, c, ldc, bias);
+    if (!bias)
+        return;
+    if (cols < 16 && ldc == cols && rows >= 16) {
+        float repeated[16 * 16];
+        for (int64_t i = 0; i < 16 * cols; i++)
+            repeated[i] = i < cols ? bias[i] : repeated[i - cols];
+        bias_identity(rows / 16, 16 * cols, c, 16 * cols, repeated);
+        c += rows / 16 * 16 * cols;
+        rows %= 16;
+    }
+    bias_rows(act_identity, rows, cols, c, ldc, bias);
 }
 
 static void bias_relu(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias)
