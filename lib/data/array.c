@@ -72,8 +72,19 @@ void mtl__array_gather(const mtl__array *a, int64_t cols, mtl__rows rows, float 
 {
     for (int64_t i = 0; i < rows.count; i++) {
         const float *from = mtl__array_row(a, rows.index ? rows.index[i] : rows.first + i);
-        for (int64_t j = 0; j < cols; j++)
-            to[i * ld + j] = from[j];
+        if (cols == 1)
+            to[i * ld] = *from;
+        else if (cols > 1)
+            memcpy(to + i * ld, from, (size_t)cols * sizeof *to);
+    }
+}
+
+void mtl__array_prefetch(const mtl__array *a, int64_t cols, mtl__rows rows)
+{
+    for (int64_t i = 0; i < rows.count; i++) {
+        const float *from = mtl__array_row(a, rows.index ? rows.index[i] : rows.first + i);
+        for (int64_t j = 0; j < cols; j += 16)
+            __builtin_prefetch(from + j);
     }
 }
 

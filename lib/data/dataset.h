@@ -57,6 +57,8 @@ typedef struct mtl__rows {
 
 /* Copy rows of an array with `cols` columns to `to`, ld apart. */
 void mtl__array_gather(const mtl__array *a, int64_t cols, mtl__rows rows, float *to, int64_t ld);
+/* Ask for them, so that the gather does not wait for the memory. */
+void mtl__array_prefetch(const mtl__array *a, int64_t cols, mtl__rows rows);
 /* Where rows stand: row i at *base + (result ? result[i] : i) * a->stride. scratch [rows.count] is
    used for a subset only, and may be NULL where rows.index is. */
 const int64_t *mtl__array_places(const mtl__array *a, mtl__rows rows, int64_t *scratch,

@@ -112,3 +112,25 @@ bool mtl__feed_next(mtl__feed *f)
     }
     return true;
 }
+
+/* Bytes that the rows of a batch take from memory, where a label costs a cache line. */
+static int64_t bytes_of_rows(const mtl__feed *f, int64_t rows)
+{
+    return rows * (f->m->net.inputs * (int64_t)sizeof(float) + MTL__ALIGN * f->m->net.tasks);
+}
+
+void mtl__feed_prefetch(const mtl__feed *f)
+{
+    /* A set that stays in the cache need not be asked for; a batch would push out what is at work.
+     */
+    enum { SMALL_SET = 1 << 20, LARGE_BATCH = 1 << 19 };
+    for (int i = 0; i < f->sources; i++) {
+        const mtl__feed_source *s = &f->source[i];
+        int64_t count = mtl__min(s->batch, s->rows - s->next);
+        const mtl__rows rows = {.index = s->order + s->next, .count = count};
+        if (bytes_of_rows(f, s->rows) < SMALL_SET || bytes_of_rows(f, count) > LARGE_BATCH)
+            continue;
+        mtl__array_prefetch(&s->bound.data->x, f->m->net.inputs, rows);
+        mtl__targets_prefetch(&f->batch.targets, &s->bound, rows);
+    }
+}

@@ -121,19 +121,58 @@ static void fill_weights(const mtl__array *weight, mtl__rows rows, int64_t cols,
         fill_column(w, ld, rows.count, cols, 1);
 }
 
-static void fill_task(mtl__targets *x, int64_t task, const mtl__binding *b, mtl__rows rows,
-                      int64_t at)
+/* Columns to copy that follow each other, there and here: the labels of many tasks are often one
+   matrix of the caller's, and so one copy a row. */
+typedef struct run {
+    mtl__array from;
+    int64_t cols;
+    float *to;
+    int64_t ld;
+} run;
+
+static bool continues(const run *r, const mtl__array *from, const float *to, int64_t ld)
+{
+    return r->cols > 0 && from->p == r->from.p + r->cols && from->stride == r->from.stride &&
+           from->index == r->from.index && to == r->to + r->cols && ld == r->ld;
+}
+
+static void add_to_run(run *r, mtl__rows rows, const mtl__array *from, int64_t cols, float *to,
+                       int64_t ld)
+{
+    if (!continues(r, from, to, ld)) {
+        mtl__array_gather(&r->from, r->cols, rows, r->to, r->ld);
+        *r = (run){.from = *from, .to = to, .ld = ld};
+    }
+    r->cols += cols;
+}
+
+static void copy_labels(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at)
+{
+    run r = {.cols = 0};
+    for (int64_t i = 0; i < x->m->net.tasks; i++) {
+        int64_t task = x->m->net.by_column[i], label = b->label[task];
+        int64_t cols = label_cols(x->m, task);
+        if (x->of_task[task] < 0)
+            continue;
+        const mtl__target *g = &x->target[x->of_task[task]];
+        float *y = g->y + at * g->labels + x->label[task];
+        if (label < 0)
+            fill_column(y, g->labels, rows.count, cols, NAN);
+        else
+            add_to_run(&r, rows, &b->data->labels[label].y, cols, y, g->labels);
+    }
+    mtl__array_gather(&r.from, r.cols, rows, r.to, r.ld);
+}
+
+/* What copying does not do: regression targets are scaled, weights stand beside each label. */
+static void finish_task(mtl__targets *x, int64_t task, const mtl__binding *b, mtl__rows rows,
+                        int64_t at)
 {
     const mtl__target *g = &x->target[x->of_task[task]];
     int64_t label = b->label[task], cols = label_cols(x->m, task);
     int64_t place = at * g->labels + x->label[task];
-    if (label < 0) {
-        fill_column(g->y + place, g->labels, rows.count, cols, NAN);
-    } else {
-        mtl__array_gather(&b->data->labels[label].y, cols, rows, g->y + place, g->labels);
-        if (x->m->spec->task[task].kind == MTL_REGRESSION)
-            scale_labels(x->m, task, rows.count, cols, g->y + place, g->labels);
-    }
+    if (x->m->spec->task[task].kind == MTL_REGRESSION)
+        scale_labels(x->m, task, rows.count, cols, g->y + place, g->labels);
     if (g->w)
         fill_weights(label < 0 ? NULL : mtl__dataset_weight(b->data, label), rows, cols,
                      g->w + place, g->labels);
@@ -141,9 +180,17 @@ static void fill_task(mtl__targets *x, int64_t task, const mtl__binding *b, mtl_
 
 void mtl__targets_fill(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at)
 {
+    copy_labels(x, b, rows, at);
     for (int64_t t = 0; t < x->m->net.tasks; t++)
         if (x->of_task[t] >= 0)
-            fill_task(x, t, b, rows, at);
+            finish_task(x, t, b, rows, at);
+}
+
+void mtl__targets_prefetch(const mtl__targets *x, const mtl__binding *b, mtl__rows rows)
+{
+    for (int64_t t = 0; t < x->m->net.tasks; t++)
+        if (b->label[t] >= 0)
+            mtl__array_prefetch(&b->data->labels[b->label[t]].y, label_cols(x->m, t), rows);
 }
 
 /* --- losses ------------------------------------------------------------------------------------ */

@@ -39,6 +39,9 @@ void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *
 /* Labels of some rows of a data set to rows at .. of the batch. */
 void mtl__targets_fill(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at);
 
+/* Ask the memory for these labels, which will be wanted. */
+void mtl__targets_prefetch(const mtl__targets *x, const mtl__binding *b, mtl__rows rows);
+
 /* Losses of z [rows, outputs]; the gradient of sum task_weight * mean loss to dz. dz NULL = not
    wanted, then task_weight is not read. A task without a label in the batch has no part in it. */
 void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const double *task_weight,

@@ -69,6 +69,7 @@ static void run_step(mtl__trainer *t)
     losses(t);
     mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
                           net->inputs);
+    mtl__feed_prefetch(&t->feed); /* the update leaves the memory idle */
     update(t);
     t->rows_seen += b->rows;
     t->step++;
