@@ -16,9 +16,14 @@ enum { NARROW = 32 };
 /* A copy of S pays once this many rows read it and it is larger than half of a second-level cache;
    below that tiles read it where it lies: 384 cubed ran at 98 % of peak so and at 96 % packed. */
 enum { PACK_ROWS = 64, PACK_FLOATS = 256 * 1024 };
-/* A copy of R pays once rows lie a page apart, which costs the TLB an entry each and puts them all
-   into the same sets of the cache, and this many tiles side by side use it. */
-enum { FAR_ROWS = 1024, R_TILES = 6 };
+/* Most steps of k of a block. Each block reads and writes all of C once, so they are long, and a
+   block of S that stays in the second-level cache has few columns then. */
+enum { DEPTH = 1024 };
+/* A copy of R pays where it lies by columns that are a page or more apart, which costs the TLB an
+   entry for each step of k and puts all of them into the same sets of the cache. As many floats are
+   copied at a time, for all columns of C; some steps of each panel in turn, so that pages are
+   found by the TLB until all panels have had what they hold. */
+enum { FAR_ROWS = 1024, R_FLOATS = 512 * 1024, R_STEPS = 32 };
 
 /* A call as the kernels see it: C [m, n] = R [m, k] S [k, n], where R is broadcast and S is read by
    vectors. With a narrow C the roles are exchanged and C is made transposed. */
@@ -33,7 +38,7 @@ typedef struct plan {
     bool swapped;      /* C is to be written transposed */
     bool s_given;      /* in panels already, all of k in each */
     bool pack_r, pack_s;
-    int64_t kb, nb, mb;                      /* steps of the loops of a job */
+    int64_t ib, kb, nb, mb;                  /* steps of the loops of a job */
     int64_t job_rows, job_cols, jobs_across; /* the grid of jobs */
     float *work;
     int64_t slot_floats;
@@ -79,9 +84,11 @@ static int64_t tile_cols(const mtl__gemm *g)
 
 /* --- scratch of a slot: a panel of R, a narrow C, a block of S -------------------------------- */
 
-static int64_t r_floats(const mtl__gemm *g, int64_t k)
+static int64_t r_floats(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t k)
 {
-    return mtl__round_floats(g->panel * mtl__min(k, g->kc));
+    if (kind != MTL__GEMM_TN || m < PACK_ROWS)
+        return 0;
+    return mtl__min(round_up(m, g->panel) * mtl__round_floats(k), R_FLOATS);
 }
 
 static int64_t narrow_floats(const mtl__gemm *g, int64_t narrow, int64_t wide)
@@ -91,18 +98,19 @@ static int64_t narrow_floats(const mtl__gemm *g, int64_t narrow, int64_t wide)
 
 static int64_t s_floats(const mtl__gemm *g, int64_t n, int64_t k)
 {
-    return mtl__min(k, g->kc) * mtl__min(mtl__round_floats(n), g->nc);
+    return mtl__min(k * mtl__round_floats(n), (int64_t)g->kc * g->nc);
 }
 
-static int64_t slot_floats(const mtl__gemm *g, int64_t m, int64_t n, int64_t k)
+static int64_t slot_floats(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n, int64_t k)
 {
     /* The roles of m and n may be exchanged. */
-    return r_floats(g, k) + narrow_floats(g, n, m) + s_floats(g, mtl__max(m, n), k);
+    return r_floats(g, kind, m, k) + narrow_floats(g, n, m) + s_floats(g, mtl__max(m, n), k);
 }
 
-int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, int64_t m, int64_t n, int64_t k, int slots)
+int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n,
+                                  int64_t k, int slots)
 {
-    return slot_floats(g, m, n, k) * slots;
+    return slot_floats(g, kind, m, n, k) * slots;
 }
 
 /* --- one job ---------------------------------------------------------------------------------- */
@@ -185,8 +193,8 @@ static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, int
 /* A block of C: rows from i0 to i1 and columns from j0 to j1, as the kernels see it. */
 typedef struct block {
     int64_t i0, i1, j0, j1;
-    float *c; /* where element (i0, j0) goes: into C or into the scratch for a narrow one */
-    int64_t ldc;
+    float *c; /* where element (0, first) goes: into C or into the scratch for a narrow one */
+    int64_t ldc, first;
     float *r, *s; /* scratch */
 } block;
 
@@ -207,19 +215,28 @@ static s_block block_of_s(const plan *p, const block *b, int64_t k0, int64_t dep
     return (s_block){.s = b->s, .cols = b->j1 - b->j0, .depth = depth};
 }
 
-/* A tile with its R set to rows from i on. */
-static mtl__gemm_tile panel_of_r(const plan *p, const block *b, int64_t i, int64_t rows, int64_t k0,
-                                 int64_t depth)
+/* The rows of a block in panels that follow each other. Only for an R that lies by columns. */
+static void pack_r(const plan *p, const block *b, int64_t k0, int64_t depth)
 {
-    const mtl__gemm *g = p->g;
+    const int64_t panel = p->g->panel;
+    for (int64_t k = 0, steps; k < depth; k += steps) {
+        steps = mtl__min(R_STEPS, depth - k);
+        const float *r = p->r + (k0 + k) * p->ldr;
+        for (int64_t i = b->i0; i < b->i1; i += panel)
+            p->g->copy(b->r + (i - b->i0) * depth + k * panel, panel, r + i, p->ldr,
+                       mtl__min(panel, b->i1 - i), steps);
+    }
+}
+
+/* A tile with its R set to rows from i on. */
+static mtl__gemm_tile rows_of_r(const plan *p, const block *b, int64_t i, int64_t k0, int64_t depth)
+{
     mtl__gemm_tile t = {.k = depth, .ldr = p->ldr, .r_by_cols = p->r_by_cols};
     t.r = p->r + (p->r_by_cols ? k0 * p->ldr + i : i * p->ldr + k0);
-    if (!p->pack_r)
-        return t;
-    (p->r_by_cols ? g->copy : g->transpose)(b->r, g->panel, t.r, p->ldr, rows, depth);
-    t.r = b->r;
-    t.ldr = g->panel;
-    t.r_by_cols = true;
+    if (p->pack_r) {
+        t.r = b->r + (i - b->i0) * depth;
+        t.ldr = p->g->panel;
+    }
     return t;
 }
 
@@ -229,8 +246,8 @@ static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth
     const s_block s = block_of_s(p, b, k0, depth);
     for (int64_t i = b->i0; i < b->i1; i += p->mb) {
         int64_t rows = mtl__min(p->mb, b->i1 - i);
-        mtl__gemm_tile t = panel_of_r(p, b, i, rows, k0, depth);
-        t.c = b->c + (i - b->i0) * b->ldc;
+        mtl__gemm_tile t = rows_of_r(p, b, i, k0, depth);
+        t.c = b->c + i * b->ldc + b->j0 - b->first;
         t.ldc = b->ldc;
         t.accumulate = k0 > 0 || p->call->accumulate;
         rows_of_tiles(p, t, &s, (int)rows, b->j1 - b->j0);
@@ -239,57 +256,73 @@ static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth
     }
 }
 
-static void run_chains(const plan *p, const block *b)
+/* Steps k0 .. k0 + depth of the chains of all columns of some rows. */
+static void times_rows(const plan *p, block b, int64_t k0, int64_t depth)
 {
-    int64_t k0 = 0;
-    do { /* once even when k is 0 */
-        int64_t depth = mtl__min(p->kb, p->k - k0);
-        times_block(p, b, k0, depth);
-        k0 += depth;
-    } while (k0 < p->k);
+    if (p->pack_r)
+        pack_r(p, &b, k0, depth);
+    for (const int64_t end = b.j1; b.j0 < end; b.j0 = b.j1) {
+        b.j1 = mtl__min(end, b.j0 + p->nb);
+        times_block(p, &b, k0, depth);
+    }
+}
+
+static void run_chains(const plan *p, block b)
+{
+    for (const int64_t end = b.i1; b.i0 < end; b.i0 = b.i1) {
+        b.i1 = mtl__min(end, b.i0 + p->ib);
+        int64_t k0 = 0;
+        do { /* once even when k is 0 */
+            int64_t depth = mtl__min(p->kb, p->k - k0);
+            times_rows(p, b, k0, depth);
+            k0 += depth;
+        } while (k0 < p->k);
+    }
 }
 
 /* The same for a narrow C: rows here are its columns, all of them in each block. */
-static void run_narrow(const plan *p, block *b, float *scratch)
+static void run_narrow(const plan *p, block b, float *scratch)
 {
     const mtl__gemm_call *q = p->call;
-    int64_t cols = b->j1 - b->j0;
-    float *c = q->c + b->j0 * q->ldc;
-    b->c = scratch;
-    b->ldc = mtl__round_floats(cols);
+    int64_t cols = b.j1 - b.j0;
+    float *c = q->c + b.j0 * q->ldc;
+    b.c = scratch;
+    b.ldc = mtl__round_floats(cols);
+    b.first = b.j0;
     if (q->accumulate)
-        p->g->transpose(scratch, b->ldc, c, q->ldc, cols, p->m);
+        p->g->transpose(scratch, b.ldc, c, q->ldc, cols, p->m);
     run_chains(p, b);
-    p->g->transpose(c, q->ldc, scratch, b->ldc, p->m, cols);
-    epilogue(q, b->j0, cols, 0, p->m);
+    p->g->transpose(c, q->ldc, scratch, b.ldc, p->m, cols);
+    epilogue(q, b.j0, cols, 0, p->m);
 }
 
-static void run_block(const plan *p, block *b, float *work)
+static void run_block(const plan *p, block b, float *work)
 {
-    float *narrow = work + r_floats(p->g, p->k);
-    b->r = work;
-    b->s = narrow;
-    if (p->swapped) {
-        b->s += narrow_floats(p->g, p->m, p->n);
-        run_narrow(p, b, narrow);
+    const mtl__gemm_call *q = p->call;
+    b.r = work;
+    b.s = work + r_floats(p->g, q->kind, q->m, q->k);
+    if (!p->swapped) {
+        b.c = q->c;
+        b.ldc = q->ldc;
+        run_chains(p, b);
         return;
     }
-    b->c = p->call->c + b->i0 * p->call->ldc + b->j0;
-    b->ldc = p->call->ldc;
-    run_chains(p, b);
+    float *scratch = b.s;
+    b.s += narrow_floats(p->g, p->m, p->n);
+    for (const int64_t end = b.j1; b.j0 < end; b.j0 = b.j1) {
+        b.j1 = mtl__min(end, b.j0 + p->nb);
+        run_narrow(p, b, scratch);
+    }
 }
 
 static void run_job(void *arg, int64_t job, int slot)
 {
     const plan *p = arg;
     int64_t down = job / p->jobs_across, across = job - down * p->jobs_across;
-    int64_t end = mtl__min(p->n, (across + 1) * p->job_cols);
-    block b = {.i0 = down * p->job_rows};
+    block b = {.i0 = down * p->job_rows, .j0 = across * p->job_cols};
     b.i1 = mtl__min(p->m, b.i0 + p->job_rows);
-    for (b.j0 = across * p->job_cols; b.j0 < end; b.j0 = b.j1) {
-        b.j1 = mtl__min(end, b.j0 + p->nb);
-        run_block(p, &b, p->work + slot * p->slot_floats);
-    }
+    b.j1 = mtl__min(p->n, b.j0 + p->job_cols);
+    run_block(p, b, p->work + slot * p->slot_floats);
 }
 
 /* --- the plan --------------------------------------------------------------------------------- */
@@ -356,10 +389,13 @@ static void choose_blocks(plan *p)
     int64_t m = p->job_rows, n = p->job_cols;
     bool large = m >= PACK_ROWS && n * p->k > PACK_FLOATS;
     p->pack_s = p->s_transposed || (large && !p->s_given);
-    p->pack_r = (p->pack_s || large) && p->ldr >= FAR_ROWS && n >= R_TILES * tile_cols(g);
-    p->nb = even_step(n, g->nc, tile_cols(g));
-    p->kb = p->pack_s || large ? even_step(p->k, g->kc, 1) : p->k;
+    p->pack_r = large && p->r_by_cols && p->ldr >= FAR_ROWS && !p->swapped;
+    bool deep = p->pack_s || large;
+    p->kb = deep ? even_step(p->k, DEPTH, 1) : p->k;
+    int64_t most = deep ? (int64_t)g->kc * g->nc / mtl__max(1, p->kb) : g->nc;
+    p->nb = even_step(n, mtl__min(most, g->nc) / tile_cols(g) * tile_cols(g), tile_cols(g));
     p->mb = p->pack_r ? g->panel : even_step(m, 4 * g->panel, g->panel);
+    p->ib = p->pack_r ? R_FLOATS / p->kb / g->panel * g->panel : m;
 }
 
 /* Small products: one job of one block, and the plan must not take longer than the work. */
@@ -373,9 +409,9 @@ static void run_small(plan *p)
     p->pack_s = p->s_transposed;
     p->pack_r = false;
     p->kb = p->k;
-    p->mb = p->m;
-    block b = {.i1 = p->m, .j1 = p->n};
-    run_block(p, &b, p->work);
+    p->nb = p->n;
+    p->ib = p->mb = p->m;
+    run_block(p, (block){.i1 = p->m, .j1 = p->n}, p->work);
 }
 
 void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
@@ -393,7 +429,7 @@ void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *
         run_job(&p, 0, 0);
         return;
     }
-    p.slot_floats = slot_floats(g, call->m, call->n, call->k);
+    p.slot_floats = slot_floats(g, call->kind, call->m, call->n, call->k);
     mtl__pool_run(pool, p.jobs_across * ceil_div(p.m, p.job_rows), run_job, &p);
 }
 
@@ -422,9 +458,8 @@ const char *mtl__gemm_name(const mtl__gemm *g)
 int64_t mtl__gemm_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n,
                             int64_t k, int slots)
 {
-    (void)kind;
     assert(m >= 0 && n >= 0 && k >= 0 && slots >= 1);
-    return g->workspace(g, m, n, k, slots);
+    return g->workspace(g, kind, m, n, k, slots);
 }
 
 int64_t mtl__gemm_packed_floats(const mtl__gemm *g, int64_t k, int64_t n)

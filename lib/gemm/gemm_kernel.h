@@ -33,7 +33,8 @@ struct mtl__gemm {
     const char *name;
     /* How to run a call and how much scratch that takes: the driver in gemm.c, or a library. */
     void (*run)(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work);
-    int64_t (*workspace)(const mtl__gemm *g, int64_t m, int64_t n, int64_t k, int slots);
+    int64_t (*workspace)(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n, int64_t k,
+                         int slots);
 
     mtl__gemm_tile_fn *tile;
     mtl__gemm_pack_fn *copy, *transpose;
@@ -41,12 +42,15 @@ struct mtl__gemm {
     int vectors;   /* of a full-size tile: nr = vectors * lanes */
     int rows[MTL__GEMM_MAX_VECTORS]; /* most rows of a tile of 1, 2, 3 vectors */
     int panel;                       /* rows packed together: a multiple of rows[vectors - 1] */
-    int nc, kc; /* block of S that stays in the second-level cache; nc a multiple of nr */
+    /* kc * nc floats are half of a second-level cache, for a block of S; no block has more than nc
+       columns, a multiple of nr. */
+    int nc, kc;
 };
 
 /* The driver of the native kernels. */
 void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work);
-int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, int64_t m, int64_t n, int64_t k, int slots);
+int64_t mtl__gemm_drive_workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n,
+                                  int64_t k, int slots);
 
 extern const mtl__gemm mtl__gemm_c;
 #if MTL__ARCH_X86

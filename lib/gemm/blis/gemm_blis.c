@@ -46,9 +46,10 @@ static void run(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool,
         q->epilogue(q->epilogue_arg, q->m, q->n, q->c, q->ldc, 0, 0);
 }
 
-static int64_t workspace(const mtl__gemm *g, int64_t m, int64_t n, int64_t k, int slots)
+static int64_t workspace(const mtl__gemm *g, mtl__gemm_kind kind, int64_t m, int64_t n, int64_t k,
+                         int slots)
 {
-    (void)g, (void)m, (void)n, (void)k, (void)slots;
+    (void)g, (void)kind, (void)m, (void)n, (void)k, (void)slots;
     return 0;
 }
 
