@@ -105,7 +105,7 @@ VEC_INLINE void bias_rows(unary_fn *act, int64_t rows, int64_t cols, float *c, i
                           const float *bias)
 {
     for (int64_t r = 0; r < rows; r++)
-        EACH_GROUP_HEAVY(cols, bias_group, act, c + r * ldc, bias);
+        EACH_GROUP_LIGHT(cols, bias_group, act, c + r * ldc, bias);
 }
 
 /* 16 short rows without a gap between them are one row, whose bias is the bias 16 times. Row by row
