@@ -122,7 +122,9 @@ mtl_status mtl__dataset_add_rows(mtl_dataset *d, const char *task, int64_t rows,
     if (st == MTL_OK)
         st = append(d, &(addition){task, t < 0 ? tasks : t, rows, cols, x_stride, y_stride, x, y},
                     err);
-    if (st != MTL_OK && d->tasks > tasks)
+    if (st != MTL_OK && d->tasks > tasks) {
+        mtl__names_drop_last(&d->names);
         mtl__strfree(&d->ctx->al, d->labels[--d->tasks].task);
+    }
     return st;
 }

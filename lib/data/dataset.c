@@ -88,6 +88,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
         mtl__array_release(mtl__array_at(d, i));
     for (int64_t t = 0; t < d->tasks; t++)
         mtl__strfree(&ctx->al, d->labels[t].task);
+    mtl__names_free(&d->names, &ctx->al);
     mtl__free(&ctx->al, d->labels, d->tasks_capacity * (int64_t)sizeof *d->labels);
     if (d->input_names)
         mtl__free(&ctx->al, d->input_names, names_bytes(d->input_names, d->inputs));
@@ -99,10 +100,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
 
 int64_t mtl__dataset_task(const mtl_dataset *d, const char *name)
 {
-    for (int64_t t = 0; t < d->tasks; t++)
-        if (strcmp(d->labels[t].task, name) == 0)
-            return t;
-    return -1;
+    return mtl__names_find(&d->names, name);
 }
 
 mtl_status mtl__dataset_find(const mtl_dataset *d, const char *task, int64_t *number,
@@ -127,6 +125,8 @@ mtl_status mtl__dataset_find(const mtl_dataset *d, const char *task, int64_t *nu
 mtl_status mtl__dataset_reserve_task(mtl_dataset *d, mtl_error *err)
 {
     const int64_t size = sizeof *d->labels;
+    if (!mtl__names_reserve(&d->names, &d->ctx->al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of tasks");
     if (d->tasks < d->tasks_capacity)
         return MTL_OK;
     int64_t capacity = mtl__max(4, 2 * d->tasks_capacity);
@@ -149,6 +149,7 @@ static mtl_status add_task(mtl_dataset *d, const char *task, int64_t cols, const
     if (!name)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "task \"%.64s\": no memory for its name", task);
     d->labels[d->tasks++] = (mtl__labels){.task = name, .cols = cols, .y = *y};
+    mtl__names_add(&d->names, name);
     return MTL_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "ctx/context.h"
+#include "mem/names.h"
 
 /* A block of memory that several data sets use. */
 typedef struct mtl__block {
@@ -41,6 +42,7 @@ struct mtl_dataset {
     mtl__array weight; /* for tasks without weights of their own */
     mtl__labels *labels;
     int64_t tasks, tasks_capacity;
+    mtl__names names; /* of the tasks, by their numbers */
     const char **input_names; /* [inputs], or NULL */
 };
 

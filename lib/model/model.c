@@ -30,8 +30,11 @@ static mtl_status add_param(mtl_model *m, const mtl__layer *l, const char *prefi
     mtl__bytes_append(&name, "", 1);
     p->name = name.failed ? NULL : mtl__strdup(al, name.p);
     mtl__bytes_free(&name);
-    if (!p->name)
+    if (!p->name || !mtl__names_reserve(&m->names, al)) {
+        mtl__strfree(al, p->name);
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of tensors");
+    }
+    mtl__names_add(&m->names, p->name);
     m->params++;
     return MTL_OK;
 }
@@ -82,10 +85,7 @@ static mtl_status add_params(mtl_model *m, mtl_error *err)
 
 int64_t mtl__model_param(const mtl_model *m, const char *name)
 {
-    for (int64_t i = 0; i < m->params; i++)
-        if (strcmp(m->param[i].name, name) == 0)
-            return i;
-    return -1;
+    return mtl__names_find(&m->names, name);
 }
 
 /* A task's name may hold dots, so only three places can end a front part. */
@@ -221,6 +221,7 @@ void mtl__model_destroy(mtl_model *m)
     mtl__free(al, m->out_column, m->net.tasks * (int64_t)sizeof *m->out_column);
     for (int64_t i = 0; i < m->params; i++)
         mtl__strfree(al, m->param[i].name);
+    mtl__names_free(&m->names, al);
     mtl__free(al, m->param, most_params(&m->net) * (int64_t)sizeof *m->param);
     mtl__free(al, m->values, m->net.params * (int64_t)sizeof(float));
     mtl__forward_free(&m->forward, al);

@@ -33,6 +33,7 @@ struct mtl_model {
     mtl__network net;
     mtl__param *param;
     int64_t params;
+    mtl__names names; /* of the tensors, by their numbers */
     float *values; /* [net.params] */
     mtl__pipeline pipe;
     mtl__forward forward; /* of the numbers above */

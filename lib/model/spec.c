@@ -78,6 +78,7 @@ void mtl__spec_destroy(mtl_spec *s)
     mtl_context *ctx = s->ctx;
     for (int64_t t = 0; t < s->tasks; t++)
         free_task(&ctx->al, &s->task[t]);
+    mtl__names_free(&s->names, &ctx->al);
     mtl__free(&ctx->al, s->task, s->tasks_capacity * (int64_t)sizeof *s->task);
     free_list(&ctx->al, &s->trunk);
     mtl__free(&ctx->al, s, sizeof *s);
@@ -152,10 +153,7 @@ mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *e
 
 int64_t mtl__spec_task(const mtl_spec *s, const char *name)
 {
-    for (int64_t t = 0; t < s->tasks; t++)
-        if (strcmp(s->task[t].name, name) == 0)
-            return t;
-    return -1;
+    return mtl__names_find(&s->names, name);
 }
 
 static mtl_status check_task(const mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
@@ -192,13 +190,14 @@ mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64
         return st;
     t.name = mtl__strdup(al, name);
     t.head = mtl__strdup(al, "");
-    if (!t.name || !t.head ||
+    if (!t.name || !t.head || !mtl__names_reserve(&s->names, al) ||
         !grow(al, &array, s->tasks, &s->tasks_capacity, sizeof *s->task)) {
         free_task(al, &t);
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for task \"%.64s\"", name);
     }
     s->task = array;
     s->task[s->tasks++] = t;
+    mtl__names_add(&s->names, t.name);
     return MTL_OK;
 }
 

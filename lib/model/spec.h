@@ -7,6 +7,7 @@
 #include "layer/initializer.h"
 #include "layer/layer.h"
 #include "loss/loss.h"
+#include "mem/names.h"
 
 #define MTL__SIZE_MAX 16777216 /* of inputs, units and outputs */
 #define MTL__LAYERS_MAX 256
@@ -40,6 +41,7 @@ struct mtl_spec {
     mtl__layer_list trunk;
     mtl__task_spec *task;
     int64_t tasks, tasks_capacity;
+    mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
 };
 
