@@ -19,11 +19,11 @@ enum { PACK_ROWS = 64, PACK_FLOATS = 256 * 1024 };
 /* Most steps of k of a block. Each block reads and writes all of C once, so they are long, and a
    block of S that stays in the second-level cache has few columns then. */
 enum { DEPTH = 1024 };
-/* A copy of R pays where it lies by columns that are a page or more apart, which costs the TLB an
-   entry for each step of k and puts all of them into the same sets of the cache. As many floats are
-   copied at a time, for all columns of C; some steps of each panel in turn, so that pages are
-   found by the TLB until all panels have had what they hold. */
-enum { FAR_ROWS = 1024, R_FLOATS = 512 * 1024, R_STEPS = 32 };
+/* A copy of R pays where it lies by columns that are far apart, which costs the TLB an entry for
+   each step of k and puts them into few sets of the cache, if it is large and this many columns of
+   C use it. As many floats are copied at a time, for all columns of C; some steps of each panel in
+   turn, so that a page is found by the TLB until all panels have had what it holds. */
+enum { R_COLS = 96, R_FLOATS = 512 * 1024, R_STEPS = 32 };
 
 /* A call as the kernels see it: C [m, n] = R [m, k] S [k, n], where R is broadcast and S is read by
    vectors. With a narrow C the roles are exchanged and C is made transposed. */
@@ -256,21 +256,25 @@ static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth
     }
 }
 
-/* Steps k0 .. k0 + depth of the chains of all columns of some rows. */
-static void times_rows(const plan *p, block b, int64_t k0, int64_t depth)
+/* Steps k0 .. k0 + depth of the chains of all columns of some rows. Here and below a block is cut
+   in place: a copy of what has just been written by parts would have to wait for the writes. */
+static void times_rows(const plan *p, block *b, int64_t k0, int64_t depth)
 {
+    const int64_t j0 = b->j0, j1 = b->j1;
     if (p->pack_r)
-        pack_r(p, &b, k0, depth);
-    for (const int64_t end = b.j1; b.j0 < end; b.j0 = b.j1) {
-        b.j1 = mtl__min(end, b.j0 + p->nb);
-        times_block(p, &b, k0, depth);
+        pack_r(p, b, k0, depth);
+    for (; b->j0 < j1; b->j0 = b->j1) {
+        b->j1 = mtl__min(j1, b->j0 + p->nb);
+        times_block(p, b, k0, depth);
     }
+    b->j0 = j0;
 }
 
-static void run_chains(const plan *p, block b)
+static void run_chains(const plan *p, block *b)
 {
-    for (const int64_t end = b.i1; b.i0 < end; b.i0 = b.i1) {
-        b.i1 = mtl__min(end, b.i0 + p->ib);
+    const int64_t i1 = b->i1;
+    for (; b->i0 < i1; b->i0 = b->i1) {
+        b->i1 = mtl__min(i1, b->i0 + p->ib);
         int64_t k0 = 0;
         do { /* once even when k is 0 */
             int64_t depth = mtl__min(p->kb, p->k - k0);
@@ -280,37 +284,40 @@ static void run_chains(const plan *p, block b)
     }
 }
 
-/* The same for a narrow C: rows here are its columns, all of them in each block. */
-static void run_narrow(const plan *p, block b, float *scratch)
+/* Some columns of a narrow C, which are rows here. */
+static void run_narrow(const plan *p, block *b, float *scratch)
 {
     const mtl__gemm_call *q = p->call;
-    int64_t cols = b.j1 - b.j0;
-    float *c = q->c + b.j0 * q->ldc;
-    b.c = scratch;
-    b.ldc = mtl__round_floats(cols);
-    b.first = b.j0;
+    int64_t row = b->j0, rows = b->j1 - row;
+    float *c = q->c + row * q->ldc;
+    b->i0 = 0, b->i1 = p->m;
+    b->c = scratch;
+    b->ldc = mtl__round_floats(rows);
+    b->first = row;
     if (q->accumulate)
-        p->g->transpose(scratch, b.ldc, c, q->ldc, cols, p->m);
+        p->g->transpose(scratch, b->ldc, c, q->ldc, rows, p->m);
     run_chains(p, b);
-    p->g->transpose(c, q->ldc, scratch, b.ldc, p->m, cols);
-    epilogue(q, b.j0, cols, 0, p->m);
+    p->g->transpose(c, q->ldc, scratch, b->ldc, p->m, rows);
+    epilogue(q, row, rows, 0, p->m);
 }
 
-static void run_block(const plan *p, block b, float *work)
+static void run_block(const plan *p, block *b, float *work)
 {
     const mtl__gemm_call *q = p->call;
-    b.r = work;
-    b.s = work + r_floats(p->g, q->kind, q->m, q->k);
+    b->r = work;
+    b->s = work + r_floats(p->g, q->kind, q->m, q->k);
     if (!p->swapped) {
-        b.c = q->c;
-        b.ldc = q->ldc;
+        b->c = q->c;
+        b->ldc = q->ldc;
+        b->first = 0;
         run_chains(p, b);
         return;
     }
-    float *scratch = b.s;
-    b.s += narrow_floats(p->g, p->m, p->n);
-    for (const int64_t end = b.j1; b.j0 < end; b.j0 = b.j1) {
-        b.j1 = mtl__min(end, b.j0 + p->nb);
+    const int64_t end = b->j1;
+    float *scratch = b->s;
+    b->s += narrow_floats(p->g, p->m, p->n);
+    for (; b->j0 < end; b->j0 = b->j1) {
+        b->j1 = mtl__min(end, b->j0 + p->nb);
         run_narrow(p, b, scratch);
     }
 }
@@ -322,7 +329,7 @@ static void run_job(void *arg, int64_t job, int slot)
     block b = {.i0 = down * p->job_rows, .j0 = across * p->job_cols};
     b.i1 = mtl__min(p->m, b.i0 + p->job_rows);
     b.j1 = mtl__min(p->n, b.j0 + p->job_cols);
-    run_block(p, b, p->work + slot * p->slot_floats);
+    run_block(p, &b, p->work + slot * p->slot_floats);
 }
 
 /* --- the plan --------------------------------------------------------------------------------- */
@@ -389,8 +396,9 @@ static void choose_blocks(plan *p)
     int64_t m = p->job_rows, n = p->job_cols;
     bool large = m >= PACK_ROWS && n * p->k > PACK_FLOATS;
     p->pack_s = p->s_transposed || (large && !p->s_given);
-    p->pack_r = large && p->r_by_cols && p->ldr >= FAR_ROWS && !p->swapped;
-    bool deep = p->pack_s || large;
+    p->pack_r = p->r_by_cols && p->ldr >= g->far && m >= PACK_ROWS && n >= R_COLS &&
+                m * p->k >= PACK_FLOATS;
+    bool deep = p->pack_s || p->pack_r || large;
     p->kb = deep ? even_step(p->k, DEPTH, 1) : p->k;
     int64_t most = deep ? (int64_t)g->kc * g->nc / mtl__max(1, p->kb) : g->nc;
     p->nb = even_step(n, mtl__min(most, g->nc) / tile_cols(g) * tile_cols(g), tile_cols(g));
@@ -406,12 +414,16 @@ static bool is_small(const plan *p)
 
 static void run_small(plan *p)
 {
+    block b = {.i1 = p->m, .j1 = p->n, .c = p->call->c, .ldc = p->call->ldc, .s = p->work};
     p->pack_s = p->s_transposed;
     p->pack_r = false;
     p->kb = p->k;
     p->nb = p->n;
     p->ib = p->mb = p->m;
-    run_block(p, (block){.i1 = p->m, .j1 = p->n}, p->work);
+    if (p->swapped)
+        run_block(p, &b, p->work);
+    else
+        times_block(p, &b, 0, p->k);
 }
 
 void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)

@@ -42,6 +42,9 @@ struct mtl__gemm {
     int vectors;   /* of a full-size tile: nr = vectors * lanes */
     int rows[MTL__GEMM_MAX_VECTORS]; /* most rows of a tile of 1, 2, 3 vectors */
     int panel;                       /* rows packed together: a multiple of rows[vectors - 1] */
+    /* Floats between columns of R from which on they are packed: the fewer rows a tile has, the
+       more often it comes back to the same line of each column. */
+    int far;
     /* kc * nc floats are half of a second-level cache, for a block of S; no block has more than nc
        columns, a multiple of nr. */
     int nc, kc;

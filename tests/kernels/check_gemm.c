@@ -184,6 +184,8 @@ static void check_blocks(mtl__cpu_level level)
         s.n = 500;
         check_shape(level, s);
     }
+    /* A packed by columns, in two parts of its rows and two blocks of k. */
+    check_shape(level, (shape){.kind = MTL__GEMM_TN, .m = 1100, .n = 100, .k = 1030});
 }
 
 static void check_values(mtl__cpu_level level)

@@ -108,6 +108,7 @@ const mtl__gemm mtl__gemm_neon = {
     .vectors = 3,
     .rows = {ROWS_1, ROWS_2, ROWS_3},
     .panel = 16,
+    .far = 256,
     .nc = 240,
     .kc = 256,
 };

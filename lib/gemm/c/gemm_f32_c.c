@@ -52,6 +52,7 @@ const mtl__gemm mtl__gemm_c = {
     .vectors = VECTORS,
     .rows = {ROWS, ROWS, ROWS},
     .panel = ROWS,
+    .far = 256,
     .nc = 480,
     .kc = 256,
 };

@@ -159,6 +159,7 @@ const mtl__gemm mtl__gemm_avx2 = {
     .vectors = 2,
     .rows = {ROWS_1, ROWS_2, ROWS_3},
     .panel = 24,
+    .far = 256,
     .nc = 480,
     .kc = 192,
 };

@@ -150,6 +150,7 @@ const mtl__gemm mtl__gemm_avx512 = {
     .vectors = 3,
     .rows = {ROWS_1, ROWS_2, ROWS_3},
     .panel = 16,
+    .far = 1024,
     .nc = 480,
     .kc = 256,
 };
