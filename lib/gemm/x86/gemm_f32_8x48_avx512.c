@@ -104,6 +104,24 @@ MTL__INLINE __m512 some_rows(const float *p, int64_t lds, int row, int rows, __m
     return _mm512_insertf32x4(x, one_row(p, lds, row + 12, rows, columns), 3);
 }
 
+/* Up to four rows, as of a head of a network: no wider stores than they need. */
+static void transpose_few(float *dst, int64_t ldd, const float *src, int64_t lds, int rows,
+                          int64_t depth)
+{
+    const __mmask8 ends = (__mmask8)(0xfu >> (4 - rows));
+    for (int64_t p = 0; p < depth; p += 4) {
+        int columns = (int)mtl__min(4, depth - p);
+        __mmask8 some = (__mmask8)(0xfu >> (4 - columns));
+        __m128 x[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            x[i] = one_row(src + p, lds, i, rows, some);
+        _MM_TRANSPOSE4_PS(x[0], x[1], x[2], x[3]);
+        UNROLL for (int i = 0; i < 4; i++)
+            if (i < columns)
+                _mm_mask_storeu_ps(dst + (p + i) * ldd, ends, x[i]);
+    }
+}
+
 static void transpose_edge(float *dst, int64_t ldd, const float *src, int64_t lds, int rows,
                            int64_t depth)
 {
@@ -135,8 +153,10 @@ static void transpose(float *dst, int64_t ldd, const float *src, int64_t lds, in
         }
         transpose_edge(dst + whole * ldd, ldd, src + whole, lds, LANES, depth - whole);
     }
-    if (width > 0)
+    if (width > 4)
         transpose_edge(dst, ldd, src, lds, (int)width, depth);
+    else if (width > 0)
+        transpose_few(dst, ldd, src, lds, (int)width, depth);
 }
 
 const mtl__gemm mtl__gemm_avx512 = {
