@@ -85,9 +85,9 @@ MTL__INLINE void transpose_lanes(__m512 x[4])
 MTL__INLINE __m512 four_rows(const float *p, int64_t lds)
 {
     __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 4 * lds), 1);
-    x = _mm512_insertf32x4(x, _mm_loadu_ps(p + 8 * lds), 2);
-    return _mm512_insertf32x4(x, _mm_loadu_ps(p + 12 * lds), 3);
+    x = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(p + 4 * lds));
+    x = _mm512_mask_broadcast_f32x4(x, 0x0f00, _mm_loadu_ps(p + 8 * lds));
+    return _mm512_mask_broadcast_f32x4(x, 0xf000, _mm_loadu_ps(p + 12 * lds));
 }
 
 /* The same at an edge: rows from `rows` on and columns outside `columns` are not touched. */
