@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fpstate.h"
@@ -13,6 +14,10 @@
    between two loops of a training step, shorter than a host would notice. */
 enum { WAKE_GRAINS = 8 }; /* waking a thread takes about ten us, sharing the work must win them */
 enum { SPIN_TURNS = 2000, STACK_BYTES = 256 * 1024 };
+
+/* Calls to stay alone after a loop that was held up: twice as many each time, up to MOST_ALONE. A
+   wait is too long from twice a job and HELD_NS on; one job is what a loop may end with. */
+enum { FIRST_ALONE = 8, MOST_ALONE = 64, HELD_NS = 50 * 1000 };
 
 typedef struct worker {
     mtl__pool *pool;
@@ -46,6 +51,8 @@ struct mtl__pool {
     mtl__job_fn *fn;
     void *arg;
     int64_t jobs;
+    atomic_int alone;                       /* calls that are still to stay alone */
+    int penalty;                            /* how many there were last; guarded by running */
     _Alignas(MTL__ALIGN) atomic_llong next; /* job to be taken: a cache line of its own */
     _Alignas(MTL__ALIGN) worker workers[];
 };
@@ -83,6 +90,14 @@ int mtl__pool_slots(const mtl__pool *p)
     return p ? p->slots : 1;
 }
 
+bool mtl__pool_is_held_up(mtl__pool *p)
+{
+    if (!p || atomic_load_explicit(&p->alone, memory_order_relaxed) <= 0)
+        return false;
+    atomic_fetch_sub_explicit(&p->alone, 1, memory_order_relaxed);
+    return true;
+}
+
 bool mtl__pool_is_warm(const mtl__pool *p)
 {
     return p && atomic_load_explicit(&p->spinning, memory_order_relaxed) > 0;
@@ -107,13 +122,17 @@ static void do_all(int64_t jobs, mtl__job_fn *fn, void *arg)
     mtl__fp_leave(fp);
 }
 
-static void take_jobs(mtl__pool *p, int slot)
+/* Returns how many it did. */
+static int64_t take_jobs(mtl__pool *p, int slot)
 {
     mtl__fpstate fp = mtl__fp_enter();
-    int64_t job;
-    while ((job = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->jobs)
+    int64_t job, done = 0;
+    while ((job = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->jobs) {
         p->fn(p->arg, job, slot);
+        done++;
+    }
     mtl__fp_leave(fp);
+    return done;
 }
 
 /* --- workers ------------------------------------------------------------------------------ */
@@ -218,6 +237,7 @@ static bool own(mtl__pool *p)
     p->refused = p->open = false;
     atomic_store(&p->busy, 0);
     atomic_store(&p->spinning, 0);
+    atomic_store(&p->alone, 0);
     atomic_store(&p->owner, self);
     return true;
 }
@@ -252,6 +272,24 @@ static void close_loop(mtl__pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The caller did `done` jobs in `work` ns and then waited for the rest. */
+static void judge_wait(mtl__pool *p, int64_t work, int64_t done, int64_t waited)
+{
+    if (waited > HELD_NS + 2 * work / mtl__max(1, done)) {
+        p->penalty = (int)mtl__max(FIRST_ALONE, mtl__min(2 * p->penalty, MOST_ALONE));
+        atomic_store_explicit(&p->alone, p->penalty, memory_order_relaxed);
+    } else {
+        p->penalty /= 2;
+    }
+}
+
 void mtl__pool_run(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)
 {
     if (!p || p->slots == 1 || jobs <= 1 || !own(p) || pthread_mutex_trylock(&p->running) != 0) {
@@ -259,9 +297,11 @@ void mtl__pool_run(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)
         return;
     }
     start_workers(p, jobs);
+    int64_t begin = now_ns();
     open_loop(p, jobs, fn, arg);
-    take_jobs(p, 0);
+    int64_t done = take_jobs(p, 0), end = now_ns();
     close_loop(p);
+    judge_wait(p, end - begin, done, now_ns() - end);
     pthread_mutex_unlock(&p->running);
 }
 

@@ -223,6 +223,34 @@ START_TEST(warm_only_for_a_moment)
 }
 END_TEST
 
+static void be_held_up(void *arg, int64_t job, int slot)
+{
+    const struct timespec nap = {.tv_nsec = 20000000};
+    meet(arg, job, slot);
+    if (slot > 0)
+        nanosleep(&nap, NULL);
+}
+
+START_TEST(held_up_for_some_calls)
+{
+    ck_assert(!mtl__pool_is_held_up(NULL));
+    ck_assert(!mtl__pool_is_held_up(pool));
+    /* Often enough: on a loaded machine it is the meeting that takes long. */
+    bool held = false;
+    for (int i = 0; i < 200 && !held; i++) {
+        meeting m = {.wanted = 2};
+        mtl__pool_run(pool, 2, be_held_up, &m);
+        held = mtl__pool_is_held_up(pool);
+    }
+    ck_assert(held);
+    int calls = 0;
+    while (calls < 1000 && mtl__pool_is_held_up(pool))
+        calls++;
+    ck_assert(calls > 0 && calls < 1000);
+    ck_assert(meeting_of(pool, THREADS));
+}
+END_TEST
+
 START_TEST(idle_workers_sleep)
 {
     const struct timespec nap = {.tv_nsec = 300000000};
@@ -616,6 +644,7 @@ int main(void)
     add_pool_case(s, "all threads work at once", all_threads_work_at_once);
     add_pool_case(s, "sleeping workers wake", sleeping_workers_wake);
     add_pool_case(s, "warm only for a moment", warm_only_for_a_moment);
+    add_pool_case(s, "held up for some calls", held_up_for_some_calls);
     add_pool_case(s, "idle workers sleep", idle_workers_sleep);
     add_pool_case(s, "threads start when needed and are joined",
                   threads_start_when_needed_and_are_joined);
