@@ -4,9 +4,9 @@
 #include "gemm/gemm_kernel.h"
 
 /* Fewest multiply-adds that are shared with threads that wait, and with threads that sleep. Two
-   threads of a Zen 4 against one: warm 1.8 times as fast at 104 cubed, cold 0.8 times at 128 cubed,
-   even at 160 cubed and 1.25 times at 192 cubed. */
-enum { SHARE_WARM = 1 << 20, SHARE_COLD = 5 << 20 };
+   threads of a Zen 4 against one: warm 1.8 times as fast at 104 cubed; cold 1.4 times at 192 cubed
+   and 1.7 at 256, but 0.7 and 0.83 times while another program holds the second core. */
+enum { SHARE_WARM = 1 << 20, SHARE_COLD = 12 << 20 };
 /* Multiply-adds of a job where there is enough for several to a slot. */
 enum { JOB = 4 << 20 };
 /* Packing a row of R or a column of S takes as long as this many of its multiply-adds. */
@@ -364,14 +364,15 @@ static void choose_roles(plan *p)
 /* How the work is cut: one job for the caller alone, else equal parts, at least one for each slot,
    more when they are long, so that a slot that is held up does not hold up the rest. A job packs
    for itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
-static void choose_jobs(plan *p, const mtl__pool *pool)
+static void choose_jobs(plan *p, mtl__pool *pool)
 {
     p->job_rows = p->m;
     p->job_cols = p->n;
     p->jobs_across = 1;
     int64_t macs = p->m * p->n * mtl__max(1, p->k);
     int slots = mtl__pool_slots(pool);
-    if (slots == 1 || macs < SHARE_WARM || (macs < SHARE_COLD && !mtl__pool_is_warm(pool)))
+    if (slots == 1 || macs < SHARE_WARM || (macs < SHARE_COLD && !mtl__pool_is_warm(pool)) ||
+        mtl__pool_is_held_up(pool))
         return;
     int64_t jobs = slots * mtl__max(1, mtl__min(4, macs / (slots * (int64_t)JOB)));
     int64_t lanes = mtl__gemm_lanes(p->g), height = p->g->rows[p->g->vectors - 1];
