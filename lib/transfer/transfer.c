@@ -140,8 +140,10 @@ static mtl__train_settings settings_of(const transfer *x, const phase *p)
         .progress = o ? o->progress : NULL,
         .progress_user = o ? o->progress_user : NULL,
     };
-    if (x->deadline > 0) /* at least one step */
-        set.time_limit = fmax(x->deadline - mtl__seconds(), 1e-9);
+    if (x->deadline > 0) {
+        double left = x->deadline - mtl__seconds();
+        set.time_limit = left > 1e-9 ? left : 1e-9; /* at least one step */
+    }
     return set;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The definition: what every other kernel must give, bit for bit. */
+#include "base/fma.h"
 #include "gemm/gemm_kernel.h"
-
-#include <math.h>
 
 enum { LANE_BITS = 4, LANES = 1 << LANE_BITS, VECTORS = 3, COLS = LANES * VECTORS, ROWS = 4 };
 enum { MOST = LANES * MTL__GEMM_WIDE };
@@ -18,7 +17,7 @@ static void tile(const mtl__gemm_tile *t)
             float r = t->r_by_cols ? t->r[p * t->ldr + i] : t->r[i * t->ldr + p];
             const float *s = t->s + p * t->lds;
             for (int j = 0; j < t->cols; j++)
-                sum[j] = fmaf(r, s[j], sum[j]);
+                sum[j] = mtl__fma(r, s[j], sum[j]);
         }
         for (int j = 0; j < t->cols; j++)
             c[j] = sum[j];

@@ -11,9 +11,10 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/fma.h"
 
 /* Inlined, the loops over 16 lanes would make the smallest level the largest by far; most of its
-   time goes into fmaf() anyway. */
+   time goes into the FMA anyway. */
 #define VEC_INLINE __attribute__((noinline, unused)) static
 
 typedef struct vf {
@@ -100,12 +101,12 @@ VEC_INLINE vf vf_sqrt(vf a)
 /* a b + c and c - a b, rounded once. */
 VEC_INLINE vf vf_fma(vf a, vf b, vf c)
 {
-    EACH_LANE(vf, fmaf(a.x[i], b.x[i], c.x[i]));
+    EACH_LANE(vf, mtl__fma(a.x[i], b.x[i], c.x[i]));
 }
 
 VEC_INLINE vf vf_fnma(vf a, vf b, vf c)
 {
-    EACH_LANE(vf, fmaf(-a.x[i], b.x[i], c.x[i]));
+    EACH_LANE(vf, mtl__fma(-a.x[i], b.x[i], c.x[i]));
 }
 
 /* b where the two are equal or one is NaN, as x86 has it. */
