@@ -481,7 +481,10 @@ bool mtl__json_f64(mtl__json v, double *out)
 static uint32_t next_point(const char **s, const char *end)
 {
     uint32_t point = 0;
-    if (**s != '"')
+    const unsigned char c = (unsigned char)**s;
+    if (c < 0x80 && c != '"' && c != '\\') /* nearly always */
+        return (unsigned char)*(*s)++;
+    if (c != '"')
         *s += string_step(*s, end, &point);
     return point;
 }
