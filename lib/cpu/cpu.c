@@ -12,16 +12,20 @@
 #endif
 
 #if MTL__ARCH_X86 && defined(CPU_FEATURE_ACTIVE)
+#include <cpuid.h>
+
 /* glibc has asked the CPU and the operating system already. In a virtual machine a cpuid of our own
-   takes 6 us. */
+   takes 6 us. Read here without CPU_FEATURE_ACTIVE(), which shifts a 1 into the sign. */
 mtl__cpu_level mtl__cpu_detect(void)
 {
-    if (!CPU_FEATURE_ACTIVE(FMA) || !CPU_FEATURE_ACTIVE(AVX2))
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    uint32_t c =
+        __x86_get_cpuid_feature_leaf(CPUID_INDEX_1)->active_array[cpuid_register_index_ecx];
+    uint32_t b =
+        __x86_get_cpuid_feature_leaf(CPUID_INDEX_7)->active_array[cpuid_register_index_ebx];
+    if (!(c & bit_FMA) || !(b & bit_AVX2))
         return MTL__CPU_C;
-    return CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512DQ) &&
-                   CPU_FEATURE_ACTIVE(AVX512BW) && CPU_FEATURE_ACTIVE(AVX512VL)
-               ? MTL__CPU_AVX512
-               : MTL__CPU_AVX2;
+    return (b & avx512) == avx512 ? MTL__CPU_AVX512 : MTL__CPU_AVX2;
 }
 #elif MTL__ARCH_X86
 #include <cpuid.h>
