@@ -72,6 +72,12 @@ typedef struct fill_arg {
     const mtl__feed_source *s;
 } fill_arg;
 
+/* Rows that take some 5 us to fill. */
+static int64_t row_grain(const mtl__feed *f)
+{
+    return 1 + 8192 / (f->m->net.inputs + 8 * f->m->net.tasks);
+}
+
 static void fill_rows(void *arg, int64_t first, int64_t count)
 {
     const fill_arg *a = arg;
@@ -86,9 +92,8 @@ static void fill_rows(void *arg, int64_t first, int64_t count)
 /* Append the next `count` rows of a source to the batch. */
 static void append(mtl__feed *f, mtl__feed_source *s, int64_t count)
 {
-    const int64_t grain = 1 + 8192 / (f->m->net.inputs + 8 * f->m->net.tasks);
     fill_arg arg = {f, s};
-    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, grain, fill_rows, &arg);
+    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), fill_rows, &arg);
     s->next += count;
     f->batch.rows += count;
 }
@@ -119,7 +124,15 @@ static int64_t bytes_of_rows(const mtl__feed *f, int64_t rows)
     return rows * (f->m->net.inputs * (int64_t)sizeof(float) + MTL__ALIGN * f->m->net.tasks);
 }
 
-void mtl__feed_prefetch(const mtl__feed *f)
+static void prefetch_rows(void *arg, int64_t first, int64_t count)
+{
+    const fill_arg *a = arg;
+    const mtl__rows rows = {.index = a->s->order + a->s->next + first, .count = count};
+    mtl__array_prefetch(&a->s->bound.data->x, a->f->m->net.inputs, rows);
+    mtl__targets_prefetch(&a->f->batch.targets, &a->s->bound, rows);
+}
+
+void mtl__feed_prefetch(mtl__feed *f)
 {
     /* A set that stays in the cache need not be asked for; a batch would push out what is at work.
      */
@@ -127,10 +140,9 @@ void mtl__feed_prefetch(const mtl__feed *f)
     for (int i = 0; i < f->sources; i++) {
         const mtl__feed_source *s = &f->source[i];
         int64_t count = mtl__min(s->batch, s->rows - s->next);
-        const mtl__rows rows = {.index = s->order + s->next, .count = count};
+        fill_arg arg = {f, s};
         if (bytes_of_rows(f, s->rows) < SMALL_SET || bytes_of_rows(f, count) > LARGE_BATCH)
             continue;
-        mtl__array_prefetch(&s->bound.data->x, f->m->net.inputs, rows);
-        mtl__targets_prefetch(&f->batch.targets, &s->bound, rows);
+        mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), prefetch_rows, &arg);
     }
 }

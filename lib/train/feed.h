@@ -47,7 +47,7 @@ void mtl__feed_begin(mtl__feed *f);
 bool mtl__feed_next(mtl__feed *f);
 
 /* Ask the memory for the next batch's rows, while the present one is still at work. */
-void mtl__feed_prefetch(const mtl__feed *f);
+void mtl__feed_prefetch(mtl__feed *f);
 
 /* Does any source have labels of the task? */
 bool mtl__feed_has_task(const mtl__feed *f, int64_t task);
