@@ -82,14 +82,6 @@ MTL__INLINE void transpose_lanes(__m512 x[4])
     x[3] = _mm512_shuffle_ps(b, d, 0xee);
 }
 
-MTL__INLINE __m512 four_rows(const float *p, int64_t lds)
-{
-    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    x = _mm512_mask_broadcast_f32x4(x, 0x00f0, _mm_loadu_ps(p + 4 * lds));
-    x = _mm512_mask_broadcast_f32x4(x, 0x0f00, _mm_loadu_ps(p + 8 * lds));
-    return _mm512_mask_broadcast_f32x4(x, 0xf000, _mm_loadu_ps(p + 12 * lds));
-}
-
 /* The same at an edge: rows from `rows` on and columns outside `columns` are not touched. */
 MTL__INLINE __m128 one_row(const float *p, int64_t lds, int row, int rows, __mmask8 columns)
 {
@@ -138,18 +130,41 @@ static void transpose_edge(float *dst, int64_t ldd, const float *src, int64_t ld
     }
 }
 
+/* The same of whole rows and by halves: loads of 512 bits that put a part into its place take as
+   long as whole ones, and these take half; the two stores fill a line one after the other. */
+MTL__INLINE __m256 two_rows(const float *p, int64_t lds)
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * lds),
+                                1);
+}
+
+MTL__INLINE void transpose_half(const float *p, int64_t lds, __m256 x[4])
+{
+    __m256 r0 = two_rows(p, lds), r1 = two_rows(p + lds, lds);
+    __m256 r2 = two_rows(p + 2 * lds, lds), r3 = two_rows(p + 3 * lds, lds);
+    __m256 a = _mm256_unpacklo_ps(r0, r1), b = _mm256_unpackhi_ps(r0, r1);
+    __m256 c = _mm256_unpacklo_ps(r2, r3), d = _mm256_unpackhi_ps(r2, r3);
+    x[0] = _mm256_shuffle_ps(a, c, 0x44);
+    x[1] = _mm256_shuffle_ps(a, c, 0xee);
+    x[2] = _mm256_shuffle_ps(b, d, 0x44);
+    x[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
 static void transpose(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t width,
                       int64_t depth)
 {
     int64_t whole = depth & ~(int64_t)3;
     for (; width >= LANES; width -= LANES, dst += LANES, src += LANES * lds) {
         for (int64_t p = 0; p < whole; p += 4) {
-            __m512 x[4];
+            __m256 x[4], y[4];
+            transpose_half(src + p, lds, x);
+            transpose_half(src + p + 8 * lds, lds, y);
             UNROLL for (int i = 0; i < 4; i++)
-                x[i] = four_rows(src + p + i * lds, lds);
-            transpose_lanes(x);
-            UNROLL for (int i = 0; i < 4; i++)
-                store(dst + (p + i) * ldd, x[i]);
+            {
+                float *to = dst + (p + i) * ldd;
+                _mm256_storeu_ps(to, x[i]);
+                _mm256_storeu_ps(to + LANES / 2, y[i]);
+            }
         }
         transpose_edge(dst + whole * ldd, ldd, src + whole, lds, LANES, depth - whole);
     }
