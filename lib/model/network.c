@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/network.h"
 
-#include <string.h>
-
 /* --- building ---------------------------------------------------------------------------------- */
 
 static bool is_plain(const mtl__task_spec *t)
@@ -147,11 +145,9 @@ static int64_t last_layer(const mtl__chain *c)
     return c->first + c->count - 1;
 }
 
-static void plan_training(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
-                          mtl__buffers *b)
+static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+                        mtl__buffers *b)
 {
-    b->dz = mtl__arena_floats(arena, max_rows * net->outputs);
-    b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
     b->y = mtl__arena_take(arena, net->layers, sizeof *b->y);
     b->kept = mtl__arena_take(arena, net->layers, sizeof *b->kept);
     for (int64_t i = 0; i < net->layers; i++) {
@@ -168,21 +164,18 @@ static void plan_training(const mtl__network *net, int64_t max_rows, mtl__arena 
 }
 
 void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
-                       bool training, mtl__arena *arena, mtl__buffers *b)
+                       mtl__arena *arena, mtl__buffers *b)
 {
     int64_t work = 0;
     for (int64_t i = 0; i < net->layers; i++)
-        work = mtl__max(work, mtl__layer_workspace(&net->layer[i], gemm, max_rows, slots, training));
-    *b = (mtl__buffers){.max_rows = max_rows};
-    b->z = mtl__arena_floats(arena, max_rows * net->outputs);
+        work = mtl__max(work, mtl__layer_workspace(&net->layer[i], gemm, max_rows, slots, true));
     b->gemm_work = mtl__arena_floats(arena, work);
+    b->z = mtl__arena_floats(arena, max_rows * net->outputs);
+    b->dz = mtl__arena_floats(arena, max_rows * net->outputs);
+    b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
     for (int i = 0; i < 2; i++)
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
-    if (!training) {
-        b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
-        return;
-    }
-    plan_training(net, max_rows, arena, b);
+    plan_layers(net, max_rows, arena, b);
 }
 
 /* Stride of a layer's output: the last layers of heads write into z. */

@@ -41,21 +41,19 @@ typedef struct mtl__network {
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err);
 void mtl__network_free(mtl__network *net);
 
-/* Buffers for batches of up to max_rows, from an arena (which may be only planning). */
+/* Buffers for training on batches of up to max_rows, from an arena (which may be only planning). */
 typedef struct mtl__buffers {
-    int64_t max_rows;
-    float *z;         /* [max_rows, outputs] */
+    float *z;       /* [max_rows, outputs] */
+    float *dz;      /* the same; zero until a loss writes it */
+    float *dh;      /* [max_rows, trunk_out] */
+    float *turn[2]; /* [max_rows, widest]: gradients of layers' outputs by turns */
+    float **y;      /* [layers]: output of each layer; of a head's last one its columns of z */
+    float **kept;   /* [layers] */
     float *gemm_work;
-    float *turn[2];   /* predict: outputs of layers by turns; training: gradients by turns */
-    /* training only */
-    float *dz;        /* [max_rows, outputs]; zero until a loss writes it */
-    float *dh;        /* [max_rows, trunk_out] */
-    float **y;        /* [layers]: output of each layer; of a head's last one its columns of z */
-    float **kept;     /* [layers] */
 } mtl__buffers;
 
 void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
-                       bool training, mtl__arena *arena, mtl__buffers *b);
+                       mtl__arena *arena, mtl__buffers *b);
 
 /* z = network(x), x [rows, inputs], keeping what backward needs. chain_on [heads] = chains to run.
    Prediction has its own form (forward.h). */

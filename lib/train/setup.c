@@ -101,7 +101,7 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
     int slots = mtl__pool_slots(atomic_load(&t->m->ctx->pool));
     mtl__feed_plan(&t->feed, t->m, &t->bound[0], t->bound[1].label ? &t->bound[1] : NULL,
                    t->set.batch_rows, t->set.shuffle, t->set.seed, arena);
-    mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), true, arena, &t->buffers);
+    mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), arena, &t->buffers);
     mtl__optim_init(&t->optim, &t->set.optimizer, net->params, arena);
     t->grads = mtl__arena_floats(arena, net->params);
     t->last_good = mtl__arena_floats(arena, net->params);
