@@ -24,12 +24,16 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* For each i below n, unrolled. clang unrolls a loop of one turn too late and leaves the sums in memory,
+   so it gets two, one of them empty. */
+#define EACH(i, n) UNROLL for (int i = 0; i < ((n) < 2 ? 2 : (n)); i++) if (i < (n))
+
 typedef struct tile_state {
     vec sum[MAX_ROWS * MTL__GEMM_MAX_VECTORS]; /* row by row */
-    const float *r, *r4, *s; /* rows 0 and 4 of R */
-    int64_t row, row3;       /* between rows of R, and three of them */
-    int64_t r_step, lds;     /* between steps of k */
-    mask some;                  /* lanes of the last vector of a row of S and of C */
+    const float *r, *r4, *s;                   /* rows 0 and 4 of R */
+    int64_t row, row3;                         /* between rows of R, and three of them */
+    int64_t r_step, lds;                       /* between steps of k */
+    mask some;                                 /* lanes of the last vector of a row of S and of C */
 } tile_state;
 
 /* What a copy of the code is for. The members are constants, so the loops over them vanish and the
@@ -54,13 +58,13 @@ MTL__INLINE void tile_step(const tile_shape h, tile_state *x)
     vec row[MTL__GEMM_WIDE];
     if (h.vectors > 1)
         __builtin_prefetch(x->r + AHEAD * x->r_step);
-    UNROLL for (int v = 0; v < last; v++) row[v] = load(x->s + v * LANES);
+    EACH(v, last)
+        row[v] = load(x->s + v * LANES);
     row[last] = h.is_short ? load_some(x->s + last * LANES, x->some) : load(x->s + last * LANES);
-    UNROLL for (int i = 0; i < h.rows; i++)
-    {
+    EACH(i, h.rows) {
         const vec r = splat(r_at(x, i));
-        UNROLL for (int v = 0; v < h.vectors; v++) x->sum[i * h.vectors + v] =
-            fused(r, row[v], x->sum[i * h.vectors + v]);
+        EACH(v, h.vectors)
+            x->sum[i * h.vectors + v] = fused(r, row[v], x->sum[i * h.vectors + v]);
     }
     x->r += x->r_step;
     x->r4 += x->r_step;
@@ -76,14 +80,15 @@ MTL__INLINE void tile_begin(const tile_shape h, const float *c, int64_t ldc, boo
 {
     const int last = h.vectors - 1;
     if (!accumulate) {
-        UNROLL for (int i = 0; i < h.rows; i++) UNROLL for (int v = 0; v < h.vectors; v++)
-            x->sum[i * h.vectors + v] = zero();
+        EACH(i, h.rows)
+            EACH(v, h.vectors)
+                x->sum[i * h.vectors + v] = zero();
         return;
     }
-    UNROLL for (int i = 0; i < h.rows; i++)
-    {
+    EACH(i, h.rows) {
         const float *row = c + i * ldc;
-        UNROLL for (int v = 0; v < last; v++) x->sum[i * h.vectors + v] = load(row + v * LANES);
+        EACH(v, last)
+            x->sum[i * h.vectors + v] = load(row + v * LANES);
         x->sum[i * h.vectors + last] =
             h.is_short ? load_some(row + last * LANES, x->some) : load(row + last * LANES);
     }
@@ -103,10 +108,10 @@ MTL__INLINE void tile_end(const tile_shape h, float *c, int64_t ldc, tile_state 
     vec ends[MAX_ROWS];
     /* Else compilers keep the addresses of tile_begin in registers that the loop has not got. */
     __asm__("" : "+r"(c), "+r"(ldc));
-    UNROLL for (int i = 0; i < h.rows; i++)
-    {
+    EACH(i, h.rows) {
         float *row = c + i * ldc;
-        UNROLL for (int v = 0; v < last; v++) store(row + v * LANES, x->sum[i * h.vectors + v]);
+        EACH(v, last)
+            store(row + v * LANES, x->sum[i * h.vectors + v]);
         if (!h.is_short)
             store(row + last * LANES, x->sum[i * h.vectors + last]);
         else if (FREE_MASK)
@@ -133,7 +138,8 @@ MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gem
     x.some = first_lanes(t->cols - (h.vectors - 1) * LANES);
     tile_begin(h, t->c, t->ldc, t->accumulate, &x);
     for (; by_twos && k >= 2; k -= 2)
-        UNROLL for (int u = 0; u < 2; u++) tile_step(h, &x);
+        EACH(u, 2)
+            tile_step(h, &x);
     for (; k > 0; k--)
         tile_step(h, &x);
     tile_end(h, t->c, t->ldc, &x);
