@@ -364,7 +364,7 @@ static void choose_roles(plan *p)
 /* How the work is cut: one job for the caller alone, else equal parts, at least one for each slot,
    more when they are long, so that a slot that is held up does not hold up the rest. A job packs
    for itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
-static void choose_jobs(plan *p, mtl__pool *pool)
+static void choose_jobs(plan *p, const mtl__pool *pool)
 {
     p->job_rows = p->m;
     p->job_cols = p->n;

@@ -15,9 +15,10 @@
 enum { WAKE_GRAINS = 8 }; /* waking a thread takes about ten us, sharing the work must win them */
 enum { SPIN_TURNS = 2000, STACK_BYTES = 256 * 1024 };
 
-/* Calls to stay alone after a loop that was held up: twice as many each time, up to MOST_ALONE. A
-   wait is too long from twice a job and HELD_NS on; one job is what a loop may end with. */
-enum { FIRST_ALONE = 8, MOST_ALONE = 64, HELD_NS = 50 * 1000 };
+/* After a loop that was held up the callers stay alone for AFTER times as long as that took, at
+   most MOST_ALONE ns: so trying again costs a fifth of the time at worst. A wait is too long from
+   twice a job and HELD ns on; one job is what a loop may end with. */
+enum { HELD = 50 * 1000, AFTER = 5, MOST_ALONE = 100 * 1000 * 1000 };
 
 typedef struct worker {
     mtl__pool *pool;
@@ -51,8 +52,7 @@ struct mtl__pool {
     mtl__job_fn *fn;
     void *arg;
     int64_t jobs;
-    atomic_int alone;                       /* calls that are still to stay alone */
-    int penalty;                            /* how many there were last; guarded by running */
+    atomic_llong alone;                     /* until this time, in ns; 0 = was never held up */
     _Alignas(MTL__ALIGN) atomic_llong next; /* job to be taken: a cache line of its own */
     _Alignas(MTL__ALIGN) worker workers[];
 };
@@ -90,12 +90,17 @@ int mtl__pool_slots(const mtl__pool *p)
     return p ? p->slots : 1;
 }
 
-bool mtl__pool_is_held_up(mtl__pool *p)
+static int64_t now_ns(void)
 {
-    if (!p || atomic_load_explicit(&p->alone, memory_order_relaxed) <= 0)
-        return false;
-    atomic_fetch_sub_explicit(&p->alone, 1, memory_order_relaxed);
-    return true;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+bool mtl__pool_is_held_up(const mtl__pool *p)
+{
+    int64_t alone = p ? atomic_load_explicit(&p->alone, memory_order_relaxed) : 0;
+    return alone > 0 && now_ns() < alone;
 }
 
 bool mtl__pool_is_warm(const mtl__pool *p)
@@ -272,22 +277,13 @@ static void close_loop(mtl__pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* The caller did `done` jobs in `work` ns and then waited for the rest. */
 static void judge_wait(mtl__pool *p, int64_t work, int64_t done, int64_t waited)
 {
-    if (waited > HELD_NS + 2 * work / mtl__max(1, done)) {
-        p->penalty = (int)mtl__max(FIRST_ALONE, mtl__min(2 * p->penalty, MOST_ALONE));
-        atomic_store_explicit(&p->alone, p->penalty, memory_order_relaxed);
-    } else {
-        p->penalty /= 2;
-    }
+    if (waited <= HELD + 2 * work / mtl__max(1, done))
+        return;
+    int64_t alone = now_ns() + mtl__min(AFTER * waited, MOST_ALONE);
+    atomic_store_explicit(&p->alone, alone, memory_order_relaxed);
 }
 
 void mtl__pool_run(mtl__pool *p, int64_t jobs, mtl__job_fn *fn, void *arg)

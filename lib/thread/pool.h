@@ -23,10 +23,10 @@ int mtl__pool_slots(const mtl__pool *pool);
    loop. The next loop then starts within a microsecond; waking a thread takes about ten. */
 bool mtl__pool_is_warm(const mtl__pool *pool);
 
-/* A hint: true for the next calls after a loop whose caller waited long for a job that another
-   thread had taken and could not go on with, as when another program holds its CPU. Such a loop can
-   take many times as long as the work does alone. Each call counts; then sharing is tried again. */
-bool mtl__pool_is_held_up(mtl__pool *pool);
+/* A hint: true for a while after a loop whose caller waited long for a job that another thread had
+   taken and could not go on with, as when another program holds its CPU. Such a loop can take many
+   times as long as the work does alone. */
+bool mtl__pool_is_held_up(const mtl__pool *pool);
 
 /* Run fn(arg, job, slot) for job = 0 .. jobs-1, each once, in any order, and return when all are
    done. slot is in [0, mtl__pool_slots) and no two jobs run in the same slot at the same time, so a
