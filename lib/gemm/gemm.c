@@ -20,10 +20,10 @@ enum { PACK_ROWS = 64, PACK_FLOATS = 256 * 1024 };
    block of S that stays in the second-level cache has few columns then. */
 enum { DEPTH = 1024 };
 /* A copy of R pays where it lies by columns that are far apart, which costs the TLB an entry for
-   each step of k and puts them into few sets of the cache, if it is large and this many columns of
-   C use it. As many floats are copied at a time, for all columns of C; some steps of each panel in
+   each step of k and puts them into few sets of the cache, unless it is small, if this many columns
+   of C use it. As many floats are copied at a time, for all columns of C; some steps of each panel in
    turn, so that a page is found by the TLB until all panels have had what it holds. */
-enum { R_COLS = 96, R_FLOATS = 512 * 1024, R_STEPS = 32 };
+enum { R_LEAST = 16 * 1024, R_COLS = 96, R_FLOATS = 512 * 1024, R_STEPS = 32 };
 
 /* A call as the kernels see it: C [m, n] = R [m, k] S [k, n], where R is broadcast and S is read by
    vectors. With a narrow C the roles are exchanged and C is made transposed. */
@@ -398,7 +398,7 @@ static void choose_blocks(plan *p)
     bool large = m >= PACK_ROWS && n * p->k > PACK_FLOATS;
     p->pack_s = p->s_transposed || (large && !p->s_given);
     p->pack_r = p->r_by_cols && p->ldr >= g->far && m >= PACK_ROWS && n >= R_COLS &&
-                m * p->k >= PACK_FLOATS;
+                m * p->k >= R_LEAST;
     bool deep = p->pack_s || p->pack_r || large;
     p->kb = deep ? even_step(p->k, DEPTH, 1) : p->k;
     int64_t most = deep ? (int64_t)g->kc * g->nc / mtl__max(1, p->kb) : g->nc;
