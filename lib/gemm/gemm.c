@@ -7,8 +7,10 @@
    threads of a Zen 4 against one: warm 1.8 times as fast at 104 cubed; cold 1.4 times at 192 cubed
    and 1.7 at 256, but 0.7 and 0.83 times while another program holds the second core. */
 enum { SHARE_WARM = 1 << 20, SHARE_COLD = 12 << 20 };
-/* Multiply-adds of a job where there is enough for several to a slot. */
-enum { JOB = 4 << 20 };
+/* Multiply-adds of a job where there is enough for several to a slot, and the most of them. Each job
+   packs for itself: with four 1024 cubed ran 2 to 3 points of the peak slower than with two; with one,
+   a thread that another program holds up would hold up half of the work. */
+enum { JOB = 4 << 20, SLOT_JOBS = 2 };
 /* Packing a row of R or a column of S takes as long as this many of its multiply-adds. */
 enum { PACK_COST = 5 };
 /* Most columns of a narrow C that is made transposed, and so rows of its scratch. */
@@ -374,7 +376,7 @@ static void choose_jobs(plan *p, const mtl__pool *pool)
     if (slots == 1 || macs < SHARE_WARM || (macs < SHARE_COLD && !mtl__pool_is_warm(pool)) ||
         mtl__pool_is_held_up(pool))
         return;
-    int64_t jobs = slots * mtl__max(1, mtl__min(4, macs / (slots * (int64_t)JOB)));
+    int64_t jobs = slots * mtl__max(1, mtl__min(SLOT_JOBS, macs / (slots * (int64_t)JOB)));
     int64_t lanes = mtl__gemm_lanes(p->g), height = p->g->rows[p->g->vectors - 1];
     int64_t best = INT64_MAX;
     for (int64_t across = 1; across <= jobs; across++) {
