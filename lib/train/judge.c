@@ -12,19 +12,25 @@ static int64_t cols_of(const mtl_model *m, int64_t task)
     return mtl__label_cols(m->spec->task[task].kind, m->spec->task[task].outputs);
 }
 
-/* Metrics ask for one block at a time; a larger one than was foreseen comes from the context. */
+/* The scratch holds one block; a second one, or a larger one than was foreseen, comes from the
+   context. */
 static void *scratch_alloc(size_t bytes, size_t align, void *user)
 {
-    const mtl__judge *j = user;
+    mtl__judge *j = user;
     const mtl__allocator *al = &j->m->ctx->al;
-    return bytes <= (size_t)j->scratch_bytes ? j->scratch : al->alloc(bytes, align, al->user);
+    if (j->scratch_taken || bytes > (size_t)j->scratch_bytes)
+        return al->alloc(bytes, align, al->user);
+    j->scratch_taken = true;
+    return j->scratch;
 }
 
 static void scratch_free(void *p, size_t bytes, size_t align, void *user)
 {
-    const mtl__judge *j = user;
+    mtl__judge *j = user;
     const mtl__allocator *al = &j->m->ctx->al;
-    if (p != j->scratch)
+    if (p == j->scratch)
+        j->scratch_taken = false;
+    else
         al->free(p, bytes, align, al->user);
 }
 

@@ -19,6 +19,7 @@ typedef struct mtl__judge {
     mtl__allocator scratch_al; /* for metrics: gives out scratch, so that an epoch allocates nothing */
     void *scratch;
     int64_t scratch_bytes;
+    bool scratch_taken;
     mtl__forward_buffers buffers;
     /* results of the last run */
     double loss;       /* sum of task weight * task loss */

@@ -296,6 +296,23 @@ START_TEST(figures_are_those_of_the_metrics)
 }
 END_TEST
 
+/* Few rows: what a metric asks for is then small, and it may ask for more than one piece. */
+START_TEST(figures_of_few_rows)
+{
+    for (int64_t rows = 1; rows <= 24; rows++) {
+        trained t = trained_make(NULL, rows);
+        mtl_report *r = evaluated(t.m, t.data, NULL);
+        check_metric(&t, r, "roc_auc", 0, 1, t.p.fails, NULL);
+        check_metric(&t, r, "roc_auc", 1, 2, t.p.tags, NULL);
+        check_metric(&t, r, "roc_auc", 2, 1, t.p.grade, NULL);
+        check_metric(&t, r, "f1", 2, 1, t.p.grade, NULL);
+        check_metric(&t, r, "r2", 3, 2, t.p.hours, NULL);
+        mtl_report_destroy(r);
+        trained_free(&t);
+    }
+}
+END_TEST
+
 START_TEST(chosen_metrics)
 {
     trained t = trained_make(NULL, 100);
@@ -448,6 +465,7 @@ int main(void)
     add_case(s, "arguments of predict", arguments_of_predict);
     add_case(s, "a fresh model predicts", a_fresh_model_predicts);
     add_case(s, "figures are those of mtl_metric", figures_are_those_of_the_metrics);
+    add_case(s, "figures of few rows", figures_of_few_rows);
     add_case(s, "metrics are chosen by name", chosen_metrics);
     add_case(s, "losses are those of the data", losses_of_evaluate);
     add_case(s, "undefined figures are NaN", undefined_figures);
