@@ -10,7 +10,7 @@ enum { SHARE_WARM = 1 << 20, SHARE_COLD = 12 << 20 };
 /* Multiply-adds of a job where there is enough for several to a slot, and the most of them. Each job
    packs for itself: with four 1024 cubed ran 2 to 3 points of the peak slower than with two; with one,
    a thread that another program holds up would hold up half of the work. */
-enum { JOB = 4 << 20, SLOT_JOBS = 2 };
+enum { JOB = 4 << 20, SLOT_JOBS = 2, NARROWEST = 16 };
 /* Packing a row of R or a column of S takes as long as this many of its multiply-adds. */
 enum { PACK_COST = 5 };
 /* Most columns of a narrow C that is made transposed, and so rows of its scratch. */
@@ -371,7 +371,8 @@ static void choose_jobs(plan *p, const mtl__pool *pool)
     p->job_rows = p->m;
     p->job_cols = p->n;
     p->jobs_across = 1;
-    int64_t macs = p->m * p->n * mtl__max(1, p->k);
+    /* A narrow product takes as long as one that is a vector wide. */
+    int64_t macs = mtl__max(NARROWEST, p->m) * mtl__max(NARROWEST, p->n) * mtl__max(NARROWEST, p->k);
     int slots = mtl__pool_slots(pool);
     if (slots == 1 || macs < SHARE_WARM || (macs < SHARE_COLD && !mtl__pool_is_warm(pool)) ||
         mtl__pool_is_held_up(pool))

@@ -44,6 +44,8 @@ static void close_target(mtl__targets *x, mtl__target *g, int64_t rows, mtl__are
     if (x->target)
         x->target[x->count] = *g;
     x->count++;
+    if (g->loss->by_columns)
+        x->widest = mtl__max(x->widest, g->cols);
 }
 
 static void plan_targets(mtl__targets *x, const mtl__binding *const *bound, int32_t bindings,
@@ -80,17 +82,17 @@ void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *
                        int32_t bindings, int64_t max_rows, mtl__arena *arena)
 {
     int64_t tasks = m->net.tasks, outputs = m->net.outputs;
-    *x = (mtl__targets){.m = m};
+    *x = (mtl__targets){.m = m, .widest = 1};
     x->target = mtl__arena_take(arena, tasks, sizeof *x->target);
     x->of_task = mtl__arena_take(arena, tasks, sizeof *x->of_task);
     x->label = mtl__arena_take(arena, tasks, sizeof *x->label);
     x->task_of = mtl__arena_take(arena, outputs, sizeof *x->task_of);
-    x->scale = mtl__arena_floats(arena, outputs);
-    x->sum = mtl__arena_floats(arena, outputs);
-    x->work = mtl__arena_floats(arena, MTL__COLUMNS_WORK * outputs);
     x->loss = mtl__arena_take(arena, tasks, sizeof *x->loss);
     x->weight = mtl__arena_take(arena, tasks, sizeof *x->weight);
     plan_targets(x, bound, bindings, max_rows, arena);
+    x->scale = mtl__arena_floats(arena, x->widest);
+    x->sum = mtl__arena_floats(arena, x->widest);
+    x->work = mtl__arena_floats(arena, MTL__COLUMNS_WORK * x->widest);
 }
 
 /* --- labels ------------------------------------------------------------------------------------ */

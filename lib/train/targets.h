@@ -25,7 +25,8 @@ typedef struct mtl__targets {
     int64_t *of_task;          /* [tasks]: its target, -1 = no labels */
     int64_t *label;            /* [tasks]: its first column of the target's y */
     int64_t *task_of;          /* [columns of z] */
-    float *scale, *sum, *work; /* for the columns of the widest target */
+    int64_t widest;            /* columns of the widest target with a loss by columns, at least 1 */
+    float *scale, *sum, *work; /* for as many */
     /* of the last run, [tasks]; 0 for a task without labels */
     double *loss;   /* sum of weight * loss */
     double *weight; /* sum of the labels' weights */
