@@ -17,6 +17,9 @@ void mtl__rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t 
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
+#if defined(__GNUC__) && !defined(__clang__) /* clang does it unasked */
+#pragma GCC unroll 10
+#endif
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t p0 = (uint64_t)MULTIPLIER_0 * c0, p1 = (uint64_t)MULTIPLIER_1 * c2;
         c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
