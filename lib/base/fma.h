@@ -12,8 +12,7 @@
 /* The product is exact in double. The sum is rounded there to odd: where it is not exact, its last
    bit is set, away from what was lost. The 53 bits are two and more beyond the 24 of a float, so
    the second rounding then gives what one alone would (Boldo & Melquiond 2008, "Emulation of FMA
-   and correctly rounded sums: proved algorithms using rounding to odd"), for subnormal results too.
- */
+   and correctly rounded sums: proved algorithms using rounding to odd"), subnormal results too. */
 static inline float mtl__fma_by_hand(float a, float b, float c)
 {
     const double p = (double)a * b, z = c, sum = p + z;

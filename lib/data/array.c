@@ -74,7 +74,7 @@ void mtl__array_gather(const mtl__array *a, int64_t cols, mtl__rows rows, float 
         const float *from = mtl__array_row(a, rows.index ? rows.index[i] : rows.first + i);
         if (cols == 1)
             to[i * ld] = *from;
-        else if (cols > 1)
+        else
             memcpy(to + i * ld, from, (size_t)cols * sizeof *to);
     }
 }

@@ -3,10 +3,8 @@
 
 #include "gemm/gemm_kernel.h"
 
-/* Fewest multiply-adds that are shared with threads that wait, and with threads that sleep. Two
-   threads of a Zen 4 against one: warm 1.8 times as fast at 104 cubed; cold 1.4 times at 192 cubed
-   and 1.7 at 256, but 0.7 and 0.83 times while another program holds the second core. */
-enum { SHARE_WARM = 1 << 20, SHARE_COLD = 12 << 20 };
+/* Multiply-adds of a product that is too small for more than one job and one block. */
+enum { SMALL = 1 << 20 };
 /* Multiply-adds of a job where there is enough for several to a slot, and the most of them. Each job
    packs for itself: with four 1024 cubed ran 2 to 3 points of the peak slower than with two; with one,
    a thread that another program holds up would hold up half of the work. */
@@ -363,6 +361,12 @@ static void choose_roles(plan *p)
     p->k = q->k;
 }
 
+/* Multiply-adds. A narrow product takes as long as one that is a vector wide. */
+static int64_t work_of(const plan *p)
+{
+    return mtl__max(NARROWEST, p->m) * mtl__max(NARROWEST, p->n) * mtl__max(NARROWEST, p->k);
+}
+
 /* How the work is cut: one job for the caller alone, else equal parts, at least one for each slot,
    more when they are long, so that a slot that is held up does not hold up the rest. A job packs
    for itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
@@ -371,13 +375,10 @@ static void choose_jobs(plan *p, const mtl__pool *pool)
     p->job_rows = p->m;
     p->job_cols = p->n;
     p->jobs_across = 1;
-    /* A narrow product takes as long as one that is a vector wide. */
-    int64_t macs = mtl__max(NARROWEST, p->m) * mtl__max(NARROWEST, p->n) * mtl__max(NARROWEST, p->k);
-    int slots = mtl__pool_slots(pool);
-    if (slots == 1 || macs < SHARE_WARM || (macs < SHARE_COLD && !mtl__pool_is_warm(pool)) ||
-        mtl__pool_is_held_up(pool))
+    int64_t macs = work_of(p), slots = mtl__pool_slots(pool);
+    if (!mtl__pool_pays(pool, macs))
         return;
-    int64_t jobs = slots * mtl__max(1, mtl__min(SLOT_JOBS, macs / (slots * (int64_t)JOB)));
+    int64_t jobs = slots * mtl__max(1, mtl__min(SLOT_JOBS, macs / (slots * JOB)));
     int64_t lanes = mtl__gemm_lanes(p->g), height = p->g->rows[p->g->vectors - 1];
     int64_t best = INT64_MAX;
     for (int64_t across = 1; across <= jobs; across++) {
@@ -413,7 +414,7 @@ static void choose_blocks(plan *p)
 /* Small products: one job of one block, and the plan must not take longer than the work. */
 static bool is_small(const plan *p)
 {
-    return p->n <= p->g->nc && p->k <= p->g->kc && p->m * p->n * p->k < SHARE_WARM;
+    return p->n <= p->g->nc && p->k <= p->g->kc && work_of(p) < SMALL;
 }
 
 static void run_small(plan *p)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Finds a name among many. Names have the numbers 0, 1, 2 ... in the order in which they were
-   added. The strings belong to the caller and stay where they are. Zeroed memory is an empty index.
- */
+   added. The strings belong to the caller and stay where they are. Zeroes are an empty index. */
 #ifndef MTL__NAMES_H
 #define MTL__NAMES_H
 

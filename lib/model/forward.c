@@ -5,10 +5,7 @@
 
 #include "model/model.h"
 
-enum { BLOCK_ROWS = 256 };
-
-/* --- laying out --------------------------------------------------------------------------------
- */
+/* --- laying out -------------------------------------------------------------------------------- */
 
 /* Append layers [first, first + count) but those for training only; returns where the last one
    leaves its outputs. */
@@ -86,8 +83,7 @@ static const float *keep(mtl__arena *arena, bool copy, const float *x, int64_t n
     return y ? memcpy(y, x, (size_t)n * sizeof *y) : NULL;
 }
 
-/* Weights and biases of all layers in a place of their own, the weights in the panels of the GEMM.
- */
+/* Weights and biases of all layers in a place of their own, the weights in panels of the GEMM. */
 static void keep_layers(mtl__forward *f, const mtl_model *m, mtl__arena *arena)
 {
     const mtl__network *net = &m->net;
@@ -149,12 +145,6 @@ void mtl__forward_free(mtl__forward *f, const mtl__allocator *al)
     mtl__arena_release(&f->arena, al);
 }
 
-int64_t mtl__forward_block_rows(const mtl__forward *f)
-{
-    (void)f;
-    return BLOCK_ROWS;
-}
-
 void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__arena *arena,
                        mtl__forward_buffers *b)
 {
@@ -168,8 +158,7 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
     b->gemm_work = mtl__arena_floats(arena, work);
 }
 
-/* --- running -----------------------------------------------------------------------------------
- */
+/* --- running ----------------------------------------------------------------------------------- */
 
 static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                       int64_t chain, int64_t rows, float *z, int64_t ldz)

@@ -69,7 +69,7 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
                        mtl__forward_buffers *b);
 
 /* Rows of a block that run well: enough for the GEMM, few enough for the caches. */
-int64_t mtl__forward_block_rows(const mtl__forward *f);
+enum { MTL__BLOCK_ROWS = 256 };
 
 /* Part of the outputs: a task's. */
 typedef struct mtl__forward_part {

@@ -73,6 +73,12 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from);
 mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,
                               int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
 
+/* Label columns of a task. */
+static inline int64_t mtl__model_label_cols(const mtl_model *m, int64_t task)
+{
+    return mtl__label_cols(m->spec->task[task].kind, m->spec->task[task].outputs);
+}
+
 /* predictor.c */
 mtl_status mtl__predictor_create(const mtl_model *m, int64_t block_rows, mtl_predictor **out,
                                  mtl_error *err);

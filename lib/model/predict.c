@@ -2,10 +2,6 @@
 /* Prediction by blocks of rows: each block runs through the whole network while it is warm. */
 #include "model/model.h"
 
-/* Fewest multiply-adds for which blocks go to threads that wait, and to threads that sleep: as for
-   one product (gemm.c), since it is the same work. */
-enum { SHARE_WARM = 1 << 20, SHARE_COLD = 5 << 20 };
-
 typedef struct predict_job {
     const mtl__forward *f;
     const mtl__forward_part *part;
@@ -30,8 +26,9 @@ static void predict_block(void *arg, int64_t block, int slot)
 static mtl__pool *worth_sharing(const mtl__forward *f, int64_t rows, mtl__pool *pool)
 {
     int64_t work;
-    bool is_much = !mtl__mul_size(rows, f->work, &work) || work >= SHARE_COLD;
-    return is_much || (work >= SHARE_WARM && mtl__pool_is_warm(pool)) ? pool : NULL;
+    if (!mtl__mul_size(rows, f->work, &work))
+        work = INT64_MAX;
+    return mtl__pool_pays(pool, work) ? pool : NULL;
 }
 
 static void plan(predict_job *j, int slots, int inner_slots, mtl__arena *arena)
@@ -58,7 +55,7 @@ mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, co
     predict_job job = {.f = &m->forward,
                        .part = t ? &part : NULL,
                        .rows = rows,
-                       .block_rows = mtl__min(rows, mtl__forward_block_rows(&m->forward)),
+                       .block_rows = mtl__min(rows, MTL__BLOCK_ROWS),
                        .x = x,
                        .x_stride = x_stride,
                        .out = out,

@@ -28,6 +28,10 @@ bool mtl__pool_is_warm(const mtl__pool *pool);
    times as long as the work does alone. */
 bool mtl__pool_is_held_up(const mtl__pool *pool);
 
+/* Does it pay to share work that takes as long as so many multiply-adds of a good matrix product?
+   Never for one slot, nor while the pool is held up; from a lower number on when it is warm. */
+bool mtl__pool_pays(const mtl__pool *pool, int64_t work);
+
 /* Run fn(arg, job, slot) for job = 0 .. jobs-1, each once, in any order, and return when all are
    done. slot is in [0, mtl__pool_slots) and no two jobs run in the same slot at the same time, so a
    slot can own a scratch buffer. The caller works too, as slot 0. One loop runs at a time: when
@@ -36,9 +40,8 @@ bool mtl__pool_is_held_up(const mtl__pool *pool);
 typedef void mtl__job_fn(void *arg, int64_t job, int slot);
 void mtl__pool_run(mtl__pool *pool, int64_t jobs, mtl__job_fn *fn, void *arg);
 
-/* Run fn(arg, first, count) over parts of [0, n) that begin at multiples of 16. `grain` = the least
-   count that takes some 5 us: shorter parts are not made, and threads that sleep are not woken for
-   a few of them. */
+/* Run fn(arg, first, count) over parts of [0, n) that begin at multiples of 16, if that pays. `grain`
+   = the least count that takes some 5 us: shorter parts are not made. */
 typedef void mtl__range_fn(void *arg, int64_t first, int64_t count);
 void mtl__pool_ranges(mtl__pool *pool, int64_t n, int64_t grain, mtl__range_fn *fn, void *arg);
 

@@ -3,14 +3,6 @@
 
 #include "rng/rng.h"
 
-bool mtl__feed_has_task(const mtl__feed *f, int64_t task)
-{
-    for (int i = 0; i < f->sources; i++)
-        if (f->source[i].bound.label[task] >= 0)
-            return true;
-    return false;
-}
-
 int64_t mtl__feed_max_rows(const mtl__feed *f)
 {
     int64_t rows = 0;
@@ -30,11 +22,11 @@ static void plan_source(mtl__feed_source *s, const mtl__binding *bound, int64_t 
 
 static void plan_batch(mtl__feed *f, mtl__arena *arena)
 {
-    const mtl__binding *const bound[MTL__SOURCES] = {&f->source[0].bound, &f->source[1].bound};
+    const mtl__binding *second = f->sources > 1 ? &f->source[1].bound : NULL;
     int64_t rows = mtl__feed_max_rows(f);
     f->batch = (mtl__batch){.x = mtl__arena_floats(arena, rows * f->m->net.inputs)};
     f->scratch = mtl__arena_take(arena, rows, sizeof *f->scratch);
-    mtl__targets_plan(&f->batch.targets, f->m, bound, f->sources, rows, arena);
+    mtl__targets_plan(&f->batch.targets, f->m, &f->source[0].bound, second, rows, arena);
 }
 
 void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
@@ -67,10 +59,17 @@ void mtl__feed_begin(mtl__feed *f)
     begin_round(f, &f->source[0]);
 }
 
-typedef struct fill_arg {
+/* Some of the next rows of a source, to be filled in or asked for. */
+typedef struct part {
     mtl__feed *f;
-    const mtl__feed_source *s;
-} fill_arg;
+    int source;
+} part;
+
+static mtl__rows rows_of(const part *p, int64_t first, int64_t count)
+{
+    const mtl__feed_source *s = &p->f->source[p->source];
+    return (mtl__rows){.index = s->order + s->next + first, .count = count};
+}
 
 /* Rows that take some 5 us to fill. */
 static int64_t row_grain(const mtl__feed *f)
@@ -80,40 +79,39 @@ static int64_t row_grain(const mtl__feed *f)
 
 static void fill_rows(void *arg, int64_t first, int64_t count)
 {
-    const fill_arg *a = arg;
-    mtl__feed *f = a->f;
-    const mtl__rows rows = {.index = a->s->order + a->s->next + first, .count = count};
+    const part *p = arg;
+    mtl__feed *f = p->f;
+    const mtl__rows rows = rows_of(p, first, count);
     int64_t at = f->batch.rows + first;
-    mtl__binding_inputs(&a->s->bound, f->m, rows, f->scratch + at,
+    mtl__binding_inputs(&f->source[p->source].bound, f->m, rows, f->scratch + at,
                         f->batch.x + at * f->m->net.inputs);
-    mtl__targets_fill(&f->batch.targets, &a->s->bound, rows, at);
+    mtl__targets_fill(&f->batch.targets, p->source, rows, at);
 }
 
 /* Append the next `count` rows of a source to the batch. */
-static void append(mtl__feed *f, mtl__feed_source *s, int64_t count)
+static void append(mtl__feed *f, int source, int64_t count)
 {
-    fill_arg arg = {f, s};
-    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), fill_rows, &arg);
-    s->next += count;
+    part p = {f, source};
+    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), fill_rows, &p);
+    f->source[source].next += count;
     f->batch.rows += count;
 }
 
 bool mtl__feed_next(mtl__feed *f)
 {
-    mtl__feed_source *first = &f->source[0];
+    mtl__feed_source *first = &f->source[0], *second = &f->source[1];
     int64_t count = mtl__min(first->batch, first->rows - first->next);
     if (count == 0)
         return false;
     f->batch.rows = 0;
-    append(f, first, count);
+    append(f, 0, count);
     if (f->sources < 2)
         return true;
-    mtl__feed_source *second = &f->source[1];
     for (int64_t left = second->batch; left > 0; left -= count) {
         if (second->next == second->rows)
             begin_round(f, second);
         count = mtl__min(left, second->rows - second->next);
-        append(f, second, count);
+        append(f, 1, count);
     }
     return true;
 }
@@ -126,23 +124,23 @@ static int64_t bytes_of_rows(const mtl__feed *f, int64_t rows)
 
 static void prefetch_rows(void *arg, int64_t first, int64_t count)
 {
-    const fill_arg *a = arg;
-    const mtl__rows rows = {.index = a->s->order + a->s->next + first, .count = count};
-    mtl__array_prefetch(&a->s->bound.data->x, a->f->m->net.inputs, rows);
-    mtl__targets_prefetch(&a->f->batch.targets, &a->s->bound, rows);
+    const part *p = arg;
+    const mtl__feed *f = p->f;
+    const mtl__rows rows = rows_of(p, first, count);
+    mtl__array_prefetch(&f->source[p->source].bound.data->x, f->m->net.inputs, rows);
+    mtl__targets_prefetch(&f->batch.targets, p->source, rows);
 }
 
 void mtl__feed_prefetch(mtl__feed *f)
 {
-    /* A set that stays in the cache need not be asked for; a batch would push out what is at work.
-     */
+    /* A set that stays in the cache need not be asked for; a large batch would push out what is at
+       work. */
     enum { SMALL_SET = 1 << 20, LARGE_BATCH = 1 << 19 };
     for (int i = 0; i < f->sources; i++) {
         const mtl__feed_source *s = &f->source[i];
         int64_t count = mtl__min(s->batch, s->rows - s->next);
-        fill_arg arg = {f, s};
-        if (bytes_of_rows(f, s->rows) < SMALL_SET || bytes_of_rows(f, count) > LARGE_BATCH)
-            continue;
-        mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), prefetch_rows, &arg);
+        part p = {f, i};
+        if (bytes_of_rows(f, s->rows) >= SMALL_SET && bytes_of_rows(f, count) <= LARGE_BATCH)
+            mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), prefetch_rows, &p);
     }
 }

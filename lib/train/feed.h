@@ -6,8 +6,6 @@
 
 #include "train/targets.h"
 
-#define MTL__SOURCES 2
-
 typedef struct mtl__feed_source {
     mtl__binding bound;
     int64_t rows, batch; /* rows of the data set; rows of it in a batch */
@@ -48,8 +46,5 @@ bool mtl__feed_next(mtl__feed *f);
 
 /* Ask the memory for the next batch's rows, while the present one is still at work. */
 void mtl__feed_prefetch(mtl__feed *f);
-
-/* Does any source have labels of the task? */
-bool mtl__feed_has_task(const mtl__feed *f, int64_t task);
 
 #endif

@@ -5,13 +5,6 @@
 
 #include "metric/metric.h"
 
-enum { BLOCK_ROWS = 256 };
-
-static int64_t cols_of(const mtl_model *m, int64_t task)
-{
-    return mtl__label_cols(m->spec->task[task].kind, m->spec->task[task].outputs);
-}
-
 /* The scratch holds one block; a second one, or a larger one than was foreseen, comes from the
    context. */
 static void *scratch_alloc(size_t bytes, size_t align, void *user)
@@ -57,7 +50,7 @@ static void plan(mtl__judge *j, mtl__arena *arena)
     for (int64_t t = 0; t < tasks; t++) {
         if (j->bound.label[t] < 0)
             continue;
-        int64_t bytes = cols_of(m, t) * (int64_t)sizeof(float);
+        int64_t bytes = mtl__model_label_cols(m, t) * (int64_t)sizeof(float);
         float *label = mtl__arena_take(arena, j->rows, bytes);
         float *weight = NULL;
         if (mtl__dataset_weight(j->bound.data, j->bound.label[t]))
@@ -67,8 +60,7 @@ static void plan(mtl__judge *j, mtl__arena *arena)
             j->weight[t] = weight;
         }
     }
-    const mtl__binding *const bound[] = {&j->bound};
-    mtl__targets_plan(&j->targets, m, bound, 1, j->block_rows, arena);
+    mtl__targets_plan(&j->targets, m, &j->bound, NULL, j->block_rows, arena);
     mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)), arena,
                       &j->buffers);
 }
@@ -77,7 +69,7 @@ static void read_labels(mtl__judge *j)
 {
     const mtl__rows all = {.count = j->rows};
     for (int64_t t = 0; t < j->m->net.tasks; t++) {
-        int64_t label = j->bound.label[t], cols = cols_of(j->m, t);
+        int64_t label = j->bound.label[t], cols = mtl__model_label_cols(j->m, t);
         if (label >= 0)
             mtl__array_gather(&j->bound.data->labels[label].y, cols, all, j->label[t], cols);
         if (j->weight[t])
@@ -96,7 +88,7 @@ mtl_status mtl__judge_create(const mtl_model *m, mtl__binding *bound, mtl__judge
     j->m = m;
     j->bound = *bound;
     j->rows = bound->data->rows;
-    j->block_rows = mtl__min(j->rows, BLOCK_ROWS);
+    j->block_rows = mtl__min(j->rows, MTL__BLOCK_ROWS);
     mtl__arena arena = {0};
     plan(j, &arena);
     if (!mtl__arena_reserve(&arena, &m->ctx->al)) {
@@ -129,7 +121,7 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
     int64_t outputs = m->net.outputs;
     float *z = j->predicted + first * outputs;
     mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
-    mtl__targets_fill(&j->targets, &j->bound, some, 0);
+    mtl__targets_fill(&j->targets, 0, some, 0);
     mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);
     mtl__targets_run(&j->targets, rows, z, NULL, NULL);
     for (int64_t t = 0; t < m->net.tasks; t++) {
@@ -158,7 +150,7 @@ mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task
                              mtl_error *err)
 {
     const mtl_model *m = j->m;
-    int64_t cols = cols_of(m, task);
+    int64_t cols = mtl__model_label_cols(m, task);
     *value = NAN;
     if (!j->label[task])
         return MTL_OK;

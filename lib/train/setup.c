@@ -15,7 +15,8 @@ static bool is_trained(const mtl__trainer *t, const mtl__param *p)
 {
     if (p->is_frozen)
         return false;
-    return p->task < 0 ? t->set.trunk_factor > 0 : mtl__feed_has_task(&t->feed, p->task);
+    return p->task < 0 ? t->set.trunk_factor > 0
+                       : mtl__targets_has_task(&t->feed.batch.targets, p->task);
 }
 
 static void mark_layers(mtl__trainer *t)
@@ -25,7 +26,7 @@ static void mark_layers(mtl__trainer *t)
         if (is_trained(t, &m->param[i]))
             t->layer_on[m->param[i].layer] = true;
     for (int64_t i = 0; i < m->net.tasks; i++)
-        if (mtl__feed_has_task(&t->feed, i))
+        if (mtl__targets_has_task(&t->feed.batch.targets, i))
             t->chain_on[m->net.task[i].chain] = true;
 }
 
@@ -144,7 +145,7 @@ static mtl_status add_task_series(mtl__trainer *t, int64_t task, mtl_error *err)
     int64_t n = t->set.epochs;
     mtl_status st = MTL_OK;
     *s = (mtl__task_series){-1, -1, -1, -1};
-    if (mtl__feed_has_task(&t->feed, task))
+    if (mtl__targets_has_task(&t->feed.batch.targets, task))
         st = mtl__report_series(t->report, "loss/train", spec->name, NULL, n, &s->loss_train, err);
     if (st == MTL_OK && t->valid && t->valid->label[task]) {
         st = mtl__report_series(t->report, "loss/valid", spec->name, NULL, n, &s->loss_valid, err);

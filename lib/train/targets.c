@@ -4,29 +4,21 @@
 #include <math.h>
 #include <string.h>
 
-static int64_t label_cols(const mtl_model *m, int64_t task)
-{
-    return mtl__label_cols(m->spec->task[task].kind, m->spec->task[task].outputs);
-}
-
 /* --- layout ------------------------------------------------------------------------------------ */
 
-static bool has_labels(const mtl__binding *const *bound, int32_t bindings, int64_t task)
+bool mtl__targets_has_task(const mtl__targets *x, int64_t task)
 {
-    for (int32_t i = 0; i < bindings; i++)
-        if (bound[i]->label[task] >= 0)
+    for (int i = 0; i < MTL__SOURCES; i++)
+        if (x->bound[i] && x->bound[i]->label[task] >= 0)
             return true;
     return false;
 }
 
-static bool has_weights(const mtl__binding *const *bound, int32_t bindings, int64_t task)
+/* The weights of a task's labels, NULL = all 1. */
+static const mtl__array *weights_of(const mtl__targets *x, int source, int64_t task)
 {
-    for (int32_t i = 0; i < bindings; i++) {
-        int64_t label = bound[i]->label[task];
-        if (label >= 0 && mtl__dataset_weight(bound[i]->data, label))
-            return true;
-    }
-    return false;
+    const mtl__binding *b = x->bound[source];
+    return b && b->label[task] >= 0 ? mtl__dataset_weight(b->data, b->label[task]) : NULL;
 }
 
 static bool joins(const mtl__target *g, const mtl__loss *loss, int64_t column)
@@ -48,18 +40,16 @@ static void close_target(mtl__targets *x, mtl__target *g, int64_t rows, mtl__are
         x->widest = mtl__max(x->widest, g->cols);
 }
 
-static void plan_targets(mtl__targets *x, const mtl__binding *const *bound, int32_t bindings,
-                         int64_t rows, mtl__arena *arena)
+static void plan_targets(mtl__targets *x, int64_t rows, mtl__arena *arena)
 {
     const mtl_model *m = x->m;
     mtl__target g = {0};
     for (int64_t i = 0; i < m->net.tasks; i++) {
         int64_t t = m->net.by_column[i], column = m->net.task[t].column;
         const mtl__task_spec *spec = &m->spec->task[t];
-        bool wanted = has_labels(bound, bindings, t);
         if (x->of_task)
             x->of_task[t] = -1;
-        if (!wanted)
+        if (!mtl__targets_has_task(x, t))
             continue;
         if (!joins(&g, spec->loss, column)) {
             close_target(x, &g, rows, arena);
@@ -72,32 +62,67 @@ static void plan_targets(mtl__targets *x, const mtl__binding *const *bound, int3
                 x->task_of[column + j] = t;
         }
         g.cols += spec->outputs;
-        g.labels += label_cols(m, t);
-        g.is_weighted = g.is_weighted || has_weights(bound, bindings, t);
+        g.labels += mtl__model_label_cols(m, t);
+        g.is_weighted = g.is_weighted || weights_of(x, 0, t) || weights_of(x, 1, t);
     }
     close_target(x, &g, rows, arena);
 }
 
-void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *const *bound,
-                       int32_t bindings, int64_t max_rows, mtl__arena *arena)
+static bool continues(const mtl__label_run *r, const mtl__label_run *next)
+{
+    return r->from.p && next->from.p == r->from.p + r->cols &&
+           next->from.stride == r->from.stride && next->from.index == r->from.index &&
+           next->to == r->to + r->cols && next->ld == r->ld;
+}
+
+static void make_runs(mtl__targets *x, int source)
+{
+    const mtl__binding *b = x->bound[source];
+    mtl__label_run *last = NULL;
+    for (int64_t i = 0; i < x->m->net.tasks; i++) {
+        int64_t task = x->m->net.by_column[i], label = b->label[task];
+        if (x->of_task[task] < 0)
+            continue;
+        const mtl__target *g = &x->target[x->of_task[task]];
+        mtl__label_run next = {.cols = mtl__model_label_cols(x->m, task),
+                               .to = g->y + x->label[task],
+                               .ld = g->labels};
+        if (label >= 0)
+            next.from = b->data->labels[label].y;
+        if (last && continues(last, &next)) {
+            last->cols += next.cols;
+        } else {
+            last = &x->run[source][x->runs[source]++];
+            *last = next;
+        }
+    }
+}
+
+void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *first,
+                       const mtl__binding *second, int64_t max_rows, mtl__arena *arena)
 {
     int64_t tasks = m->net.tasks, outputs = m->net.outputs;
-    *x = (mtl__targets){.m = m, .widest = 1};
+    *x = (mtl__targets){.m = m, .bound = {first, second}, .widest = 1};
     x->target = mtl__arena_take(arena, tasks, sizeof *x->target);
     x->of_task = mtl__arena_take(arena, tasks, sizeof *x->of_task);
     x->label = mtl__arena_take(arena, tasks, sizeof *x->label);
     x->task_of = mtl__arena_take(arena, outputs, sizeof *x->task_of);
     x->loss = mtl__arena_take(arena, tasks, sizeof *x->loss);
     x->weight = mtl__arena_take(arena, tasks, sizeof *x->weight);
-    plan_targets(x, bound, bindings, max_rows, arena);
+    plan_targets(x, max_rows, arena);
     x->scale = mtl__arena_floats(arena, x->widest);
     x->sum = mtl__arena_floats(arena, x->widest);
     x->work = mtl__arena_floats(arena, MTL__COLUMNS_WORK * x->widest);
+    for (int i = 0; i < MTL__SOURCES; i++) {
+        x->run[i] = mtl__arena_take(arena, x->bound[i] ? tasks : 0, sizeof *x->run[i]);
+        if (x->target && x->bound[i])
+            make_runs(x, i);
+    }
 }
 
 /* --- labels ------------------------------------------------------------------------------------ */
 
-static void fill_column(float *y, int64_t ld, int64_t rows, int64_t cols, float value)
+static void fill_columns(float *y, int64_t ld, int64_t rows, int64_t cols, float value)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++)
@@ -120,79 +145,39 @@ static void fill_weights(const mtl__array *weight, mtl__rows rows, int64_t cols,
     for (int64_t j = 0; weight && j < cols; j++)
         mtl__array_gather(weight, 1, rows, w + j, ld);
     if (!weight)
-        fill_column(w, ld, rows.count, cols, 1);
-}
-
-/* Columns to copy that follow each other, there and here: the labels of many tasks are often one
-   matrix of the caller's, and so one copy a row. */
-typedef struct run {
-    mtl__array from;
-    int64_t cols;
-    float *to;
-    int64_t ld;
-} run;
-
-static bool continues(const run *r, const mtl__array *from, const float *to, int64_t ld)
-{
-    return r->cols > 0 && from->p == r->from.p + r->cols && from->stride == r->from.stride &&
-           from->index == r->from.index && to == r->to + r->cols && ld == r->ld;
-}
-
-static void add_to_run(run *r, mtl__rows rows, const mtl__array *from, int64_t cols, float *to,
-                       int64_t ld)
-{
-    if (!continues(r, from, to, ld)) {
-        mtl__array_gather(&r->from, r->cols, rows, r->to, r->ld);
-        *r = (run){.from = *from, .to = to, .ld = ld};
-    }
-    r->cols += cols;
-}
-
-static void copy_labels(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at)
-{
-    run r = {.cols = 0};
-    for (int64_t i = 0; i < x->m->net.tasks; i++) {
-        int64_t task = x->m->net.by_column[i], label = b->label[task];
-        int64_t cols = label_cols(x->m, task);
-        if (x->of_task[task] < 0)
-            continue;
-        const mtl__target *g = &x->target[x->of_task[task]];
-        float *y = g->y + at * g->labels + x->label[task];
-        if (label < 0)
-            fill_column(y, g->labels, rows.count, cols, NAN);
-        else
-            add_to_run(&r, rows, &b->data->labels[label].y, cols, y, g->labels);
-    }
-    mtl__array_gather(&r.from, r.cols, rows, r.to, r.ld);
+        fill_columns(w, ld, rows.count, cols, 1);
 }
 
 /* What copying does not do: regression targets are scaled, weights stand beside each label. */
-static void finish_task(mtl__targets *x, int64_t task, const mtl__binding *b, mtl__rows rows,
-                        int64_t at)
+static void finish_task(mtl__targets *x, int64_t task, int source, mtl__rows rows, int64_t at)
 {
     const mtl__target *g = &x->target[x->of_task[task]];
-    int64_t label = b->label[task], cols = label_cols(x->m, task);
-    int64_t place = at * g->labels + x->label[task];
+    int64_t cols = mtl__model_label_cols(x->m, task), place = at * g->labels + x->label[task];
     if (x->m->spec->task[task].kind == MTL_REGRESSION)
         scale_labels(x->m, task, rows.count, cols, g->y + place, g->labels);
     if (g->w)
-        fill_weights(label < 0 ? NULL : mtl__dataset_weight(b->data, label), rows, cols,
-                     g->w + place, g->labels);
+        fill_weights(weights_of(x, source, task), rows, cols, g->w + place, g->labels);
 }
 
-void mtl__targets_fill(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at)
+void mtl__targets_fill(mtl__targets *x, int source, mtl__rows rows, int64_t at)
 {
-    copy_labels(x, b, rows, at);
+    for (int64_t i = 0; i < x->runs[source]; i++) {
+        const mtl__label_run *r = &x->run[source][i];
+        if (r->from.p)
+            mtl__array_gather(&r->from, r->cols, rows, r->to + at * r->ld, r->ld);
+        else
+            fill_columns(r->to + at * r->ld, r->ld, rows.count, r->cols, NAN);
+    }
     for (int64_t t = 0; t < x->m->net.tasks; t++)
         if (x->of_task[t] >= 0)
-            finish_task(x, t, b, rows, at);
+            finish_task(x, t, source, rows, at);
 }
 
-void mtl__targets_prefetch(const mtl__targets *x, const mtl__binding *b, mtl__rows rows)
+void mtl__targets_prefetch(const mtl__targets *x, int source, mtl__rows rows)
 {
-    for (int64_t t = 0; t < x->m->net.tasks; t++)
-        if (b->label[t] >= 0)
-            mtl__array_prefetch(&b->data->labels[b->label[t]].y, label_cols(x->m, t), rows);
+    for (int64_t i = 0; i < x->runs[source]; i++)
+        if (x->run[source][i].from.p)
+            mtl__array_prefetch(&x->run[source][i].from, x->run[source][i].cols, rows);
 }
 
 /* --- losses ------------------------------------------------------------------------------------ */

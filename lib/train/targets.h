@@ -18,8 +18,22 @@ typedef struct mtl__target {
     float *w; /* like y; NULL = 1 */
 } mtl__target;
 
+/* Label columns that follow each other in a data set and in a target, those of many tasks where they
+   are one matrix of the caller's: one copy a row. */
+typedef struct mtl__label_run {
+    mtl__array from; /* p NULL = the data set has no labels of these tasks */
+    int64_t cols;
+    float *to;
+    int64_t ld;
+} mtl__label_run;
+
+#define MTL__SOURCES 2
+
 typedef struct mtl__targets {
     const mtl_model *m;
+    const mtl__binding *bound[MTL__SOURCES]; /* the data sets that rows come from, or NULL */
+    mtl__label_run *run[MTL__SOURCES];       /* [runs] each */
+    int64_t runs[MTL__SOURCES];
     mtl__target *target;
     int64_t count;
     int64_t *of_task;          /* [tasks]: its target, -1 = no labels */
@@ -32,16 +46,19 @@ typedef struct mtl__targets {
     double *weight; /* sum of the labels' weights */
 } mtl__targets;
 
-/* Set up for the tasks that any of the bindings has labels of; memory comes from the arena (call it
-   again after the arena was reserved). */
-void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *const *bound,
-                       int32_t bindings, int64_t max_rows, mtl__arena *arena);
+/* Set up for the tasks that either binding has labels of (second may be NULL); they stay the
+   caller's. Memory comes from the arena (call it again after the arena was reserved). */
+void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *first,
+                       const mtl__binding *second, int64_t max_rows, mtl__arena *arena);
+
+/* Has any of the data sets labels of the task? */
+bool mtl__targets_has_task(const mtl__targets *x, int64_t task);
 
 /* Labels of some rows of a data set to rows at .. of the batch. */
-void mtl__targets_fill(mtl__targets *x, const mtl__binding *b, mtl__rows rows, int64_t at);
+void mtl__targets_fill(mtl__targets *x, int source, mtl__rows rows, int64_t at);
 
 /* Ask the memory for these labels, which will be wanted. */
-void mtl__targets_prefetch(const mtl__targets *x, const mtl__binding *b, mtl__rows rows);
+void mtl__targets_prefetch(const mtl__targets *x, int source, mtl__rows rows);
 
 /* Losses of z [rows, outputs]; the gradient of sum task_weight * mean loss to dz. dz NULL = not
    wanted, then task_weight is not read. A task without a label in the batch has no part in it. */

@@ -675,6 +675,13 @@ static void check_loss_corners(mtl__cpu_level level)
         ck_fail("is hidden: loss %g, gradient %g", (double)loss, (double)g);
 }
 
+static void fill_logits(ck_mat *z)
+{
+    for (int64_t r = 0; r < z->rows; r++)
+        for (int64_t j = 0; j < z->cols; j++)
+            z->p[r * z->ld + j] = ck_uniform(-20.0f, 20.0f);
+}
+
 static float random_label(void)
 {
     static const float labels[] = {0.0f, 1.0f, 0.25f, (float)NAN};
@@ -702,11 +709,9 @@ static columns_case make_columns_case(int64_t rows, int64_t cols)
     };
     ck_fill_mat(CK_UNIFORM, &c.w);
     ck_fill_mat(CK_UNIFORM, &c.scale);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++) {
-            c.z.p[r * c.z.ld + j] = ck_uniform(-20.0f, 20.0f);
-            c.y.p[r * cols + j] = random_label();
-        }
+    fill_logits(&c.z);
+    for (int64_t i = 0; i < rows * cols; i++)
+        c.y.p[i] = random_label();
     const bool weights = ck_below(2);
     c.args = (mtl__columns){.rows = rows,
                             .cols = cols,
@@ -903,9 +908,7 @@ static loss_case make_loss_case(int64_t rows, int64_t cols)
     /* One draw per statement: the order of draws must not be the compiler's. */
     ck_fill_mat(CK_UNIFORM, &c.w);
     c.scale = ck_uniform(0.1f, 2.0f);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < cols; j++)
-            c.z.p[r * c.z.ld + j] = ck_uniform(-20.0f, 20.0f);
+    fill_logits(&c.z);
     c.weights = ck_below(2) ? c.w.p : NULL;
     ck_case("%lldx%lld ld+%lld,%lld %s", (long long)rows, (long long)cols, (long long)gap_z,
             (long long)gap_g, c.weights ? "weights" : "no weights");

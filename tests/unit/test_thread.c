@@ -597,6 +597,18 @@ static int parts_of(mtl__pool *p, int64_t n, int64_t grain)
     return atomic_load(&c.parts);
 }
 
+START_TEST(sharing_pays_for_large_work)
+{
+    mtl__pool *one = new_pool(1);
+    ck_assert(!mtl__pool_pays(NULL, INT64_MAX));
+    ck_assert(!mtl__pool_pays(one, INT64_MAX));
+    ck_assert(!mtl__pool_pays(pool, 0));
+    ck_assert(!mtl__pool_pays(pool, 1 << 20)); /* no thread is awake, none even made */
+    ck_assert(mtl__pool_pays(pool, INT64_MAX));
+    mtl__pool_destroy(one);
+}
+END_TEST
+
 START_TEST(ranges_cover_all_once)
 {
     for (int64_t n = 0; n <= LONGEST; n += 1 + n / 7)
@@ -661,6 +673,7 @@ int main(void)
     add_pool_case(s, "a fork in the middle of a loop", a_fork_in_the_middle_of_a_loop);
     add_pool_case(s, "threads of a child race for the pool", threads_of_a_child_race_for_the_pool);
 #endif
+    add_pool_case(s, "sharing pays for large work", sharing_pays_for_large_work);
     add_pool_case(s, "ranges cover all once", ranges_cover_all_once);
     add_pool_case(s, "only create allocates", only_create_allocates);
     return run_suite(s);
