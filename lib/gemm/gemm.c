@@ -25,7 +25,7 @@ enum { DEPTH = 512, WIDTH = 96 };
    each step of k and puts them into few sets of the cache, unless it is small, if this many columns
    of C use it; and always where S is copied too. As many floats are copied at a time, for all columns
    of C. */
-enum { R_LEAST = 16 * 1024, R_COLS = 96, R_FLOATS = 512 * 1024 };
+enum { R_LEAST = 16 * 1024, R_COLS = 96, R_FLOATS = 512 * 1024, R_PANELS = 4, R_STEPS = 32 };
 
 /* A call as the kernels see it: C [m, n] = R [m, k] S [k, n], where R is broadcast and S is read by
    vectors. With a narrow C the roles are exchanged and C is made transposed. */
@@ -264,12 +264,25 @@ static const float *r_at(const plan *p, int64_t i, int64_t k0)
     return p->r + (p->r_by_cols ? k0 * p->ldr + i : i * p->ldr + k0);
 }
 
-/* A panel of R: some rows of a block, step by step. */
+/* Rows of R that are copied together: a panel, or some side by side where it lies by columns, since
+   a page then gives more than one line. */
+static int64_t group_rows(const plan *p)
+{
+    return p->r_by_cols ? R_PANELS * p->g->panel : p->g->panel;
+}
+
+/* Some rows of R in panels that follow each other, each step by step. */
 static void pack_r(const plan *p, const block *b, int64_t i, int64_t rows, int64_t k0, int64_t depth)
 {
     const mtl__gemm *g = p->g;
-    (p->r_by_cols ? g->copy : g->transpose)(b->r + (i - b->i0) * depth, g->panel, r_at(p, i, k0),
-                                            p->ldr, rows, depth);
+    const int64_t panel = g->panel, most = p->r_by_cols ? R_STEPS : depth;
+    mtl__gemm_pack_fn *pack = p->r_by_cols ? g->copy : g->transpose;
+    for (int64_t k = 0, steps; k < depth; k += steps) {
+        steps = mtl__min(most, depth - k);
+        for (int64_t j = 0; j < rows; j += panel)
+            pack(b->r + (i + j - b->i0) * depth + k * panel, panel, r_at(p, i + j, k0 + k), p->ldr,
+                 mtl__min(panel, rows - j), steps);
+    }
 }
 
 /* A tile with its R set to rows from i on. */
@@ -285,6 +298,22 @@ static mtl__gemm_tile rows_of_r(const plan *p, const block *b, int64_t i, int64_
     return t;
 }
 
+/* The next group of R while the panel from i on is at work: lines of it by the panel's place in its
+   own group. */
+static void add_r(const plan *p, const block *b, int64_t i, int64_t k0, int64_t depth, errands *e)
+{
+    int64_t group = group_rows(p), place = (i - b->i0) % group, next = i - place + group;
+    int64_t rows = mtl__min(group, b->i1 - next);
+    int64_t lines = p->r_by_cols ? depth : rows;
+    int64_t from = lines * place / group, to = lines * (place + p->g->panel) / group;
+    if (rows <= 0)
+        return;
+    if (p->r_by_cols)
+        add_errand(e, r_at(p, next, k0 + from), p->ldr, to - from, rows);
+    else
+        add_errand(e, r_at(p, next + from, k0), p->ldr, to - from, depth);
+}
+
 /* What rows from i on of a block have to ask for: the next rows of C and, the first time, of R; at
    the end of the block, the next block of S. */
 static void find_errands(const plan *p, const block *b, int64_t i, int64_t rows, int64_t k0,
@@ -293,10 +322,8 @@ static void find_errands(const plan *p, const block *b, int64_t i, int64_t rows,
     int64_t all = b->i1 - b->i0, next = i + rows, more = mtl__min(p->mb, b->i1 - next);
     int64_t cols = mtl__min(p->nb, b->end - b->j1), late = b->i1 - all / 4;
     add_errand(e, b->c + next * b->ldc + b->j0 - b->first, b->ldc, more, tile_cols(p->g));
-    if (b->j0 == b->begin && more > 0) {
-        const float *r = r_at(p, next, k0);
-        add_errand(e, r, p->ldr, p->r_by_cols ? depth : more, p->r_by_cols ? more : depth);
-    }
+    if (b->j0 == b->begin)
+        add_r(p, b, i, k0, depth, e);
     if (p->pack_s && cols > 0 && i >= late) {
         int64_t lines = p->s_transposed ? cols : depth;
         int64_t from = lines * (i - late) / (b->i1 - late), to = lines * (next - late) / (b->i1 - late);
@@ -315,8 +342,8 @@ static void times_block(const plan *p, const block *b, int64_t k0, int64_t depth
         errands e; /* no initialiser: clearing it takes time that small products have not got */
         e.count = 0;
         if (p->pack_r) {
-            if (b->j0 == b->begin)
-                pack_r(p, b, i, rows, k0, depth);
+            if (b->j0 == b->begin && (i - b->i0) % group_rows(p) == 0)
+                pack_r(p, b, i, mtl__min(group_rows(p), b->i1 - i), k0, depth);
             find_errands(p, b, i, rows, k0, depth, &e);
         }
         mtl__gemm_tile t = rows_of_r(p, b, i, k0, depth);
