@@ -40,6 +40,7 @@ typedef struct plan {
     bool swapped;      /* C is to be written transposed */
     bool s_given;      /* in panels already, all of k in each */
     bool pack_r, pack_s;
+    bool ask_s; /* S is large, few rows read it, and where it lies */
     int64_t ib, kb, nb, mb;                  /* steps of the loops of a job */
     int64_t job_rows, job_cols, jobs_across; /* the grid of jobs */
     float *work;
@@ -222,8 +223,11 @@ static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, con
             run_errands(e, j, width, cols);
         }
         int height = rows == 1 ? 1 : tile_rows(rows, g->rows[vectors_for(g, width) - 1]);
+        region next_s = {t.s + width, t.lds, t.k, mtl__min(tile_cols(g), cols - j - width)};
         t.cols = (int)width;
         for (int i = 0; i < rows; i += height) {
+            if (p->ask_s)
+                ask(&next_s, t.k * i / rows, t.k * mtl__min(i + height, rows) / rows);
             t.rows = mtl__min(height, rows - i);
             t.r = r + i * r_step;
             t.c = c + i * t.ldc + j;
@@ -499,11 +503,12 @@ static void choose_blocks(plan *p)
 {
     const mtl__gemm *g = p->g;
     int64_t m = p->job_rows, n = p->job_cols;
-    bool large = m >= PACK_ROWS && n * p->k > PACK_FLOATS;
+    bool outside = n * p->k > PACK_FLOATS, large = outside && m >= PACK_ROWS;
+    p->ask_s = outside && !large && !p->s_transposed && !p->s_given && m >= g->panel;
     p->pack_s = p->s_transposed || (large && !p->s_given);
     p->pack_r = large || (p->r_by_cols && p->ldr >= g->far && m >= PACK_ROWS && n >= R_COLS &&
                           m * p->k >= R_LEAST);
-    bool deep = p->pack_s || p->pack_r || large;
+    bool deep = p->pack_s || p->pack_r || p->ask_s;
     p->kb = deep ? even_step(p->k, DEPTH, 1) : p->k;
     int64_t most = deep ? (int64_t)g->kc * g->nc / mtl__max(1, p->kb) : g->nc;
     most = mtl__min(most, g->nc) / tile_cols(g) * tile_cols(g);
@@ -524,7 +529,7 @@ static void run_small(plan *p)
 {
     block b = {.i1 = p->m, .j1 = p->n, .c = p->call->c, .ldc = p->call->ldc, .s = p->work};
     p->pack_s = p->s_transposed;
-    p->pack_r = false;
+    p->pack_r = p->ask_s = false;
     p->kb = p->k;
     p->nb = p->n;
     p->ib = p->mb = p->m;
