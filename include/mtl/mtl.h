@@ -328,7 +328,10 @@ MTL_API void mtl_spec_destroy(mtl_spec *spec);
 /**
  * Append a fully connected layer to the shared trunk: y = activation(x W + b), W [in, units].
  * @param units       1 .. 16777216.
- * @param activation  "relu", "tanh", "sigmoid" or "identity".
+ * @param activation  "identity", "relu", "tanh", "sigmoid", "leaky_relu:slope=0.01" (Maas et al. 2013),
+ *                    "elu:alpha=1" (Clevert et al. 2016), "selu" (Klambauer et al. 2017), "gelu" (exact) and
+ *                    "gelu_tanh" (Hendrycks & Gimpel 2016), "silu" (Elfwing et al. 2018), "softplus",
+ *                    "hard_swish" (Howard et al. 2019).
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char *activation,

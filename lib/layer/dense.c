@@ -3,22 +3,35 @@
 #include "layer/layer.h"
 
 typedef struct epilogue_arg {
-    mtl__bias_act_fn *act;
+    const mtl__vec *vec;
+    const mtl__act *act;
+    mtl__bias_act_fn *fn; /* NULL = a curve */
     const float *bias;
+    float *slope; /* [rows, cols] of a curve to keep, or NULL */
+    int64_t cols;
 } epilogue_arg;
 
 static void add_bias_and_activate(const void *arg, int64_t rows, int64_t cols, float *c,
                                   int64_t ldc, int64_t row0, int64_t col0)
 {
     const epilogue_arg *e = arg;
-    (void)row0;
-    e->act(rows, cols, c, ldc, e->bias + col0);
+    if (e->fn)
+        e->fn(rows, cols, c, ldc, e->bias + col0);
+    else
+        e->vec->curve(&e->act->curve, rows, cols, c, ldc, e->bias + col0,
+                      e->slope ? e->slope + row0 * e->cols + col0 : NULL, e->cols);
 }
 
 /* Every member is named, so that none is cleared first: that took longer than a row's arithmetic. */
 static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
 {
-    const epilogue_arg arg = {l->activation->forward(p->vec), p->params + l->bias};
+    const mtl__activation *row = l->act.row;
+    const epilogue_arg arg = {.vec = p->vec,
+                              .act = &l->act,
+                              .fn = row->forward ? row->forward(p->vec) : NULL,
+                              .bias = p->params + l->bias,
+                              .slope = io->kept,
+                              .cols = l->out};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NN,
         .m = io->rows,
@@ -73,24 +86,38 @@ static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const m
     mtl__pool_ranges(p->pool, l->out, 1 + 65536 / io->rows, sum_columns, &sums);
 }
 
+void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
+                      const mtl__layer_grad *g, int64_t row0, int64_t rows, int64_t col0,
+                      int64_t cols)
+{
+    const mtl__activation *by = g->made_by->row;
+    float *d = g->dx + row0 * g->lddx + col0;
+    if (by->backward)
+        by->backward(v)(rows, cols, io->x + row0 * io->ldx + col0, io->ldx, d, g->lddx);
+    for (int64_t r = 0; r < rows && !by->forward; r++)
+        v->mul(cols, g->made_slope + (row0 + r) * l->in + col0, d + r * g->lddx);
+}
+
 typedef struct slope_arg {
-    mtl__act_grad_fn *slope;
-    const float *x;
-    int64_t ldx;
+    const mtl__layer *l;
+    const mtl__vec *vec;
+    const mtl__layer_io *io;
+    const mtl__layer_grad *g;
 } slope_arg;
 
 static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
                            int64_t row0, int64_t col0)
 {
     const slope_arg *s = arg;
-    s->slope(rows, cols, s->x + row0 * s->ldx + col0, s->ldx, c, ldc);
+    (void)c, (void)ldc;
+    mtl__layer_slope(s->l, s->vec, s->io, s->g, row0, rows, col0, cols);
 }
 
 /* dx = dy W', times the derivative of what made x. */
 static void input_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                            const mtl__layer_grad *g)
 {
-    const slope_arg arg = {mtl__activation_slope(g->made_by, p->vec), io->x, io->ldx};
+    const slope_arg arg = {l, p->vec, io, g};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NT,
         .m = io->rows,
@@ -103,7 +130,7 @@ static void input_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__l
         .c = g->dx,
         .ldc = g->lddx,
         .accumulate = g->dx_adds,
-        .epilogue = arg.slope ? multiply_slope : NULL,
+        .epilogue = mtl__layer_has_slope(g) ? multiply_slope : NULL,
         .epilogue_arg = &arg,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
@@ -118,15 +145,14 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
         input_gradient(l, p, io, g);
 }
 
-static int64_t keeps_nothing(const mtl__layer *l)
+static int64_t keeps_slope(const mtl__layer *l)
 {
-    (void)l;
-    return 0;
+    return mtl__act_is_curve(&l->act) ? l->out : 0;
 }
 
 const mtl__layer_type mtl__dense_layer = {
     .name = "dense",
-    .kept_per_row = keeps_nothing,
+    .kept_per_row = keeps_slope,
     .forward = forward,
     .backward = backward,
 };

@@ -24,7 +24,6 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
 static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                      const mtl__layer_grad *g)
 {
-    mtl__act_grad_fn *slope = mtl__activation_slope(g->made_by, p->vec);
     if (!g->dx)
         return;
     for (int64_t r = 0; r < io->rows; r++) {
@@ -33,8 +32,8 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
         for (int64_t j = 0; j < l->in; j++)
             out[j] = g->dx_adds ? out[j] + d[j] * mask[j] : d[j] * mask[j];
     }
-    if (slope)
-        slope(io->rows, l->in, io->x, io->ldx, g->dx, g->lddx);
+    if (mtl__layer_has_slope(g))
+        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
 const mtl__layer_type mtl__dropout_layer = {

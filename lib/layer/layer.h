@@ -12,7 +12,7 @@ typedef struct mtl__layer_type mtl__layer_type;
 typedef struct mtl__layer {
     const mtl__layer_type *type;
     int64_t in, out;
-    const mtl__activation *activation; /* dense */
+    mtl__act act;                      /* dense */
     double rate;                       /* dropout */
     int64_t weight, bias;              /* offsets into the parameters, -1 = has none */
     int32_t id;                        /* number among all layers of the network */
@@ -38,7 +38,7 @@ typedef struct mtl__layer_io {
     int64_t ldx;
     float *y;
     int64_t ldy;
-    float *kept; /* kept_per_row numbers for each row, training only */
+    float *kept; /* kept_per_row numbers for each row; NULL in predict */
 } mtl__layer_io;
 
 /* Gradients, of what a layer makes from its activation's argument on: for dense, of x W + b. So
@@ -48,8 +48,9 @@ typedef struct mtl__layer_grad {
     int64_t lddy;
     float *dx; /* [rows, in], NULL = not wanted */
     int64_t lddx;
-    bool dx_adds;                   /* add to what is in dx */
-    const mtl__activation *made_by; /* the activation whose output x is, NULL = none */
+    bool dx_adds;            /* add to what is in dx */
+    const mtl__act *made_by; /* the activation whose output x is; row NULL = none */
+    const float *made_slope; /* its derivative [rows, in], where it is a curve */
     bool want_params;               /* write the gradients of the parameters */
 } mtl__layer_grad;
 
@@ -66,11 +67,16 @@ struct mtl__layer_type {
 extern const mtl__layer_type mtl__dense_layer;
 extern const mtl__layer_type mtl__dropout_layer;
 
-/* The derivative function of an activation; NULL where it is 1, or where there is none. */
-static inline mtl__act_grad_fn *mtl__activation_slope(const mtl__activation *a, const mtl__vec *v)
+/* Whether dx is to be multiplied with a derivative. */
+static inline bool mtl__layer_has_slope(const mtl__layer_grad *g)
 {
-    return a && a->backward ? a->backward(v) : NULL;
+    return g->made_by && g->made_by->row && (g->made_by->row->backward || !g->made_by->row->forward);
 }
+
+/* Multiply a part of dx, rows x cols from (row0, col0) on, with the derivative of what made x. */
+void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
+                      const mtl__layer_grad *g, int64_t row0, int64_t rows, int64_t col0,
+                      int64_t cols);
 
 /* Floats of GEMM scratch that a pass over this layer needs. */
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,

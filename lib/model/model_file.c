@@ -40,7 +40,10 @@ static void write_layer(mtl__bytes *b, const mtl__layer_spec *l)
         write_f64(b, "rate", l->rate);
     } else {
         write_i64(b, "units", l->units);
-        write_text(b, "activation", l->activation->choice.name);
+        mtl__json_write_key(b, "activation");
+        mtl__bytes_text(b, "\"");
+        mtl__act_text(&l->act, b); /* nothing in it needs an escape */
+        mtl__bytes_text(b, "\"");
     }
     mtl__bytes_text(b, "}");
 }

@@ -21,13 +21,13 @@ static bool reserve_params(mtl__network *net, int64_t rows, int64_t cols, int64_
     return true;
 }
 
-static bool add_dense(mtl__network *net, int64_t in, int64_t out, const mtl__activation *activation)
+static bool add_dense(mtl__network *net, int64_t in, int64_t out, const mtl__act *act)
 {
     mtl__layer *l = &net->layer[net->layers];
     *l = (mtl__layer){.type = &mtl__dense_layer,
                       .in = in,
                       .out = out,
-                      .activation = activation,
+                      .act = *act,
                       .id = (int32_t)net->layers};
     net->layers++;
     return reserve_params(net, in, out, &l->weight) && reserve_params(net, 1, out, &l->bias);
@@ -53,7 +53,7 @@ static bool add_list(mtl__network *net, const mtl__layer_list *list, int64_t *wi
         if (s->type == &mtl__dropout_layer) {
             add_dropout(net, *width, s->rate);
         } else {
-            if (!add_dense(net, *width, s->units, s->activation))
+            if (!add_dense(net, *width, s->units, &s->act))
                 return false;
             *width = s->units;
         }
@@ -62,17 +62,17 @@ static bool add_list(mtl__network *net, const mtl__layer_list *list, int64_t *wi
     return true;
 }
 
-static const mtl__activation *identity(void)
+static mtl__act identity(void)
 {
-    mtl__choice c = {0};
-    mtl__choice_parse(&mtl__activations, "identity", -1, &c, NULL);
-    return c.row;
+    mtl__act act = {0};
+    mtl__act_parse("identity", -1, &act, NULL);
+    return act;
 }
 
 /* The matrix of all plain heads, then a chain for each tower. */
 static bool add_heads(mtl__network *net, const mtl_spec *s)
 {
-    const mtl__activation *linear = identity();
+    const mtl__act linear = identity();
     int64_t plain = 0, *order = net->by_column;
     for (int64_t t = 0; t < s->tasks; t++)
         if (is_plain(&s->task[t])) {
@@ -82,7 +82,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
         }
     if (plain) {
         net->head[net->heads++] = (mtl__chain){.first = net->layers, .count = 1, .column = 0};
-        if (!add_dense(net, net->trunk_out, plain, linear))
+        if (!add_dense(net, net->trunk_out, plain, &linear))
             return false;
     }
     net->outputs = plain;
@@ -92,7 +92,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
         *order++ = t;
         int64_t width = net->trunk_out, first = net->layers;
         if (!add_list(net, &s->task[t].tower, &width) ||
-            !add_dense(net, width, s->task[t].outputs, linear))
+            !add_dense(net, width, s->task[t].outputs, &linear))
             return false;
         net->task[t] = (mtl__net_task){.column = net->outputs, .chain = net->heads};
         net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs};
@@ -247,13 +247,25 @@ static void backward_chain(const mtl__network *net, const mtl__pass *p, const mt
         g.dx = at_start ? end->dx : i == stop ? NULL : b->turn[turn];
         g.lddx = at_start ? end->lddx : l->in;
         g.dx_adds = at_start && end->dx_adds;
-        g.made_by = at_start ? end->made_by : net->layer[i - 1].activation;
+        g.made_by = at_start ? end->made_by : &net->layer[i - 1].act;
+        g.made_slope = at_start ? end->made_slope : b->kept[i - 1];
         g.want_params = layer_on[i];
         l->type->backward(l, p, &io, &g);
         g.dy = g.dx;
         g.lddy = g.lddx;
         turn = !turn;
     }
+}
+
+/* The activation that made what the heads read, and its derivative where it is kept. */
+static const mtl__act *trunk_act(const mtl__network *net)
+{
+    return net->trunk_layers ? &net->layer[net->trunk_layers - 1].act : NULL;
+}
+
+static const float *trunk_slope(const mtl__network *net, const mtl__buffers *b)
+{
+    return net->trunk_layers ? b->kept[net->trunk_layers - 1] : NULL;
 }
 
 /* The last chain that is on: it finishes the gradient of the trunk's output. -1 = none. */
@@ -285,9 +297,8 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
                                      .dx = want_trunk ? b->dh : NULL,
                                      .lddx = net->trunk_out,
                                      .dx_adds = started,
-                                     .made_by = want_trunk && i == last
-                                                    ? net->layer[net->trunk_layers - 1].activation
-                                                    : NULL};
+                                     .made_by = want_trunk && i == last ? trunk_act(net) : NULL,
+                                     .made_slope = trunk_slope(net, b)};
         backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows, h, ldh, &end);
         started = true;
     }

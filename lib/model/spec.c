@@ -117,14 +117,14 @@ static mtl_status append_layer(mtl_spec *s, mtl__layer_list *list, const mtl__la
 static mtl_status append_dense(mtl_spec *s, mtl__layer_list *list, int64_t units,
                                const char *activation, int64_t length, mtl_error *err)
 {
-    mtl__choice c;
+    mtl__act act;
     if (units < 1 || units > MTL__SIZE_MAX)
         return MTL_FAIL(err, MTL_ERR_RANGE, "units must be in 1 .. %d, not %lld", MTL__SIZE_MAX,
                         (long long)units);
-    mtl_status st = mtl__choice_parse(&mtl__activations, activation, length, &c, err);
+    mtl_status st = mtl__act_parse(activation, length, &act, err);
     if (st != MTL_OK)
         return st;
-    const mtl__layer_spec layer = {&mtl__dense_layer, units, c.row, 0};
+    const mtl__layer_spec layer = {.type = &mtl__dense_layer, .units = units, .act = act};
     return append_layer(s, list, &layer, err);
 }
 
@@ -138,7 +138,7 @@ mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err)
     if (!(rate >= 0 && rate < 1))
         return MTL_FAIL(err, MTL_ERR_RANGE, "dropout rate must be in 0 <= rate < 1, not %s",
                         mtl__num(rate).text);
-    const mtl__layer_spec layer = {&mtl__dropout_layer, 0, NULL, rate};
+    const mtl__layer_spec layer = {.type = &mtl__dropout_layer, .rate = rate};
     return append_layer(s, &s->trunk, &layer, err);
 }
 

@@ -16,7 +16,7 @@
 typedef struct mtl__layer_spec {
     const mtl__layer_type *type;
     int64_t units;
-    const mtl__activation *activation;
+    mtl__act act;
     double rate;
 } mtl__layer_spec;
 

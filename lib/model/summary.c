@@ -5,14 +5,19 @@
 
 #include "base/text.h"
 
+static void dense_line(mtl__bytes *b, const char *where, const mtl__layer *l)
+{
+    mtl__bytes_format(b, "%-24.64s dense %lld -> %lld ", where, (long long)l->in, (long long)l->out);
+    mtl__act_text(&l->act, b);
+    mtl__bytes_format(b, ", %lld parameters\n", (long long)((l->in + 1) * l->out));
+}
+
 static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
 {
     if (l->type == &mtl__dropout_layer)
         mtl__bytes_format(b, "%-24.64s dropout %s\n", where, mtl__num(l->rate).text);
     else
-        mtl__bytes_format(b, "%-24.64s dense %lld -> %lld %s, %lld parameters\n", where,
-                          (long long)l->in, (long long)l->out, l->activation->choice.name,
-                          (long long)((l->in + 1) * l->out));
+        dense_line(b, where, l);
 }
 
 static void task_lines(mtl__bytes *b, const mtl_model *m, int64_t task)

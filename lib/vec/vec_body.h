@@ -12,6 +12,7 @@
 #define VEC_OUTLINE __attribute__((noinline)) static
 #include "vec/vec_math.h"
 #include "vec/vec_map.h"
+#include "vec/vec_curve.h"
 #include "vec/vec_sum.h"
 #include "vec/vec_loss.h"
 #include "vec/vec_softmax.h"
@@ -27,6 +28,7 @@ const mtl__vec VEC_TABLE = {
     .bias_relu = bias_relu,
     .bias_tanh = bias_tanh,
     .bias_sigmoid = bias_sigmoid,
+    .curve = curve,
     .grad_relu = grad_relu,
     .grad_tanh = grad_tanh,
     .grad_sigmoid = grad_sigmoid,

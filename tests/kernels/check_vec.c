@@ -410,6 +410,117 @@ static void check_slopes(mtl__cpu_level level)
         }
 }
 
+/* --- curves: value and derivative at once --------------------------------------------------- */
+
+static double leaky_f64(double x)
+{
+    return x > 0 ? x : 0.125 * x;
+}
+
+static double elu_f64(double x)
+{
+    return 1.5 * (x > 0 ? x : 0.75 * expm1(x));
+}
+
+static double gelu_f64(double x)
+{
+    return 0.5 * x * erfc(-x / sqrt(2.0));
+}
+
+static double gelu_tanh_f64(double x)
+{
+    /* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)), which does not cancel */
+    return x / (1 + exp(-2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+}
+
+static double silu_f64(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+static double softplus_f64(double x)
+{
+    return fmax(x, 0) + log1p(exp(-fabs(x)));
+}
+
+static double hard_swish_f64(double x)
+{
+    return x * fmin(fmax(x + 3, 0), 6) / 6;
+}
+
+static const struct {
+    const char *name;
+    mtl__curve f;
+    double (*exact)(double);
+    double kink; /* where the derivative jumps: |x| */
+} curves[] = {
+    {"leaky_relu", {MTL__CURVE_LEAKY_RELU, 0.125f, 0}, leaky_f64, 0},
+    {"elu", {MTL__CURVE_ELU, 0.75f, 1.5f}, elu_f64, 0},
+    {"gelu", {MTL__CURVE_GELU, 0, 0}, gelu_f64, -1},
+    {"gelu_tanh", {MTL__CURVE_GELU_TANH, 0, 0}, gelu_tanh_f64, -1},
+    {"silu", {MTL__CURVE_SILU, 0, 0}, silu_f64, -1},
+    {"softplus", {MTL__CURVE_SOFTPLUS, 0, 0}, softplus_f64, -1},
+    {"hard_swish", {MTL__CURVE_HARD_SWISH, 0, 0}, hard_swish_f64, 3},
+};
+
+/* Each element of a matrix against the same element alone at the C level. */
+static void try_curve(const mtl__vec *v, int a, int64_t rows, int64_t cols, int64_t gap,
+                      ck_values kind)
+{
+    const enum ck_place place = (enum ck_place)(cols % CK_PLACE_COUNT);
+    ck_mat c = ck_matrix(rows, cols, cols + gap, place), bias = vector(cols, place, CK_UNIFORM);
+    ck_mat d = ck_matrix(rows, cols, cols + 2 * gap, place);
+    ck_mat want_d = ck_matrix(rows, cols, cols + 2 * gap, CK_ALIGNED);
+    ck_fill_mat(kind, &c);
+    ck_mat got = copy_of(&c, place), alone = copy_of(&c, place), want = copy_of(&c, CK_ALIGNED);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            plain_table()->curve(&curves[a].f, 1, 1, want.p + r * want.ld + j, 1, bias.p + j,
+                                 want_d.p + r * want_d.ld + j, 1);
+    ck_case("%s %lldx%lld ld+%lld", curves[a].name, (long long)rows, (long long)cols,
+            (long long)gap);
+    v->curve(&curves[a].f, rows, cols, got.p, got.ld, bias.p, d.p, d.ld);
+    judge("c", &want, &got);
+    judge("slope", &want_d, &d);
+    v->curve(&curves[a].f, rows, cols, alone.p, alone.ld, bias.p, NULL, 0);
+    judge("c without its slope", &want, &alone);
+}
+
+static void check_curves(mtl__cpu_level level)
+{
+    const mtl__vec *v = mtl__vec_table(level);
+    for (int a = 0; a < MTL__COUNT_OF(curves); a++)
+        for (int64_t cols = 0; cols <= 67; cols++) {
+            ck_reset();
+            try_curve(v, a, ck_below(4), cols, ck_below(3), (ck_values)ck_below(CK_VALUES_COUNT));
+        }
+}
+
+/* The bounds that vec.h states, and the derivative against the difference quotient. */
+static void check_curve_values(mtl__cpu_level level)
+{
+    const mtl__vec *v = mtl__vec_table(level);
+    const double h = 1e-5;
+    for (int a = 0; a < MTL__COUNT_OF(curves) && !ck_digest_only(); a++)
+        for (int i = -2000; i <= 2000; i++) {
+            const float zero = 0.0f, x = 0.01f * (float)i;
+            float y = x, d;
+            double want = curves[a].exact((double)x);
+            v->curve(&curves[a].f, 1, 1, &y, 1, &zero, &d, 1);
+            ck_case("%s(%g)", curves[a].name, (double)x);
+            double error = fabs((double)y - want);
+            if (!(error <= 3e-7 * fmax(1, fabs(want))) ||
+                (curves[a].f.kind != MTL__CURVE_ELU && error > 1e-5 * fabs(want) + 1e-36))
+                ck_fail("%a instead of %a", (double)y, want);
+            if (fabs(fabs((double)x) - curves[a].kink) < 2 * h)
+                continue;
+            double slope =
+                (curves[a].exact((double)x + h) - curves[a].exact((double)x - h)) / (2 * h);
+            if (!(fabs((double)d - slope) <= 2e-6))
+                ck_fail("derivative %a instead of %a", (double)d, slope);
+        }
+}
+
 /* --- streams ------------------------------------------------------------------------------ */
 
 static void check_streams(mtl__cpu_level level)
@@ -1287,6 +1398,8 @@ const ck_test ck_vec_tests[] = {
     {"vec.math.sizes", check_maps, NULL},
     {"vec.activation", check_activations, bench_activations},
     {"vec.activation.slope", check_slopes, NULL},
+    {"vec.curve", check_curves, NULL},
+    {"vec.curve.values", check_curve_values, NULL},
     {"vec.stream", check_streams, bench_streams},
     {"vec.sum", check_sums, bench_sums},
     {"vec.sum.finite", check_finite, NULL},

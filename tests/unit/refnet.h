@@ -118,10 +118,32 @@ static inline void ref_data_free(ref_data *d)
 
 static inline double ref_activate(const char *name, double x)
 {
-    return strcmp(name, "relu") == 0      ? fmax(x, 0)
-           : strcmp(name, "tanh") == 0    ? tanh(x)
-           : strcmp(name, "sigmoid") == 0 ? 1 / (1 + exp(-x))
-                                          : x;
+    const double lambda = 1.0507009873554804934, alpha = 1.6732632423543772848;
+    const double cubic = 2 * sqrt(2 / acos(-1.0)) * (x + 0.044715 * x * x * x);
+    const struct {
+        const char *name;
+        double value;
+    } row[] = {
+        {"relu", fmax(x, 0)},
+        {"tanh", tanh(x)},
+        {"sigmoid", 1 / (1 + exp(-x))},
+        {"leaky_relu", x > 0 ? x : 0.01 * x},
+        {"leaky_relu:slope=0.3", x > 0 ? x : 0.3 * x},
+        {"elu", x > 0 ? x : expm1(x)},
+        {"elu:alpha=1.5", x > 0 ? x : 1.5 * expm1(x)},
+        {"selu", lambda * (x > 0 ? x : alpha * expm1(x))},
+        {"gelu", x * 0.5 * erfc(-x / sqrt(2))},
+        {"gelu_tanh", x / (1 + exp(-cubic))},
+        {"silu", x / (1 + exp(-x))},
+        {"softplus", fmax(x, 0) + log1p(exp(-fabs(x)))},
+        {"hard_swish", x * fmin(fmax(x + 3, 0), 6) / 6},
+        {"identity", x},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
+        if (strcmp(name, row[i].name) == 0)
+            return row[i].value;
+    ck_abort_msg("no activation %s here", name);
+    return 0;
 }
 
 /* h = act(h W + b) in place; *p moves past W [in, units] and b. Returns units. */

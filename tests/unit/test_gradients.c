@@ -2,7 +2,9 @@
 /* Gradients by central differences for every activation, kind of task, depth and mix of heads. */
 #include "gradcheck.h"
 
-static const char *const activations[] = {"relu", "tanh", "sigmoid", "identity"};
+static const char *const activations[] = {
+    "relu", "tanh",      "sigmoid", "identity", "leaky_relu", "leaky_relu:slope=0.3", "elu:alpha=1.5",
+    "selu", "gelu", "gelu_tanh", "silu", "softplus", "hard_swish"};
 
 static const ref_task binary = {"b", MTL_BINARY, 1, 1, {{0}}};
 static const ref_task classes = {"c", MTL_MULTICLASS, 4, 1, {{0}}};
@@ -21,7 +23,7 @@ static void check(const char *what, const ref_net *n, int64_t rows, int missing)
 START_TEST(every_activation_with_every_kind)
 {
     const ref_task kinds[] = {binary, classes, labels, values};
-    for (int a = 0; a < 4; a++)
+    for (int a = 0; a < (int)(sizeof activations / sizeof *activations); a++)
         for (int k = 0; k < 4; k++) {
             ref_net n = {4, {{6, activations[a]}, {5, activations[a]}}, {kinds[k]}};
             char what[64];
@@ -52,6 +54,17 @@ START_TEST(mixed_heads)
     n.task[3].head[0] = (ref_layer){4, "sigmoid"};
     n.task[3].head[1] = (ref_layer){3, "tanh"};
     check("two plain heads, two with own layers", &n, 19, 25);
+}
+END_TEST
+
+START_TEST(curves_below_several_heads)
+{
+    /* The derivative of the trunk's last layer is applied once, to the sum of what the heads give. */
+    ref_net n = {4, {{6, "silu"}, {5, "gelu"}}, {binary, classes, labels, values}};
+    n.task[1].head[0] = (ref_layer){5, "elu"};
+    n.task[3].head[0] = (ref_layer){4, "softplus"};
+    n.task[3].head[1] = (ref_layer){3, "hard_swish"};
+    check("curves below several heads", &n, 19, 25);
 }
 END_TEST
 
@@ -136,6 +149,7 @@ int main(void)
     add_case(s, "heads on the inputs", no_trunk);
     add_case(s, "a deep trunk", deep_trunk);
     add_case(s, "plain heads beside heads with own layers", mixed_heads);
+    add_case(s, "curves below several heads", curves_below_several_heads);
     add_case(s, "heads with own layers only", only_own_layers);
     add_case(s, "task weights", task_weights);
     add_case(s, "row weights", row_weights);
