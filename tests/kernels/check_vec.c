@@ -491,8 +491,9 @@ static void check_curves(mtl__cpu_level level)
     const mtl__vec *v = mtl__vec_table(level);
     for (int a = 0; a < MTL__COUNT_OF(curves); a++)
         for (int64_t cols = 0; cols <= 67; cols++) {
+            const int64_t rows = ck_below(4), gap = ck_below(3);
             ck_reset();
-            try_curve(v, a, ck_below(4), cols, ck_below(3), (ck_values)ck_below(CK_VALUES_COUNT));
+            try_curve(v, a, rows, cols, gap, (ck_values)ck_below(CK_VALUES_COUNT));
         }
 }
 
