@@ -346,9 +346,52 @@ MTL_API mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char 
 MTL_API mtl_status mtl_spec_add_dropout(mtl_spec *spec, double rate, mtl_error *err);
 
 /**
+ * Append a normalisation to the shared trunk: y = weight * (x - mean) / sqrt(variance + eps) + bias.
+ * @param kind  "layer:eps=1e-5" (Ba et al. 2016): mean and variance of a row over its columns.
+ *              "batch:eps=1e-5,momentum=0.1" (Ioffe & Szegedy 2015): of a column over the rows of the
+ *              batch while training. Prediction and validation, and training while weight and bias
+ *              of the layer are frozen, use running means of them instead, which move by
+ *              momentum * (batch - running) a step (variance unbiased, as elsewhere).
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_norm(mtl_spec *spec, const char *kind, mtl_error *err);
+
+/**
+ * Append the addition of an identity shortcut to the shared trunk: y = x + what the first of the last
+ * @p layers layers had as input (He et al. 2016). Dense, norm, dropout and residual count as layers.
+ * @param layers  1 .. the layers before it; the columns must be as many there as here.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_SHAPE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_residual(mtl_spec *spec, int64_t layers, mtl_error *err);
+
+/**
+ * Replace an input column of category numbers by learned vectors, one for each category and one for
+ * all that is missing (NaN), not whole or not in 0 .. categories - 1. The other columns pass, the
+ * vectors follow behind them. The column is not scaled. A step takes time by the size of the table,
+ * as by any weights.
+ * @param column      Of the inputs, 0 .. inputs - 1; each at most once.
+ * @param categories  1 .. 16777215.
+ * @param units       Length of a vector, 1 .. 16777216. They start as standard normal numbers, the
+ *                    one for unknown categories (row 0 of the tensor) as zeros.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_STATE behind another kind of layer; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_t categories,
+                                          int64_t units, mtl_error *err);
+
+/**
+ * Give every task's output a linear term of the inputs as well, beside what its head makes of the
+ * trunk (wide & deep: Cheng et al. 2016). Starts at 0; tensors "skip.TASK.weight" [inputs, outputs].
+ * @param on  1 or 0 (default).
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err);
+
+/**
  * How weights are drawn; biases start at 0.
  * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
- *              "he_uniform", "he_normal" (He et al. 2015, eq. 10).
+ *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014).
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err);
@@ -588,7 +631,9 @@ MTL_API mtl_status mtl_model_summary(const mtl_model *model, char **text, mtl_er
 /**
  * Parameters by stable names: "trunk.0.weight" [in, units] and "trunk.0.bias" [units] for dense
  * layer 0 of the trunk; "head.TASK.weight", "head.TASK.bias" for a task's output layer and
- * "tower0.TASK.weight", ... for its own layers before that.
+ * "tower0.TASK.weight", ... for its own layers before that. Norms have "weight" and "bias" (and batch
+ * norm "running_mean" and "running_var"), embeddings "weight" [categories + 1, units]; "trunk.N" counts
+ * the trunk's layers that have tensors.
  * @return Their number; 0 for NULL.
  * @since 0.1
  */

@@ -27,6 +27,35 @@ mtl_status mtl_spec_add_dropout(mtl_spec *spec, double rate, mtl_error *err)
     return mtl__spec_add_dropout(spec, rate, err);
 }
 
+mtl_status mtl_spec_add_norm(mtl_spec *spec, const char *kind, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(kind);
+    return mtl__spec_add_norm(spec, kind, err);
+}
+
+mtl_status mtl_spec_add_residual(mtl_spec *spec, int64_t layers, mtl_error *err)
+{
+    REQUIRE(spec);
+    return mtl__spec_add_residual(spec, layers, err);
+}
+
+mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_t categories, int64_t units,
+                                  mtl_error *err)
+{
+    REQUIRE(spec);
+    return mtl__spec_add_embedding(spec, column, categories, units, err);
+}
+
+mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err)
+{
+    REQUIRE(spec);
+    if (on != 0 && on != 1)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "on must be 0 or 1, not %d", (int)on);
+    spec->linear_skip = on == 1;
+    return MTL_OK;
+}
+
 mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err)
 {
     REQUIRE(spec);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* y = act(x W + b), W [in, out]. */
+/* y = act(x W + b), W [in, out], and what all layers share. */
 #include "layer/layer.h"
+
+#include <stddef.h>
+#include <string.h>
 
 typedef struct epilogue_arg {
     const mtl__vec *vec;
@@ -44,7 +47,7 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
         .b_packed = p->weights_packed,
         .c = io->y,
         .ldc = io->ldy,
-        .accumulate = false,
+        .accumulate = l->adds,
         .epilogue = add_bias_and_activate,
         .epilogue_arg = &arg,
     };
@@ -65,8 +68,8 @@ static void sum_columns(void *arg, int64_t first, int64_t cols)
     s->vec->col_sums(s->rows, cols, s->dy + first, s->lddy, s->out + first, false);
 }
 
-/* dW = x' dy, db = column sums of dy. */
-static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+/* dW = x' dy. */
+static void weight_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                                 const mtl__layer_grad *g)
 {
     const mtl__gemm_call call = {
@@ -82,8 +85,29 @@ static void parameter_gradients(const mtl__layer *l, const mtl__pass *p, const m
         .ldc = l->out,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+/* db = column sums of dy. */
+static void bias_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                          const mtl__layer_grad *g)
+{
     sums_arg sums = {p->vec, io->rows, g->dy, g->lddy, p->grads + l->bias};
     mtl__pool_ranges(p->pool, l->out, 1 + 65536 / io->rows, sum_columns, &sums);
+}
+
+void mtl__layer_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                          const mtl__layer_grad *g)
+{
+    for (int64_t r = 0; r < io->rows; r++) {
+        float *to = g->dx + r * g->lddx;
+        const float *from = g->dy + r * g->lddy;
+        if (g->dx_adds)
+            p->vec->axpy(l->in, 1, from, to);
+        else
+            memcpy(to, from, (size_t)l->in * sizeof *to);
+    }
+    if (mtl__layer_has_slope(g))
+        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
 void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
@@ -139,8 +163,10 @@ static void input_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__l
 static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                      const mtl__layer_grad *g)
 {
-    if (g->want_params)
-        parameter_gradients(l, p, io, g);
+    if (g->want_params) {
+        weight_gradient(l, p, io, g);
+        bias_gradient(l, p, io, g);
+    }
     if (g->dx)
         input_gradient(l, p, io, g);
 }
@@ -150,17 +176,67 @@ static int64_t keeps_slope(const mtl__layer *l)
     return mtl__act_is_curve(&l->act) ? l->out : 0;
 }
 
+static const mtl__layer_param dense_params[] = {
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
+    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0},
+};
+
 const mtl__layer_type mtl__dense_layer = {
     .name = "dense",
+    .param = dense_params,
+    .params = MTL__COUNT_OF(dense_params),
+    .is_product = true,
     .kept_per_row = keeps_slope,
     .forward = forward,
     .backward = backward,
 };
 
+/* --- the linear skip: the heads' z starts from it ---------------------------------------------- */
+
+static void skip_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
+                                 .m = io->rows,
+                                 .n = l->out,
+                                 .k = l->in,
+                                 .a = io->x,
+                                 .lda = io->ldx,
+                                 .b = p->params + l->weight,
+                                 .ldb = l->out,
+                                 .b_packed = p->weights_packed,
+                                 .c = io->y,
+                                 .ldc = io->ldy};
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static void skip_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                          const mtl__layer_grad *g)
+{
+    assert(!g->dx);
+    if (g->want_params)
+        weight_gradient(l, p, io, g);
+}
+
+static const mtl__layer_param skip_params[] = {
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0},
+};
+
+const mtl__layer_type mtl__skip_layer = {
+    .name = "skip",
+    .param = skip_params,
+    .params = MTL__COUNT_OF(skip_params),
+    .is_product = true,
+    .kept_per_row = keeps_slope,
+    .forward = skip_forward,
+    .backward = skip_backward,
+};
+
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
                              bool training)
 {
-    if (l->weight < 0)
+    if (l->type->workspace)
+        return l->type->workspace(l, rows, training);
+    if (!l->type->is_product)
         return 0;
     int64_t need = mtl__gemm_workspace(g, MTL__GEMM_NN, rows, l->out, l->in, slots);
     if (!training)

@@ -8,9 +8,46 @@ static const mtl__initializer rows[] = {
     {{.name = "glorot_normal"}, .normal = true, .fan_both = true},
     {{.name = "he_uniform"}, .normal = false, .fan_both = false},
     {{.name = "he_normal"}, .normal = true, .fan_both = false},
+    {{.name = "orthogonal"}, .normal = true, .fan_both = true, .orthogonal = true},
 };
 
 const mtl__choice_table mtl__initializers = MTL__CHOICE_TABLE("initializer", rows);
+
+/* Rows or columns of w, whichever are fewer. */
+typedef struct lines {
+    float *w;
+    int64_t count, length, between, step;
+} lines;
+
+static double dot(const lines *l, int64_t a, int64_t b)
+{
+    const float *x = l->w + a * l->between, *y = l->w + b * l->between;
+    double sum = 0;
+    for (int64_t i = 0; i < l->length; i++)
+        sum += (double)x[i * l->step] * (double)y[i * l->step];
+    return sum;
+}
+
+static void take_away(const lines *l, int64_t a, int64_t b, double factor)
+{
+    float *x = l->w + a * l->between;
+    const float *y = l->w + b * l->between;
+    for (int64_t i = 0; i < l->length; i++)
+        x[i * l->step] = (float)((double)x[i * l->step] - factor * (double)y[i * l->step]);
+}
+
+/* Saxe, McClelland & Ganguli 2014: Gram-Schmidt over normal numbers, each line twice, which is
+   enough (Giraud et al. 2005). Lines of normal numbers are as good in any direction, so nothing is to
+   be done about signs. */
+static void make_orthonormal(const lines *l)
+{
+    for (int64_t a = 0; a < l->count; a++) {
+        for (int twice = 0; twice < 2; twice++)
+            for (int64_t b = 0; b < a; b++)
+                take_away(l, a, b, dot(l, a, b));
+        take_away(l, a, a, 1 - 1 / sqrt(dot(l, a, a)));
+    }
+}
 
 /* Glorot & Bengio 2010, eq. 16: variance 2 / (in + out); He et al. 2015, eq. 10: 2 / in. A uniform
    number in [-a, a) has variance a^2 / 3. */
@@ -23,4 +60,10 @@ void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, int64_t in, in
         for (int64_t j = 0; j < out; j++)
             w[i * ld + j] = (float)(init->normal ? deviation * mtl__rng_normal(rng)
                                                  : bound * (2.0 * mtl__rng_f64(rng) - 1.0));
+    if (init->orthogonal)
+        make_orthonormal(&(lines){.w = w,
+                                  .count = mtl__min(in, out),
+                                  .length = mtl__max(in, out),
+                                  .between = in < out ? ld : 1,
+                                  .step = in < out ? 1 : ld});
 }

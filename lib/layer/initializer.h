@@ -8,8 +8,9 @@
 
 typedef struct mtl__initializer {
     mtl__choice_row choice;
-    bool normal;   /* else uniform */
-    bool fan_both; /* variance 2 / (in + out), else 2 / in */
+    bool normal;     /* else uniform */
+    bool fan_both;   /* variance 2 / (in + out), else 2 / in */
+    bool orthogonal; /* columns, or rows where there are fewer, are made orthonormal */
 } mtl__initializer;
 
 extern const mtl__choice_table mtl__initializers;

@@ -6,17 +6,38 @@
 
 #include "ctx/context.h"
 #include "layer/activation.h"
+#include "rng/rng.h"
 
 typedef struct mtl__layer_type mtl__layer_type;
 
 typedef struct mtl__layer {
     const mtl__layer_type *type;
     int64_t in, out;
-    mtl__act act;                      /* dense */
-    double rate;                       /* dropout */
-    int64_t weight, bias;              /* offsets into the parameters, -1 = has none */
-    int32_t id;                        /* number among all layers of the network */
+    mtl__act act;           /* dense */
+    bool adds;              /* dense: to what is in y, in place of overwriting it */
+    double rate;            /* dropout */
+    double eps, momentum;   /* norms */
+    int64_t column;         /* embedding: of its x; residual: layers since what it adds */
+    int64_t input;          /* embedding: its column among the network's inputs */
+    int64_t rows, cols;     /* shape of the matrix; cols is the length of vectors too */
+    int64_t weight, bias;   /* offsets into the parameters, -1 = has none */
+    int64_t mean, variance; /* the same, of batch norm's running statistics */
+    int32_t id;             /* number among all layers of the network */
 } mtl__layer;
+
+typedef enum mtl__param_role {
+    MTL__MATRIX, /* [rows, cols]: drawn, penalties apply */
+    MTL__VECTOR, /* [cols]: starts at a constant, no penalties */
+    MTL__STATE   /* [cols]: follows the data while the layer is trained, has no gradient */
+} mtl__param_role;
+
+/* A tensor that layers of a type have. */
+typedef struct mtl__layer_param {
+    const char *name; /* the last part of its name */
+    size_t member;    /* of mtl__layer: its offset */
+    mtl__param_role role;
+    float initial; /* of vectors and states; a matrix with 0 is not drawn */
+} mtl__layer_param;
 
 /* What a forward or backward pass runs in. */
 typedef struct mtl__pass {
@@ -26,7 +47,9 @@ typedef struct mtl__pass {
     float *gemm_work;
     const float *params;
     bool weights_packed; /* predict only: weights are what mtl__gemm_pack_b made of them */
-    float *grads;    /* backward only; as long as params */
+    float *grads;    /* training only; as long as params */
+    float *state;    /* training only: params once more, for those that are no parameters */
+    const bool *trains; /* training only: [layers] whose parameters are trained */
     uint64_t seed;   /* training only: of dropout */
     int64_t counter; /* training only: rows that went through before this batch */
 } mtl__pass;
@@ -38,6 +61,8 @@ typedef struct mtl__layer_io {
     int64_t ldx;
     float *y;
     int64_t ldy;
+    const float *skip; /* residual: what it adds, [rows, in] */
+    int64_t ldskip;
     float *kept; /* kept_per_row numbers for each row; NULL in predict */
 } mtl__layer_io;
 
@@ -56,7 +81,14 @@ typedef struct mtl__layer_grad {
 
 struct mtl__layer_type {
     const char *name;
+    const mtl__layer_param *param;
+    int32_t params;
     bool training_only; /* predict passes the input on */
+    bool is_product;    /* its weight may be in panels (mtl__gemm_pack_b) in predict */
+    /* Floats of scratch (gemm_work); NULL = those of a product, or none. */
+    int64_t (*workspace)(const mtl__layer *l, int64_t rows, bool training);
+    /* Draw the matrix; NULL = as the network's initialiser says. */
+    void (*draw)(const mtl__layer *l, mtl__rng *rng, float *w);
     /* Numbers to keep per row between forward and backward. */
     int64_t (*kept_per_row)(const mtl__layer *l);
     void (*forward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io);
@@ -66,6 +98,30 @@ struct mtl__layer_type {
 
 extern const mtl__layer_type mtl__dense_layer;
 extern const mtl__layer_type mtl__dropout_layer;
+extern const mtl__layer_type mtl__skip_layer; /* x W, for all heads, from the network's inputs */
+extern const mtl__layer_type mtl__layer_norm_layer;
+extern const mtl__layer_type mtl__batch_norm_layer;
+extern const mtl__layer_type mtl__embedding_layer;
+extern const mtl__layer_type mtl__residual_layer;
+
+/* "layer:eps=1e-5", "batch:momentum=0.1,eps=1e-5": rows whose type is one of the norms. */
+typedef struct mtl__norm {
+    mtl__choice_row choice;
+    const mtl__layer_type *type;
+} mtl__norm;
+enum { MTL__NORM_EPS, MTL__NORM_MOMENTUM }; /* values of the choice */
+extern const mtl__choice_table mtl__norms;
+
+/* Where tensor number i of a layer begins. */
+static inline int64_t *mtl__layer_offset(mtl__layer *l, int32_t i)
+{
+    return (int64_t *)(void *)((char *)l + l->type->param[i].member);
+}
+
+/* dx from the gradient in dy, which has its layout: added or copied, times the slope. For layers that
+   work in place. */
+void mtl__layer_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                          const mtl__layer_grad *g);
 
 /* Whether dx is to be multiplied with a derivative. */
 static inline bool mtl__layer_has_slope(const mtl__layer_grad *g)

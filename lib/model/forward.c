@@ -7,39 +7,82 @@
 
 /* --- laying out -------------------------------------------------------------------------------- */
 
-/* Append layers [first, first + count) but those for training only; returns where the last one
-   leaves its outputs. */
-static mtl__place add_layers(mtl__forward *f, const mtl__network *net, int64_t first, int64_t count,
-                             int64_t chain, mtl__place from)
+/* Laying out: where each trunk layer leaves its outputs, and until which layer each place is needed. */
+typedef struct layout {
+    int64_t *place_of; /* [layers] */
+    int64_t *needed;   /* [places] */
+} layout;
+
+/* The last trunk layer that reads what layer i makes: the next one, or a residual. */
+static int64_t last_reader(const mtl__network *net, int64_t i)
 {
-    for (int64_t i = first; i < first + count; i++) {
-        mtl__place to = from == MTL__TURN_0 ? MTL__TURN_1 : MTL__TURN_0;
-        if (net->layer[i].type->training_only)
-            continue;
-        f->step[f->steps++] =
-            (mtl__step){.layer = net->layer[i], .from = from, .to = to, .chain = chain};
-        from = to;
-    }
-    return from;
+    int64_t last = i + 1;
+    for (int64_t j = i + 2; j < net->trunk_layers; j++)
+        if (net->layer[j].type == &mtl__residual_layer && j - net->layer[j].column - 1 == i)
+            last = j;
+    return last;
 }
 
-static void add_steps(mtl__forward *f, const mtl__network *net)
+static int64_t free_turn(const mtl__forward *f, const layout *l, int64_t layer)
 {
-    mtl__place trunk = add_layers(f, net, 0, net->trunk_layers, -1, MTL__INPUTS);
+    int64_t place = MTL__TURNS;
+    while (l->needed[place] >= layer && place < f->places - 1)
+        place++;
+    return place;
+}
+
+static void add_trunk(mtl__forward *f, const mtl__network *net, layout *l)
+{
+    int64_t from = MTL__INPUTS;
+    for (int64_t i = 0; i < net->trunk_layers; i++) {
+        const mtl__layer *layer = &net->layer[i];
+        int64_t source = i - layer->column - 1, to = from;
+        if (!layer->type->training_only) {
+            to = free_turn(f, l, i);
+            f->step[f->steps++] =
+                (mtl__step){.layer = *layer,
+                            .from = from,
+                            .to = to,
+                            .skip = source < 0 ? MTL__INPUTS : l->place_of[source],
+                            .chain = -1};
+        }
+        l->place_of[i] = from = to;
+        l->needed[to] = mtl__max(l->needed[to], last_reader(net, i));
+    }
+}
+
+/* A chain of a head: by turns, which the trunk has left. */
+static void add_chain(mtl__forward *f, const mtl__network *net, int64_t number, int64_t from)
+{
+    const mtl__chain *c = &net->head[number];
+    for (int64_t i = c->first; i < c->first + c->count; i++) {
+        int64_t to = from == MTL__TURNS ? MTL__TURNS + 1 : MTL__TURNS;
+        f->step[f->steps++] =
+            (mtl__step){.layer = net->layer[i], .from = from, .to = to, .chain = number};
+        from = to;
+    }
+    f->step[f->steps - 1].to = MTL__Z;
+    f->step[f->steps - 1].column = c->column;
+}
+
+static void add_steps(mtl__forward *f, const mtl__network *net, layout *l)
+{
+    add_trunk(f, net, l);
+    int64_t trunk = f->steps > 0 ? f->step[f->steps - 1].to : MTL__INPUTS;
     if (net->heads > 1 && f->steps > 0)
         trunk = f->step[f->steps - 1].to = MTL__TRUNK; /* the heads use the turns */
-    for (int64_t i = 0; i < net->heads; i++) {
-        const mtl__chain *c = &net->head[i];
-        add_layers(f, net, c->first, c->count, i, trunk);
-        f->step[f->steps - 1].to = MTL__Z;
-        f->step[f->steps - 1].column = c->column;
-    }
+    if (net->skip >= 0)
+        f->step[f->steps++] = (mtl__step){
+            .layer = net->layer[net->skip], .from = MTL__INPUTS, .to = MTL__Z, .chain = -1};
+    for (int64_t i = 0; i < net->heads; i++)
+        add_chain(f, net, i, trunk);
     f->width[MTL__INPUTS] = f->inputs;
     f->width[MTL__Z] = f->outputs;
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__step *s = &f->step[i];
         f->width[s->to] = mtl__max(f->width[s->to], s->layer.out);
-        f->work += s->layer.in * s->layer.out;
+        if (s->layer.type->is_product)
+            f->work += s->layer.in * s->layer.out;
     }
 }
 
@@ -83,28 +126,42 @@ static const float *keep(mtl__arena *arena, bool copy, const float *x, int64_t n
     return y ? memcpy(y, x, (size_t)n * sizeof *y) : NULL;
 }
 
-/* Weights and biases of all layers in a place of their own, the weights in panels of the GEMM. */
+/* The layer of that number among the steps; NULL while planning. */
+static mtl__layer *find_step(mtl__forward *f, int64_t id)
+{
+    for (int64_t i = 0; i < f->steps; i++)
+        if (f->step[i].layer.id == id)
+            return &f->step[i].layer;
+    return NULL;
+}
+
+static const float *keep_tensor(const mtl__forward *f, const mtl__layer *l, int32_t number,
+                                const float *x, mtl__arena *arena)
+{
+    bool is_matrix = l->type->param[number].role == MTL__MATRIX;
+    if (!f->packed || !l->type->is_product || !is_matrix)
+        return keep(arena, true, x, is_matrix ? l->rows * l->cols : l->cols);
+    float *packed = mtl__arena_floats(arena, mtl__gemm_packed_floats(f->gemm, l->in, l->out));
+    if (packed)
+        mtl__gemm_pack_b(f->gemm, l->in, l->out, x, l->out, packed);
+    return packed;
+}
+
+/* The tensors of all steps in a place of their own, the weights of products in panels of the GEMM. */
 static void keep_layers(mtl__forward *f, const mtl_model *m, mtl__arena *arena)
 {
-    const mtl__network *net = &m->net;
-    int64_t step = 0;
     f->values = (const float *)(const void *)arena->p;
     f->packed = mtl__gemm_packed_floats(f->gemm, 1, 1) > 0;
-    for (int64_t i = 0; i < net->layers; i++) {
-        const mtl__layer *l = &net->layer[i];
-        if (l->type->training_only)
-            continue;
-        const float *w = m->values + l->weight;
-        int64_t floats = mtl__gemm_packed_floats(f->gemm, l->in, l->out);
-        float *packed = f->packed ? mtl__arena_floats(arena, floats) : NULL;
-        const float *plain = f->packed ? NULL : keep(arena, true, w, l->in * l->out);
-        const float *bias = keep(arena, true, m->values + l->bias, l->out);
-        if (!bias)
-            continue;
-        if (packed)
-            mtl__gemm_pack_b(f->gemm, l->in, l->out, w, l->out, packed);
-        f->step[step].layer.weight = (packed ? packed : plain) - f->values;
-        f->step[step++].layer.bias = bias - f->values;
+    for (int64_t i = 0; i < m->net.layers; i++) {
+        const mtl__layer *from = &m->net.layer[i];
+        mtl__layer *l = find_step(f, i);
+        for (int32_t k = 0; k < from->type->params && !from->type->training_only; k++) {
+            mtl__layer source = *from;
+            int64_t offset = *mtl__layer_offset(&source, k);
+            const float *copy = keep_tensor(f, &source, k, m->values + offset, arena);
+            if (l && copy)
+                *mtl__layer_offset(l, k) = copy - f->values;
+        }
     }
 }
 
@@ -113,14 +170,21 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     const mtl__network *net = &m->net;
     *f = (mtl__forward){
         .gemm = m->ctx->gemm, .vec = m->ctx->vec, .inputs = net->inputs, .outputs = net->outputs};
+    f->places = MTL__TURNS + 2 + net->trunk_layers;
     f->step = mtl__arena_take(arena, net->layers, sizeof *f->step);
+    f->width = mtl__arena_take(arena, f->places, sizeof *f->width);
+    layout l = {mtl__arena_take(arena, net->layers, sizeof *l.place_of),
+                mtl__arena_take(arena, f->places, sizeof *l.needed)};
     f->outlet = mtl__arena_take(arena, net->tasks, sizeof *f->outlet);
     f->x_mean = keep(arena, copy, m->pipe.x_mean, net->inputs);
     f->x_inverse = keep(arena, copy, m->pipe.x_inverse, net->inputs);
     const float *y_mean = keep(arena, copy, m->pipe.y_mean, net->outputs);
     const float *y_scale = keep(arena, copy, m->pipe.y_scale, net->outputs);
     if (f->step) {
-        add_steps(f, net);
+        memset(f->width, 0, (size_t)f->places * sizeof *f->width);
+        for (int64_t i = 0; i < f->places; i++)
+            l.needed[i] = -1;
+        add_steps(f, net, &l);
         add_outlets(f, m, y_mean, y_scale);
     }
     f->values = m->values;
@@ -153,8 +217,12 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
         const mtl__layer *l = &f->step[i].layer;
         work = mtl__max(work, mtl__layer_workspace(l, f->gemm, max_rows, slots, false));
     }
-    for (int i = 0; i < MTL__PLACES; i++)
-        b->place[i] = mtl__arena_floats(arena, max_rows * f->width[i]);
+    b->place = mtl__arena_take(arena, f->places, sizeof *b->place);
+    for (int64_t i = 0; i < f->places; i++) {
+        float *place = mtl__arena_floats(arena, max_rows * f->width[i]);
+        if (b->place)
+            b->place[i] = place;
+    }
     b->gemm_work = mtl__arena_floats(arena, work);
 }
 
@@ -171,6 +239,8 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                             .params = f->values,
                             .weights_packed = f->packed,
                             .grads = NULL,
+                            .state = NULL,
+                            .trains = NULL,
                             .seed = 0,
                             .counter = 0};
     for (int64_t i = 0; i < f->steps; i++) {
@@ -184,6 +254,8 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                                   .ldx = l->in,
                                   .y = is_end ? z + s->column : b->place[s->to],
                                   .ldy = is_end ? ldz : l->out,
+                                  .skip = b->place[s->skip],
+                                  .ldskip = l->in,
                                   .kept = NULL};
         l->type->forward(l, &pass, &io);
     }

@@ -12,19 +12,18 @@
 #include "mem/arena.h"
 #include "model/network.h"
 
-/* Where a layer reads and writes. A layer writes to the turn that it does not read. */
+/* Where a layer reads and writes: one of these, or a turn, a place that nobody needs any more. */
 typedef enum mtl__place {
     MTL__INPUTS,
-    MTL__TURN_0,
-    MTL__TURN_1,
     MTL__TRUNK, /* what several heads read */
     MTL__Z,
-    MTL__PLACES
+    MTL__TURNS /* the first one */
 } mtl__place;
 
 typedef struct mtl__step {
     mtl__layer layer;
-    mtl__place from, to;
+    int64_t from, to; /* places */
+    int64_t skip;     /* residual: place of what it adds */
     int64_t column; /* in z, for a head's last layer */
     int64_t chain;  /* number of the head chain, -1 = trunk */
 } mtl__step;
@@ -50,7 +49,8 @@ typedef struct mtl__forward {
     int64_t steps;
     mtl__outlet *outlet;
     int64_t outlets;
-    int64_t width[MTL__PLACES]; /* columns of each buffer, 0 = not used */
+    int64_t *width; /* [places]: columns of each buffer, 0 = not used */
+    int64_t places;
     bool in_order;              /* z has its columns where predict gives them */
     mtl__arena arena;
 } mtl__forward;
@@ -61,7 +61,7 @@ void mtl__forward_free(mtl__forward *f, const mtl__allocator *al);
 
 /* Buffers for blocks of up to max_rows, which is at most MTL__SIZE_MAX. */
 typedef struct mtl__forward_buffers {
-    float *place[MTL__PLACES];
+    float **place; /* [places] */
     float *gemm_work;
 } mtl__forward_buffers;
 

@@ -6,27 +6,31 @@
 
 /* --- tensors ----------------------------------------------------------------------------------- */
 
-/* task: number of the task whose name follows the prefix, -1 = none. */
-static mtl_status add_param(mtl_model *m, const mtl__layer *l, const char *prefix, int64_t task,
-                            bool is_bias, int64_t column, int64_t cols, mtl_error *err)
+/* Tensor `number` of a layer, columns [column, column + cols) of it. task: number of the task whose
+   name follows the prefix, -1 = none. */
+static mtl_status add_param(mtl_model *m, mtl__layer *l, int32_t number, const char *prefix,
+                            int64_t task, int64_t column, int64_t cols, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
+    const mtl__layer_param *what = &l->type->param[number];
     mtl__param *p = &m->param[m->params];
-    *p = (mtl__param){.task = task,
+    bool is_matrix = what->role == MTL__MATRIX;
+    *p = (mtl__param){.rank = is_matrix ? 2 : 1,
+                      .shape = {is_matrix ? l->rows : cols, is_matrix ? cols : 1},
+                      .offset = *mtl__layer_offset(l, number) + column,
+                      .ld = l->cols,
+                      .task = task,
                       .layer = l->id,
-                      .is_bias = is_bias,
-                      .ld = l->out,
-                      .whole = cols == l->out};
-    p->rank = is_bias ? 1 : 2;
-    p->shape[0] = is_bias ? cols : l->in;
-    p->shape[1] = is_bias ? 1 : cols;
-    p->offset = (is_bias ? l->bias : l->weight) + column;
+                      .number = number,
+                      .role = what->role,
+                      .whole = cols == l->cols};
 
     mtl__bytes name;
     mtl__bytes_init(&name, al);
     mtl__bytes_text(&name, prefix);
     mtl__bytes_text(&name, task < 0 ? "" : m->spec->task[task].name);
-    mtl__bytes_text(&name, is_bias ? ".bias" : ".weight");
+    mtl__bytes_text(&name, ".");
+    mtl__bytes_text(&name, what->name);
     mtl__bytes_append(&name, "", 1);
     p->name = name.failed ? NULL : mtl__strdup(al, name.p);
     mtl__bytes_free(&name);
@@ -39,47 +43,50 @@ static mtl_status add_param(mtl_model *m, const mtl__layer *l, const char *prefi
     return MTL_OK;
 }
 
-static mtl_status add_pair(mtl_model *m, const mtl__layer *l, const char *prefix, int64_t task,
-                           int64_t column, int64_t cols, mtl_error *err)
+static mtl_status add_layer_params(mtl_model *m, mtl__layer *l, const char *prefix, int64_t task,
+                                   int64_t column, int64_t cols, mtl_error *err)
 {
-    if (l->weight < 0)
-        return MTL_OK;
-    mtl_status st = add_param(m, l, prefix, task, false, column, cols, err);
-    return st == MTL_OK ? add_param(m, l, prefix, task, true, column, cols, err) : st;
+    mtl_status st = MTL_OK;
+    for (int32_t i = 0; i < l->type->params && st == MTL_OK; i++)
+        st = add_param(m, l, i, prefix, task, column, cols, err);
+    return st;
 }
 
 static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
 {
-    const mtl__network *net = &m->net;
+    mtl__network *net = &m->net;
     const mtl__chain *c = &net->head[net->task[task].chain];
-    const mtl__layer *output = &net->layer[c->first + c->count - 1];
+    mtl__layer *output = &net->layer[c->first + c->count - 1];
     mtl_status st = MTL_OK;
     for (int64_t i = 0; i < c->count - 1 && st == MTL_OK; i++) {
         char prefix[32];
         snprintf(prefix, sizeof prefix, "tower%lld.", (long long)i);
-        const mtl__layer *l = &net->layer[c->first + i];
-        st = add_pair(m, l, prefix, task, 0, l->out, err);
+        mtl__layer *l = &net->layer[c->first + i];
+        st = add_layer_params(m, l, prefix, task, 0, l->cols, err);
     }
     if (st == MTL_OK)
-        st = add_pair(m, output, "head.", task, net->task[task].column - c->column,
+        st = add_layer_params(m, output, "head.", task, net->task[task].column - c->column,
                       m->spec->task[task].outputs, err);
     return st;
 }
 
 static mtl_status add_params(mtl_model *m, mtl_error *err)
 {
-    const mtl__network *net = &m->net;
+    mtl__network *net = &m->net;
     mtl_status st = MTL_OK;
-    int64_t dense = 0;
+    int64_t with_params = 0;
     for (int64_t i = 0; i < net->trunk_layers && st == MTL_OK; i++) {
         char prefix[32];
-        if (net->layer[i].weight < 0)
+        if (net->layer[i].type->params == 0)
             continue;
-        snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)dense++);
-        st = add_pair(m, &net->layer[i], prefix, -1, 0, net->layer[i].out, err);
+        snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)with_params++);
+        st = add_layer_params(m, &net->layer[i], prefix, -1, 0, net->layer[i].cols, err);
     }
     for (int64_t t = 0; t < net->tasks && st == MTL_OK; t++)
         st = add_task_params(m, t, err);
+    for (int64_t t = 0; t < net->tasks && st == MTL_OK && net->skip >= 0; t++)
+        st = add_layer_params(m, &net->layer[net->skip], "skip.", t, net->task[t].column,
+                              m->spec->task[t].outputs, err);
     return st;
 }
 
@@ -97,15 +104,15 @@ bool mtl__param_matches(const mtl__param *p, const char *name)
     return (n == all || n == layer || n == group) && memcmp(p->name, name, n) == 0;
 }
 
-/* A bias is one row. */
+/* A vector is one row. */
 static int64_t rows_of(const mtl__param *p)
 {
-    return p->is_bias ? 1 : p->shape[0];
+    return p->role == MTL__MATRIX ? p->shape[0] : 1;
 }
 
 static int64_t cols_of(const mtl__param *p)
 {
-    return p->is_bias ? p->shape[0] : p->shape[1];
+    return p->role == MTL__MATRIX ? p->shape[1] : p->shape[0];
 }
 
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out)
@@ -126,7 +133,19 @@ void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values)
 
 static int64_t most_params(const mtl__network *net)
 {
-    return 2 * (net->layers + net->tasks);
+    enum { OF_A_LAYER = 4, OF_A_TASK = 3 };
+    return OF_A_LAYER * net->layers + OF_A_TASK * net->tasks;
+}
+
+void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale)
+{
+    for (int64_t i = 0; i < m->net.trunk_layers; i++) {
+        const mtl__layer *l = &m->net.layer[i];
+        if (l->type != &mtl__embedding_layer)
+            continue;
+        mean[l->input] = -1;
+        scale[l->input] = 1;
+    }
 }
 
 static bool alloc_pipeline(mtl_model *m)
@@ -144,6 +163,7 @@ static bool alloc_pipeline(mtl_model *m)
         for (int64_t i = 0; i < n; i++)
             p[i] = is_mean ? 0 : 1;
     }
+    mtl__model_keep_categories(m, m->pipe.x_mean, m->pipe.x_scale);
     return true;
 }
 
@@ -239,16 +259,27 @@ mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
     return st;
 }
 
+static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
+{
+    const mtl__layer *l = &m->net.layer[p->layer];
+    float *values = m->values + p->offset, initial = l->type->param[p->number].initial;
+    if (p->role != MTL__MATRIX)
+        for (int64_t j = 0; j < p->shape[0]; j++)
+            values[j] = initial;
+    else if (l->type->draw)
+        l->type->draw(l, rng, values);
+    else if (initial != 0)
+        mtl__initialize(m->spec->initializer, rng, p->shape[0], p->shape[1], values, p->ld);
+    else
+        for (int64_t r = 0; r < p->shape[0]; r++)
+            memset(values + r * p->ld, 0, (size_t)p->shape[1] * sizeof *values);
+}
+
 void mtl__model_draw(mtl_model *m, uint64_t seed)
 {
     for (int64_t i = 0; i < m->params; i++) {
-        const mtl__param *p = &m->param[i];
-        float *values = m->values + p->offset;
         mtl__rng rng = mtl__rng_make(seed, MTL__RNG_INIT, (uint32_t)i);
-        if (p->is_bias)
-            memset(values, 0, (size_t)p->shape[0] * sizeof *values);
-        else
-            mtl__initialize(m->spec->initializer, &rng, p->shape[0], p->shape[1], values, p->ld);
+        draw_param(m, &m->param[i], &rng);
     }
 }
 

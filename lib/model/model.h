@@ -14,8 +14,8 @@ typedef struct mtl__param {
     int64_t rank, shape[2];
     int64_t offset, ld; /* rows are ld apart */
     int64_t task; /* whose head it belongs to, -1 = trunk */
-    int32_t layer;
-    bool is_bias;
+    int32_t layer, number; /* which of its layer's tensors */
+    mtl__param_role role;
     bool whole; /* all of its stretch of the vector: not a slice of the plain heads' matrix */
     bool is_frozen;
 } mtl__param;
@@ -54,6 +54,10 @@ mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
 
 /* Draw all weights from the seed; biases 0. */
 void mtl__model_draw(mtl_model *m, uint64_t seed);
+
+/* Input columns with an embedding are numbers, not figures: they are moved by one, so that 0 is left
+   for the missing ones, and not scaled. */
+void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
 
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);

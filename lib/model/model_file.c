@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "io/safetensors.h"
 
 /* Raised when an older reader could no longer make sense of a file. */
@@ -31,22 +32,130 @@ static void write_f64(mtl__bytes *b, const char *key, double value)
     mtl__json_write_f64(b, value);
 }
 
+/* --- layers: how a spec's are written and read, a row for each type ---------------------------- */
+
+static void write_dropout(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_f64(b, "rate", l->rate);
+}
+
+static mtl_status read_dropout(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    double rate;
+    mtl_status st = mtl__json_get_f64(layer, "rate", &rate, err);
+    return st == MTL_OK ? mtl__spec_add_dropout(s, rate, err) : st;
+}
+
+static void write_dense(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_i64(b, "units", l->units);
+    mtl__json_write_key(b, "activation");
+    mtl__bytes_text(b, "\"");
+    mtl__act_text(&l->act, b); /* nothing in it needs an escape, nor in a norm */
+    mtl__bytes_text(b, "\"");
+}
+
+static mtl_status read_dense(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    int64_t units;
+    char *activation = NULL;
+    mtl_status st = mtl__json_get_i64(layer, "units", 1, MTL__SIZE_MAX, &units, err);
+    if (st == MTL_OK)
+        st = mtl__json_get_string(layer, "activation", &s->ctx->al, &activation, err);
+    if (st == MTL_OK)
+        st = mtl__spec_add_dense(s, units, activation, err);
+    mtl__strfree(&s->ctx->al, activation);
+    return st;
+}
+
+static void write_layer_norm(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    mtl__json_write_key(b, "norm");
+    mtl__bytes_format(b, "\"layer:eps=%s\"", mtl__num(l->eps).text);
+}
+
+static void write_batch_norm(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    mtl__json_write_key(b, "norm");
+    mtl__bytes_format(b, "\"batch:eps=%s,momentum=%s\"", mtl__num(l->eps).text,
+                      mtl__num(l->momentum).text);
+}
+
+static mtl_status read_norm(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    char *norm = NULL;
+    mtl_status st = mtl__json_get_string(layer, "norm", &s->ctx->al, &norm, err);
+    if (st == MTL_OK)
+        st = mtl__spec_add_norm(s, norm, err);
+    mtl__strfree(&s->ctx->al, norm);
+    return st;
+}
+
+static void write_embedding(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_i64(b, "column", l->column);
+    write_i64(b, "categories", l->categories);
+    write_i64(b, "units", l->units);
+}
+
+static mtl_status read_embedding(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    int64_t column, categories, units;
+    mtl_status st;
+    MTL_TRY(st, mtl__json_get_i64(layer, "column", 0, MTL__SIZE_MAX, &column, err), done);
+    MTL_TRY(st, mtl__json_get_i64(layer, "categories", 1, MTL__SIZE_MAX, &categories, err), done);
+    MTL_TRY(st, mtl__json_get_i64(layer, "units", 1, MTL__SIZE_MAX, &units, err), done);
+    st = mtl__spec_add_embedding(s, column, categories, units, err);
+done:
+    return st;
+}
+
+static void write_residual(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_i64(b, "layers", l->back);
+}
+
+static mtl_status read_residual(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    int64_t layers;
+    mtl_status st = mtl__json_get_i64(layer, "layers", 1, MTL__LAYERS_MAX, &layers, err);
+    return st == MTL_OK ? mtl__spec_add_residual(s, layers, err) : st;
+}
+
+static const struct {
+    const mtl__layer_type *type;
+    void (*write)(mtl__bytes *b, const mtl__layer_spec *l);
+    mtl_status (*read)(mtl_spec *s, mtl__json layer, mtl_error *err);
+} layer_forms[] = {
+    {&mtl__dense_layer, write_dense, read_dense},
+    {&mtl__dropout_layer, write_dropout, read_dropout},
+    {&mtl__layer_norm_layer, write_layer_norm, read_norm},
+    {&mtl__batch_norm_layer, write_batch_norm, read_norm},
+    {&mtl__embedding_layer, write_embedding, read_embedding},
+    {&mtl__residual_layer, write_residual, read_residual},
+};
+
 static void write_layer(mtl__bytes *b, const mtl__layer_spec *l)
 {
     mtl__json_write_item(b);
     mtl__bytes_text(b, "{");
     write_text(b, "type", l->type->name);
-    if (l->type == &mtl__dropout_layer) {
-        write_f64(b, "rate", l->rate);
-    } else {
-        write_i64(b, "units", l->units);
-        mtl__json_write_key(b, "activation");
-        mtl__bytes_text(b, "\"");
-        mtl__act_text(&l->act, b); /* nothing in it needs an escape */
-        mtl__bytes_text(b, "\"");
-    }
+    for (int i = 0; i < MTL__COUNT_OF(layer_forms); i++)
+        if (layer_forms[i].type == l->type)
+            layer_forms[i].write(b, l);
     mtl__bytes_text(b, "}");
 }
+
+static mtl_status read_layer(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    mtl__json type = mtl__json_member(layer, "type");
+    for (int i = 0; i < MTL__COUNT_OF(layer_forms); i++)
+        if (mtl__json_is(type, layer_forms[i].type->name))
+            return layer_forms[i].read(s, layer, err);
+    return MTL_FAIL(err, MTL_ERR_VERSION, "the file has a layer of a type not known here");
+}
+
+/* --- the spec ---------------------------------------------------------------------------------- */
 
 static void write_task(mtl__bytes *b, const mtl__task_spec *t)
 {
@@ -66,6 +175,10 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s)
     mtl__bytes_text(b, "{");
     write_i64(b, "inputs", s->inputs);
     write_text(b, "initializer", s->initializer->choice.name);
+    if (s->linear_skip) { /* older readers need not be kept from files without it */
+        mtl__json_write_key(b, "linear_skip");
+        mtl__json_write_bool(b, true);
+    }
     mtl__json_write_key(b, "trunk");
     mtl__bytes_text(b, "[");
     for (int64_t i = 0; i < s->trunk.count; i++)
@@ -230,27 +343,6 @@ static mtl_status open_text(const mtl__safetensors *in, const char *key, char **
     return mtl__json_check(*copy, (int64_t)strlen(*copy), in->al, root, err);
 }
 
-static mtl_status read_layer(mtl_spec *s, mtl__json layer, mtl_error *err)
-{
-    int64_t units;
-    double rate;
-    char *activation = NULL;
-    mtl_status st;
-    if (mtl__json_is(mtl__json_member(layer, "type"), mtl__dropout_layer.name)) {
-        st = mtl__json_get_f64(layer, "rate", &rate, err);
-        return st == MTL_OK ? mtl__spec_add_dropout(s, rate, err) : st;
-    }
-    if (!mtl__json_is(mtl__json_member(layer, "type"), mtl__dense_layer.name))
-        return MTL_FAIL(err, MTL_ERR_VERSION, "the file has a layer of a type not known here");
-    st = mtl__json_get_i64(layer, "units", 1, MTL__SIZE_MAX, &units, err);
-    if (st == MTL_OK)
-        st = mtl__json_get_string(layer, "activation", &s->ctx->al, &activation, err);
-    if (st == MTL_OK)
-        st = mtl__spec_add_dense(s, units, activation, err);
-    mtl__strfree(&s->ctx->al, activation);
-    return st;
-}
-
 static mtl_status read_task(mtl_spec *s, mtl__json task, mtl_error *err)
 {
     const mtl__allocator *al = &s->ctx->al;
@@ -299,6 +391,8 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
     MTL_TRY(st, mtl__spec_create(ctx, inputs, &s, err), done);
     MTL_TRY(st, mtl__json_get_string(root, "initializer", &ctx->al, &initializer, err), done);
     MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "linear_skip")) != MTL__JSON_NONE)
+        MTL_TRY(st, mtl__json_get_bool(root, "linear_skip", &s->linear_skip, err), done);
     MTL_TRY(st, each(s, root, "trunk", read_layer, err), done);
     MTL_TRY(st, each(s, root, "tasks", read_task, err), done);
     if (s->tasks == 0) {
@@ -320,7 +414,7 @@ static mtl_status check_size(const mtl_spec *s, int64_t file_bytes, mtl_error *e
     mtl_status st = mtl__network_build(s, &net, err);
     if (st != MTL_OK)
         return st;
-    int64_t padding = 2 * MTL__ALIGN_FLOATS * net.layers;
+    int64_t padding = 4 * MTL__ALIGN_FLOATS * net.layers; /* no layer has more than 4 tensors */
     if (net.params - padding > file_bytes / (int64_t)sizeof(float))
         st = MTL_FAIL(err, MTL_ERR_FORMAT,
                       "the network has %lld parameters, which a file of %lld bytes cannot hold",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/network.h"
 
+#include <string.h>
+
 /* --- building ---------------------------------------------------------------------------------- */
 
 static bool is_plain(const mtl__task_spec *t)
@@ -21,45 +23,89 @@ static bool reserve_params(mtl__network *net, int64_t rows, int64_t cols, int64_
     return true;
 }
 
-static bool add_dense(mtl__network *net, int64_t in, int64_t out, const mtl__act *act)
+/* Append a layer with its tensors; false when they do not fit. Its width becomes *width. */
+static bool add_layer(mtl__network *net, const mtl__layer *what, int64_t *width)
 {
     mtl__layer *l = &net->layer[net->layers];
-    *l = (mtl__layer){.type = &mtl__dense_layer,
-                      .in = in,
-                      .out = out,
-                      .act = *act,
-                      .id = (int32_t)net->layers};
-    net->layers++;
-    return reserve_params(net, in, out, &l->weight) && reserve_params(net, 1, out, &l->bias);
+    bool fits = true;
+    *l = *what;
+    l->id = (int32_t)net->layers++;
+    l->weight = l->bias = l->mean = l->variance = -1;
+    for (int32_t i = 0; i < l->type->params && fits; i++) {
+        bool is_matrix = l->type->param[i].role == MTL__MATRIX;
+        fits = reserve_params(net, is_matrix ? l->rows : 1, l->cols, mtl__layer_offset(l, i));
+    }
+    *width = l->out;
+    return fits;
 }
 
-static void add_dropout(mtl__network *net, int64_t width, double rate)
+static bool add_dense(mtl__network *net, const mtl__act *act, bool adds, int64_t units,
+                      int64_t *width)
 {
-    net->layer[net->layers] = (mtl__layer){.type = &mtl__dropout_layer,
-                                           .in = width,
-                                           .out = width,
-                                           .rate = rate,
-                                           .weight = -1,
-                                           .bias = -1,
-                                           .id = (int32_t)net->layers};
-    net->layers++;
+    return add_layer(net,
+                     &(mtl__layer){.type = &mtl__dense_layer,
+                                   .in = *width,
+                                   .out = units,
+                                   .rows = *width,
+                                   .cols = units,
+                                   .act = *act,
+                                   .adds = adds},
+                     width);
+}
+
+/* An input column's place once the columns with embeddings before this one are gone. */
+static int64_t place_of_column(const mtl__network *net, int64_t column)
+{
+    int64_t place = column;
+    for (int64_t i = 0; i < net->layers; i++)
+        place -= net->layer[i].input < column;
+    return place;
+}
+
+static bool add_embedding(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
+{
+    return add_layer(net,
+                     &(mtl__layer){.type = s->type,
+                                   .in = *width,
+                                   .out = *width - 1 + s->units,
+                                   .rows = s->categories + 1,
+                                   .cols = s->units,
+                                   .column = place_of_column(net, s->column),
+                                   .input = s->column},
+                     width);
+}
+
+/* Layers that leave the width as it is. */
+static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
+{
+    return add_layer(net,
+                     &(mtl__layer){.type = s->type,
+                                   .in = *width,
+                                   .out = *width,
+                                   .rows = 1,
+                                   .cols = *width,
+                                   .rate = s->rate,
+                                   .eps = s->eps,
+                                   .momentum = s->momentum,
+                                   .column = s->back},
+                     width);
 }
 
 /* Append the layers of a list; *width is the input's and becomes the output's. */
 static bool add_list(mtl__network *net, const mtl__layer_list *list, int64_t *width)
 {
-    for (int64_t i = 0; i < list->count; i++) {
+    bool fits = true;
+    for (int64_t i = 0; i < list->count && fits; i++) {
         const mtl__layer_spec *s = &list->layer[i];
-        if (s->type == &mtl__dropout_layer) {
-            add_dropout(net, *width, s->rate);
-        } else {
-            if (!add_dense(net, *width, s->units, &s->act))
-                return false;
-            *width = s->units;
-        }
+        if (s->type == &mtl__dense_layer)
+            fits = add_dense(net, &s->act, false, s->units, width);
+        else if (s->type == &mtl__embedding_layer)
+            fits = add_embedding(net, s, width);
+        else
+            fits = add_other(net, s, width);
         net->widest = mtl__max(net->widest, *width);
     }
-    return true;
+    return fits;
 }
 
 static mtl__act identity(void)
@@ -82,7 +128,8 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
         }
     if (plain) {
         net->head[net->heads++] = (mtl__chain){.first = net->layers, .count = 1, .column = 0};
-        if (!add_dense(net, net->trunk_out, plain, &linear))
+        int64_t width = net->trunk_out;
+        if (!add_dense(net, &linear, s->linear_skip, plain, &width))
             return false;
     }
     net->outputs = plain;
@@ -92,7 +139,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
         *order++ = t;
         int64_t width = net->trunk_out, first = net->layers;
         if (!add_list(net, &s->task[t].tower, &width) ||
-            !add_dense(net, width, s->task[t].outputs, &linear))
+            !add_dense(net, &linear, s->linear_skip, s->task[t].outputs, &width))
             return false;
         net->task[t] = (mtl__net_task){.column = net->outputs, .chain = net->heads};
         net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs};
@@ -101,15 +148,29 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
     return true;
 }
 
+static bool add_skip(mtl__network *net)
+{
+    int64_t width;
+    net->skip = net->layers;
+    return add_layer(net,
+                     &(mtl__layer){.type = &mtl__skip_layer,
+                                   .in = net->inputs,
+                                   .out = net->outputs,
+                                   .rows = net->inputs,
+                                   .cols = net->outputs},
+                     &width);
+}
+
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err)
 {
-    int64_t capacity = s->trunk.count + 1;
+    int64_t capacity = s->trunk.count + 2;
     for (int64_t t = 0; t < s->tasks; t++)
         capacity += s->task[t].tower.count + 1;
     *net = (mtl__network){.al = s->ctx->al,
                           .inputs = s->inputs,
                           .widest = s->inputs,
                           .layers_capacity = capacity,
+                          .skip = -1,
                           .tasks = s->tasks};
     net->layer = mtl__alloc_zero(&net->al, capacity * (int64_t)sizeof *net->layer);
     net->head = mtl__alloc_zero(&net->al, (s->tasks + 1) * (int64_t)sizeof *net->head);
@@ -123,7 +184,7 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
     net->trunk_out = s->inputs;
     bool fits = add_list(net, &s->trunk, &net->trunk_out);
     net->trunk_layers = net->layers;
-    if (fits && add_heads(net, s))
+    if (fits && add_heads(net, s) && (!s->linear_skip || add_skip(net)))
         return MTL_OK;
     mtl__network_free(net);
     return MTL_FAIL(err, MTL_ERR_RANGE, "the network has more parameters than memory can hold");
@@ -145,6 +206,33 @@ static int64_t last_layer(const mtl__chain *c)
     return c->first + c->count - 1;
 }
 
+/* The layer whose output residual i adds to its x; -1 = the network's inputs. */
+static int64_t source_of(const mtl__network *net, int64_t i)
+{
+    return i - net->layer[i].column - 1;
+}
+
+static bool is_residual(const mtl__network *net, int64_t i)
+{
+    return net->layer[i].type == &mtl__residual_layer;
+}
+
+static void plan_residuals(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+                           mtl__buffers *b)
+{
+    b->later = mtl__arena_take(arena, net->layers, sizeof *b->later);
+    b->has_later = mtl__arena_take(arena, net->layers, sizeof *b->has_later);
+    /* Two residuals with one source take two stretches and use one: rare, and the plan stays plain. */
+    for (int64_t i = 0; i < net->layers; i++) {
+        int64_t source = is_residual(net, i) ? source_of(net, i) : -1;
+        if (source < 0)
+            continue;
+        float *later = mtl__arena_floats(arena, max_rows * net->layer[source].out);
+        if (b->later)
+            b->later[source] = later;
+    }
+}
+
 static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
                         mtl__buffers *b)
 {
@@ -152,7 +240,7 @@ static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *a
     b->kept = mtl__arena_take(arena, net->layers, sizeof *b->kept);
     for (int64_t i = 0; i < net->layers; i++) {
         const mtl__layer *l = &net->layer[i];
-        float *y = mtl__arena_floats(arena, max_rows * l->out);
+        float *y = mtl__arena_floats(arena, i == net->skip ? 0 : max_rows * l->out);
         float *kept = mtl__arena_floats(arena, max_rows * l->type->kept_per_row(l));
         if (b->y) {
             b->y[i] = y;
@@ -161,6 +249,8 @@ static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *a
     }
     for (int64_t h = 0; b->y && h < net->heads; h++)
         b->y[last_layer(&net->head[h])] = b->z + net->head[h].column;
+    if (b->y && net->skip >= 0)
+        b->y[net->skip] = b->z;
 }
 
 void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
@@ -176,6 +266,7 @@ void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots
     for (int i = 0; i < 2; i++)
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
     plan_layers(net, max_rows, arena, b);
+    plan_residuals(net, max_rows, arena, b);
 }
 
 /* Stride of a layer's output: the last layers of heads write into z. */
@@ -189,11 +280,14 @@ static int64_t stride_of(const mtl__network *net, const mtl__buffers *b, int64_t
 static mtl__layer_io io_of(const mtl__network *net, const mtl__buffers *b, int64_t first, int64_t i,
                            int64_t rows, const float *x, int64_t ldx)
 {
+    int64_t from = is_residual(net, i) ? source_of(net, i) : -1;
     return (mtl__layer_io){.rows = rows,
                            .x = i == first ? x : b->y[i - 1],
                            .ldx = i == first ? ldx : stride_of(net, b, i - 1),
                            .y = b->y[i],
                            .ldy = stride_of(net, b, i),
+                           .skip = from < 0 ? x : b->y[from],
+                           .ldskip = from < 0 ? ldx : net->layer[from].out,
                            .kept = b->kept[i]};
 }
 
@@ -218,6 +312,8 @@ void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl
     forward_chain(net, p, b, 0, net->trunk_layers, rows, x, ldx);
     const float *h = trunk_output(net, b, x);
     int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
+    if (net->skip >= 0)
+        forward_chain(net, p, b, net->skip, 1, rows, x, ldx);
     for (int64_t i = 0; i < net->heads; i++)
         if (chain_on[i])
             forward_chain(net, p, b, net->head[i].first, net->head[i].count, rows, h, ldh);
@@ -232,6 +328,37 @@ static int64_t lowest_on(const bool *layer_on, int64_t first, int64_t count)
     return i;
 }
 
+/* A residual hands its gradient to its source as well, to which it comes when the layer above the
+   source is done: that one adds to it. */
+static void hand_to_source(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                           int64_t i, int64_t rows, const mtl__layer_grad *g)
+{
+    int64_t source = source_of(net, i), width = net->layer[i].out;
+    if (source < 0)
+        return;
+    for (int64_t r = 0; r < rows; r++) {
+        float *to = b->later[source] + r * width;
+        if (b->has_later[source])
+            p->vec->axpy(width, 1, g->dy + r * g->lddy, to);
+        else
+            memcpy(to, g->dy + r * g->lddy, (size_t)width * sizeof *to);
+    }
+    b->has_later[source] = true;
+}
+
+/* Where the gradient of layer i's x goes within a chain: to a turn, or to what waits for it. */
+static void choose_dx(const mtl__network *net, const mtl__buffers *b, int64_t i, float *turn,
+                      mtl__layer_grad *g)
+{
+    bool waits = b->has_later[i - 1];
+    g->dx = waits ? b->later[i - 1] : turn;
+    g->lddx = net->layer[i].in;
+    g->dx_adds = waits;
+    g->made_by = &net->layer[i - 1].act;
+    g->made_slope = b->kept[i - 1];
+    b->has_later[i - 1] = false;
+}
+
 /* Backward through layers first+count-1 .. stop. *end holds the gradient of the last one's output
    and what is wanted of the input's, which is reached when the chain is followed to its start. */
 static void backward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
@@ -243,12 +370,18 @@ static void backward_chain(const mtl__network *net, const mtl__pass *p, const mt
     for (int64_t i = first + count - 1; i >= stop; i--) {
         const mtl__layer *l = &net->layer[i];
         const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
-        bool at_start = i == first;
-        g.dx = at_start ? end->dx : i == stop ? NULL : b->turn[turn];
-        g.lddx = at_start ? end->lddx : l->in;
-        g.dx_adds = at_start && end->dx_adds;
-        g.made_by = at_start ? end->made_by : &net->layer[i - 1].act;
-        g.made_slope = at_start ? end->made_slope : b->kept[i - 1];
+        if (is_residual(net, i))
+            hand_to_source(net, p, b, i, rows, &g);
+        if (i > first) {
+            choose_dx(net, b, i, b->turn[turn], &g);
+            g.dx = i == stop ? NULL : g.dx;
+        } else {
+            g.dx = end->dx;
+            g.lddx = end->lddx;
+            g.dx_adds = end->dx_adds;
+            g.made_by = end->made_by;
+            g.made_slope = end->made_slope;
+        }
         g.want_params = layer_on[i];
         l->type->backward(l, p, &io, &g);
         g.dy = g.dx;
@@ -287,6 +420,11 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
     bool want_trunk = trunk_stop < net->trunk_layers, started = false;
     int64_t last = last_chain(net, chain_on);
 
+    memset(b->has_later, 0, (size_t)net->layers * sizeof *b->has_later);
+    if (net->skip >= 0 && layer_on[net->skip]) {
+        const mtl__layer_grad end = {.dy = b->dz, .lddy = net->outputs};
+        backward_chain(net, p, b, layer_on, net->skip, 1, net->skip, rows, x, ldx, &end);
+    }
     for (int64_t i = 0; i <= last; i++) {
         const mtl__chain *c = &net->head[i];
         if (!chain_on[i])

@@ -5,6 +5,7 @@
       x -> trunk -> h -> chain 0: all plain heads -> columns 0 .. of z
                       -> chain 1: tower, output   -> its columns of z
                       -> ...
+      x -> linear skip -> z, to which the chains' last layers then add
 
    The network holds no numbers; forward and backward run on buffers laid out by a plan. */
 #ifndef MTL__NETWORK_H
@@ -30,6 +31,7 @@ typedef struct mtl__network {
     mtl__layer *layer;
     int64_t layers, layers_capacity;
     int64_t trunk_layers; /* the first ones of layer[] */
+    int64_t skip;         /* number of the linear skip's layer, -1 = none */
     mtl__chain *head;
     int64_t heads;
     mtl__net_task *task;
@@ -49,6 +51,8 @@ typedef struct mtl__buffers {
     float *turn[2]; /* [max_rows, widest]: gradients of layers' outputs by turns */
     float **y;      /* [layers]: output of each layer; of a head's last one its columns of z */
     float **kept;   /* [layers] */
+    float **later;  /* [layers]: gradient of a layer's output that a residual above hands to it */
+    bool *has_later;
     float *gemm_work;
 } mtl__buffers;
 

@@ -142,6 +142,83 @@ mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err)
     return append_layer(s, &s->trunk, &layer, err);
 }
 
+mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err)
+{
+    mtl__choice c;
+    mtl_status st = mtl__choice_parse(&mtl__norms, kind, -1, &c, err);
+    if (st != MTL_OK)
+        return st;
+    const mtl__norm *row = c.row;
+    bool moves = row->type == &mtl__batch_norm_layer;
+    const mtl__layer_spec layer = {.type = row->type,
+                                   .eps = c.value[MTL__NORM_EPS],
+                                   .momentum = moves ? c.value[MTL__NORM_MOMENTUM] : 0};
+    return append_layer(s, &s->trunk, &layer, err);
+}
+
+/* Columns behind the first `count` layers of the trunk. */
+static int64_t width_behind(const mtl_spec *s, int64_t count)
+{
+    int64_t width = s->inputs;
+    for (int64_t i = 0; i < count; i++) {
+        const mtl__layer_spec *l = &s->trunk.layer[i];
+        if (l->type == &mtl__dense_layer)
+            width = l->units;
+        else if (l->type == &mtl__embedding_layer)
+            width += l->units - 1;
+    }
+    return width;
+}
+
+mtl_status mtl__spec_add_residual(mtl_spec *s, int64_t layers, mtl_error *err)
+{
+    int64_t count = s->trunk.count;
+    if (layers < 1 || layers > count)
+        return MTL_FAIL(err, MTL_ERR_RANGE,
+                        "a residual spans 1 .. %lld layers, those before it, not %lld",
+                        (long long)count, (long long)layers);
+    int64_t from = width_behind(s, count - layers), to = width_behind(s, count);
+    if (from != to)
+        return MTL_FAIL(err, MTL_ERR_SHAPE,
+                        "a residual over %lld layers adds %lld columns to %lld: they must be as many",
+                        (long long)layers, (long long)from, (long long)to);
+    const mtl__layer_spec layer = {.type = &mtl__residual_layer, .back = layers};
+    return append_layer(s, &s->trunk, &layer, err);
+}
+
+static mtl_status check_embedding(const mtl_spec *s, int64_t column, int64_t categories,
+                                  int64_t units, mtl_error *err)
+{
+    if (column < 0 || column >= s->inputs)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "column must be in 0 .. %lld, not %lld",
+                        (long long)s->inputs - 1, (long long)column);
+    if (categories < 1 || categories >= MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "categories must be in 1 .. %d, not %lld",
+                        MTL__SIZE_MAX - 1, (long long)categories);
+    if (units < 1 || units > MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "units must be in 1 .. %d, not %lld", MTL__SIZE_MAX,
+                        (long long)units);
+    for (int64_t i = 0; i < s->trunk.count; i++) {
+        if (s->trunk.layer[i].type != &mtl__embedding_layer)
+            return MTL_FAIL(err, MTL_ERR_STATE, "embeddings come before all other layers");
+        if (s->trunk.layer[i].column == column)
+            return MTL_FAIL(err, MTL_ERR_STATE, "column %lld has an embedding already",
+                            (long long)column);
+    }
+    return MTL_OK;
+}
+
+mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categories, int64_t units,
+                                   mtl_error *err)
+{
+    mtl_status st = check_embedding(s, column, categories, units, err);
+    const mtl__layer_spec layer = {.type = &mtl__embedding_layer,
+                                   .units = units,
+                                   .column = column,
+                                   .categories = categories};
+    return st == MTL_OK ? append_layer(s, &s->trunk, &layer, err) : st;
+}
+
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err)
 {
     mtl__choice c;
@@ -303,6 +380,7 @@ mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, m
     if (st != MTL_OK)
         return st;
     copy->initializer = s->initializer;
+    copy->linear_skip = s->linear_skip;
     for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
         st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);
     for (int64_t t = 0; t < s->tasks && st == MTL_OK && !trunk_only; t++)

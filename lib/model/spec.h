@@ -15,9 +15,12 @@
 
 typedef struct mtl__layer_spec {
     const mtl__layer_type *type;
-    int64_t units;
+    int64_t units; /* dense, embedding */
     mtl__act act;
-    double rate;
+    double rate;                /* dropout */
+    double eps, momentum;       /* norms */
+    int64_t column, categories; /* embedding: of the inputs */
+    int64_t back;               /* residual */
 } mtl__layer_spec;
 
 typedef struct mtl__layer_list {
@@ -43,6 +46,7 @@ struct mtl_spec {
     int64_t tasks, tasks_capacity;
     mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
+    bool linear_skip;
 };
 
 extern const mtl__option_group mtl__task_options;
@@ -53,6 +57,10 @@ void mtl__spec_destroy(mtl_spec *s);
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err);
 mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err);
 mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err);
+mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err);
+mtl_status mtl__spec_add_residual(mtl_spec *s, int64_t layers, mtl_error *err);
+mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categories, int64_t units,
+                                   mtl_error *err);
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err);
 mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
                               mtl_error *err);

@@ -14,10 +14,17 @@ static void dense_line(mtl__bytes *b, const char *where, const mtl__layer *l)
 
 static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
 {
-    if (l->type == &mtl__dropout_layer)
-        mtl__bytes_format(b, "%-24.64s dropout %s\n", where, mtl__num(l->rate).text);
-    else
+    if (l->type == &mtl__dense_layer)
         dense_line(b, where, l);
+    else if (l->type == &mtl__dropout_layer)
+        mtl__bytes_format(b, "%-24.64s dropout %s\n", where, mtl__num(l->rate).text);
+    else if (l->type == &mtl__residual_layer)
+        mtl__bytes_format(b, "%-24.64s residual over %lld layers\n", where, (long long)l->column);
+    else if (l->type == &mtl__embedding_layer)
+        mtl__bytes_format(b, "%-24.64s embedding of column %lld, %lld categories -> %lld\n", where,
+                          (long long)l->input, (long long)l->rows - 1, (long long)l->cols);
+    else
+        mtl__bytes_format(b, "%-24.64s %s %lld\n", where, l->type->name, (long long)l->in);
 }
 
 static void task_lines(mtl__bytes *b, const mtl_model *m, int64_t task)
@@ -51,6 +58,9 @@ mtl_status mtl__model_summary(const mtl_model *m, char **text, mtl_error *err)
         layer_line(&b, "trunk", &m->net.layer[i]);
     for (int64_t t = 0; t < m->net.tasks; t++)
         task_lines(&b, m, t);
+    if (m->net.skip >= 0)
+        mtl__bytes_format(&b, "%-24s inputs -> all tasks, %lld parameters\n", "linear skip",
+                          (long long)(m->net.inputs * m->net.outputs));
     mtl__bytes_format(&b, "%-24s %lld parameters\n", "in all", (long long)count_params(m));
     mtl__bytes_append(&b, "", 1);
     char *copy = b.failed ? NULL : mtl__buffer_alloc(&m->ctx->al, b.size);

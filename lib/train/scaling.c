@@ -23,6 +23,8 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
         st = mtl__scaler_fit_inputs(b->data, s.x_mean, s.x_scale, err);
+    if (st == MTL_OK)
+        mtl__model_keep_categories(m, s.x_mean, s.x_scale);
     for (int64_t t = 0; t < m->net.tasks && st == MTL_OK; t++) {
         int64_t column = m->net.task[t].column;
         if (m->spec->task[t].kind == MTL_REGRESSION && b->label[t] >= 0 && fit_target[t])

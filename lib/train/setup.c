@@ -13,7 +13,7 @@ static bool is_trunk(const mtl__network *net, int64_t layer)
 
 static bool is_trained(const mtl__trainer *t, const mtl__param *p)
 {
-    if (p->is_frozen)
+    if (p->is_frozen || p->role == MTL__STATE)
         return false;
     return p->task < 0 ? t->set.trunk_factor > 0
                        : mtl__targets_has_task(&t->feed.batch.targets, p->task);
@@ -41,12 +41,12 @@ static void add_range(mtl__trainer *t, const mtl__range *r)
         t->range[t->ranges++] = *r;
 }
 
-/* Is any tensor of this layer's weights (or bias) trained? */
-static bool any_trained(const mtl__trainer *t, int64_t layer, bool is_bias)
+/* Is any part of this tensor of a layer trained? */
+static bool any_trained(const mtl__trainer *t, int64_t layer, int32_t number)
 {
     for (int64_t i = 0; i < t->m->params; i++) {
         const mtl__param *p = &t->m->param[i];
-        if (p->layer == layer && p->is_bias == is_bias && is_trained(t, p))
+        if (p->layer == layer && p->number == number && is_trained(t, p))
             return true;
     }
     return false;
@@ -56,16 +56,18 @@ static void make_ranges(mtl__trainer *t)
 {
     const mtl__network *net = &t->m->net;
     for (int64_t i = 0; i < net->layers; i++) {
-        const mtl__layer *l = &net->layer[i];
-        double factor = is_trunk(net, i) ? t->set.trunk_factor : 1;
-        if (!t->layer_on[i])
-            continue;
-        /* Whole cache lines: the padding has gradient 0 and stays 0. */
-        if (any_trained(t, i, false))
-            add_range(t, &(mtl__range){l->weight, mtl__round_floats(l->in * l->out), factor,
-                                       t->set.l1, t->set.l2});
-        if (any_trained(t, i, true))
-            add_range(t, &(mtl__range){l->bias, mtl__round_floats(l->out), factor, 0, 0});
+        mtl__layer l = net->layer[i];
+        for (int32_t k = 0; k < l.type->params && t->layer_on[i]; k++) {
+            bool is_matrix = l.type->param[k].role == MTL__MATRIX;
+            /* Whole cache lines: the padding has gradient 0 and stays 0. */
+            int64_t count = mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols);
+            if (any_trained(t, i, k))
+                add_range(t, &(mtl__range){.first = *mtl__layer_offset(&l, k),
+                                           .count = count,
+                                           .rate_factor = is_trunk(net, i) ? t->set.trunk_factor : 1,
+                                           .l1 = is_matrix ? t->set.l1 : 0,
+                                           .l2 = is_matrix ? t->set.l2 : 0});
+        }
     }
 }
 
@@ -75,7 +77,7 @@ static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
 {
     bool penalised = t->set.l1 > 0 || t->set.l2 > 0;
     return !p->whole && !is_trained(t, p) && (p->is_frozen || penalised) &&
-           any_trained(t, p->layer, p->is_bias);
+           any_trained(t, p->layer, p->number);
 }
 
 static void make_guards(mtl__trainer *t, mtl__arena *arena)

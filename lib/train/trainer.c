@@ -14,6 +14,8 @@ static mtl__pass pass_of(const mtl__trainer *t)
                        .gemm_work = t->buffers.gemm_work,
                        .params = t->m->values,
                        .grads = t->grads,
+                       .state = t->m->values,
+                       .trains = t->layer_on,
                        .seed = t->set.seed,
                        .counter = t->rows_seen};
 }

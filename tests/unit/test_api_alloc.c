@@ -107,8 +107,14 @@ static mtl_status spec_calls(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_spec *spec = NULL;
     mtl_status st = mtl_spec_create(s->ctx, 4, &spec, err);
+    if (st == MTL_OK)
+        st = mtl_spec_add_embedding(spec, 1, 5, 2, err);
     for (int i = 0; i < 6 && st == MTL_OK; i++)
         st = mtl_spec_add_dense(spec, 3 + i, "relu", err);
+    if (st == MTL_OK)
+        st = mtl_spec_add_norm(spec, "batch", err);
+    if (st == MTL_OK)
+        st = mtl_spec_add_residual(spec, 1, err);
     for (int i = 0; i < 6 && st == MTL_OK; i++)
         st = mtl_spec_add_task(spec, (char[]){(char)('a' + i), 0}, MTL_BINARY, 1, err);
     if (st == MTL_OK)

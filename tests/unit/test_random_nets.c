@@ -34,8 +34,9 @@ static int64_t pick(uint64_t *seed, int64_t low, int64_t high)
 
 static const char *activation(uint64_t *seed)
 {
-    static const char *const names[] = {"relu", "tanh", "sigmoid", "identity"};
-    return names[next_u32(seed) % 4];
+    static const char *const names[] = {"relu", "tanh",     "sigmoid",    "identity",  "elu",
+                                        "gelu", "softplus", "hard_swish", "gelu_tanh", "silu"};
+    return names[next_u32(seed) % 10];
 }
 
 /* Kinds come in runs more often than not, so that targets are joined, and are broken by others. */
@@ -120,8 +121,16 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
     done(mtl_spec_create(ctx, c->inputs, &s, err));
     if (c->dropout > 0 && c->seed % 2)
         done(mtl_spec_add_dropout(s, c->dropout, err));
+    if (next_u32(&seed) % 3 == 0)
+        done(mtl_spec_add_embedding(s, next_u32(&seed) % c->inputs, 3, 5, err));
     for (int i = 0; i < 3 && c->units[i]; i++) {
         done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
+        if (next_u32(&seed) % 3 == 0)
+            done(mtl_spec_add_norm(s, next_u32(&seed) % 2 ? "layer" : "batch", err));
+        if (next_u32(&seed) % 3 == 0) {
+            done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
+            done(mtl_spec_add_residual(s, 1, err));
+        }
         if (c->dropout > 0)
             done(mtl_spec_add_dropout(s, c->dropout, err));
     }
@@ -131,6 +140,7 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
         if (task->head[0])
             done(mtl_spec_task_set_str(s, task->name, "head", task->head, err));
     }
+    done(mtl_spec_set_linear_skip(s, next_u32(&seed) % 3 == 0, err));
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
     return m;
