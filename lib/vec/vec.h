@@ -30,6 +30,20 @@ typedef struct mtl__adam_step {
     float beta1, beta2, eps, step_size, inv_sqrt_bias2, l1, l2;
 } mtl__adam_step;
 
+/* Constants of one step of any other optimizer, each sum of products one FMA on a rounded product:
+   e = fma(l1, sign(w), fma(l2, w, g));
+   v = fma(v_keep, v, (v_new e) e), top = max(top, v), root = fma(sqrt(top or v), root_scale, eps);
+   e = e / root, if divide_first;
+   u = fma(use_m, m, use_e e), then m = fma(m_keep, m, m_new e); without m, u = use_e e;
+   u = u / root, unless divide_first; u = its sign (0 and NaN stay), if sign;
+   w = fma(-rate, u, keep w). A subnormal m or v becomes 0. Lines of what is NULL are left out. */
+typedef struct mtl__update_step {
+    float l1, l2, keep, rate;
+    float m_keep, m_new, use_m, use_e;
+    float v_keep, v_new, root_scale, eps;
+    bool divide_first, sign;
+} mtl__update_step;
+
 typedef void mtl__map_fn(int64_t n, const float *x, float *y);
 /* c[r][j] = act(c[r][j] + bias[j]) in place; bias NULL = none. */
 typedef void mtl__bias_act_fn(int64_t rows, int64_t cols, float *c, int64_t ldc, const float *bias);
@@ -97,6 +111,10 @@ typedef struct mtl__vec {
     void (*axpy)(int64_t n, float a, const float *x, float *y);
     void (*scale)(int64_t n, float a, float *x);
     void (*mul)(int64_t n, const float *x, float *y); /* y *= x */
+    /* y = fma(a, x - y, y): where they are equal and finite, y keeps its bits. */
+    void (*blend)(int64_t n, float a, const float *x, float *y);
+    /* x into [-limit, limit]; NaN stays. */
+    void (*clamp)(int64_t n, float limit, float *x);
 
     float (*sum)(int64_t n, const float *x);
     float (*dot)(int64_t n, const float *x, const float *y);
@@ -125,6 +143,9 @@ typedef struct mtl__vec {
     mtl__rows_loss_fn *softmax_cross_entropy;
 
     void (*adam)(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s);
+    /* m, v and top may be NULL. */
+    void (*update)(int64_t n, float *w, const float *g, float *m, float *v, float *top,
+                   const mtl__update_step *s);
 } mtl__vec;
 
 /* The table of a level, or of the best one below it that this architecture has. Never NULL. */

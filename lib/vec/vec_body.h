@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All kernels and their table, over the 16 lanes of the simd_<isa>.h included before. A file per
-   instruction set defines VEC_TABLE and VEC_NAME and includes this one. */
+   instruction set defines VEC_TABLE, VEC_NAME and VEC_UPDATE and includes this one.
+   The C level has its own VEC_ADAM. */
 #ifndef MTL__VEC_BODY_H
 #define MTL__VEC_BODY_H
 
@@ -16,6 +17,10 @@
 #include "vec/vec_sum.h"
 #include "vec/vec_loss.h"
 #include "vec/vec_softmax.h"
+#ifndef VEC_ADAM
+#define VEC_ADAM adam
+#include "vec/vec_update.h"
+#endif
 
 const mtl__vec VEC_TABLE = {
     .name = VEC_NAME,
@@ -36,6 +41,8 @@ const mtl__vec VEC_TABLE = {
     .axpy = axpy,
     .scale = scale,
     .mul = mul,
+    .blend = blend,
+    .clamp = clamp,
     .sum = sum,
     .dot = dot,
     .all_finite = all_finite,
@@ -45,7 +52,8 @@ const mtl__vec VEC_TABLE = {
     .binary_cross_entropy = binary_cross_entropy,
     .squared_error = squared_error,
     .softmax_cross_entropy = softmax_cross_entropy,
-    .adam = adam,
+    .adam = VEC_ADAM,
+    .update = VEC_UPDATE,
 };
 
 #endif

@@ -233,6 +233,28 @@ static void mul(int64_t n, const float *x, float *y)
     EACH_GROUP_LIGHT(n, mul_group, x, y);
 }
 
+VEC_INLINE void blend_group(vf a, const float *x, float *y, int64_t i, int n)
+{
+    vf to = take(y + i, n);
+    put(y + i, n, vf_fma(a, vf_sub(take(x + i, n), to), to));
+}
+
+static void blend(int64_t n, float a, const float *x, float *y)
+{
+    EACH_GROUP_HEAVY(n, blend_group, vf_set1(a), x, y);
+}
+
+VEC_INLINE void clamp_group(float limit, float *x, int64_t i, int n)
+{
+    vf y = vf_max(vf_set1(-limit), take(x + i, n));
+    put(x + i, n, vf_min(vf_set1(limit), y));
+}
+
+static void clamp(int64_t n, float limit, float *x)
+{
+    EACH_GROUP_HEAVY(n, clamp_group, limit, x);
+}
+
 VEC_INLINE void standardize_group(const float *x, const float *mean, const float *inv_scale,
                                   float *y, int64_t j, int n)
 {
@@ -258,52 +280,6 @@ static void standardize(int64_t rows, int64_t cols, const float *x, int64_t ldx,
         const float *row = x + (index ? index[r] : r) * ldx;
         EACH_GROUP_HEAVY(cols, standardize_group, row, mean, inv_scale, y + r * cols);
     }
-}
-
-/* --- Adam --------------------------------------------------------------------------------- */
-
-typedef struct adam_lanes {
-    vf beta1, rest1, beta2, rest2, eps, step_size, inv_sqrt_bias2, l1, l2;
-} adam_lanes;
-
-/* Where gradients stay 0 (a dead unit), m and v would decay into subnormal numbers, round there to
-   themselves for ever, and slow each later step down many times. */
-VEC_INLINE vf drop_subnormal(vf x)
-{
-    return vf_select(vf_lt(vf_abs(x), vf_set1(0x1p-126f)), vf_set1(0.0f), x);
-}
-
-/* The penalty is always computed: the pass waits for memory, not for two more operations. */
-VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float *m, float *v,
-                           int64_t i, int n)
-{
-    const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
-    vf wi = take(w + i, n);
-    vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
-    vf gi = vf_fma(s->l1, sign, vf_fma(s->l2, wi, take(g + i, n)));
-    vf first = drop_subnormal(vf_fma(s->beta1, take(m + i, n), vf_mul(s->rest1, gi)));
-    vf square = vf_mul(vf_mul(s->rest2, gi), gi);
-    vf second = drop_subnormal(vf_fma(s->beta2, take(v + i, n), square));
-    vf root = vf_fma(vf_sqrt(second), s->inv_sqrt_bias2, s->eps);
-    put(m + i, n, first);
-    put(v + i, n, second);
-    put(w + i, n, vf_fnma(s->step_size, vf_div(first, root), wi));
-}
-
-static void adam(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s)
-{
-    const adam_lanes lanes = {
-        .beta1 = vf_set1(s->beta1),
-        .rest1 = vf_set1(1.0f - s->beta1),
-        .beta2 = vf_set1(s->beta2),
-        .rest2 = vf_set1(1.0f - s->beta2),
-        .eps = vf_set1(s->eps),
-        .step_size = vf_set1(s->step_size),
-        .inv_sqrt_bias2 = vf_set1(s->inv_sqrt_bias2),
-        .l1 = vf_set1(s->l1),
-        .l2 = vf_set1(s->l2),
-    };
-    EACH_GROUP_HEAVY(n, adam_group, &lanes, w, g, m, v);
 }
 
 #endif

@@ -554,6 +554,18 @@ static void check_streams(mtl__cpu_level level)
         v->standardize(1, n, x.p, n, NULL, mean.p, inverse.p, got.p);
         judge("y", &want, &got);
 
+        ck_case("blend n %lld %s", (long long)n, ck_values_name(kind));
+        for (int64_t k = 0; k < n; k++)
+            want.p[k] = fmaf(a, x.p[k] - got.p[k], got.p[k]);
+        v->blend(n, a, x.p, got.p);
+        judge("y", &want, &got);
+
+        ck_case("clamp n %lld %s", (long long)n, ck_values_name(kind));
+        for (int64_t k = 0; k < n; k++)
+            want.p[k] = got.p[k] > 0.5f ? 0.5f : got.p[k] < -0.5f ? -0.5f : got.p[k];
+        v->clamp(n, 0.5f, got.p);
+        judge("y", &want, &got);
+
         ck_case("scale n %lld %s", (long long)n, ck_values_name(kind));
         for (int64_t k = 0; k < n; k++)
             want.p[k] = a * x.p[k];
@@ -1188,6 +1200,73 @@ static void check_adam(mtl__cpu_level level)
     }
 }
 
+static float plain_sign(float x)
+{
+    return x > 0 ? 1.0f : x < 0 ? -1.0f : x;
+}
+
+/* The text of vec.h. */
+static void plain_update(int64_t i, float *w, const float *g, float *m, float *v, float *top,
+                         const mtl__update_step *s)
+{
+    float e = fmaf(s->l1, plain_sign(w[i]), fmaf(s->l2, w[i], g[i])), root = 0;
+    if (v) {
+        v[i] = normal_or_zero(fmaf(s->v_keep, v[i], s->v_new * e * e));
+        if (top)
+            top[i] = top[i] > v[i] ? top[i] : v[i];
+        root = fmaf(sqrtf(top ? top[i] : v[i]), s->root_scale, s->eps);
+        e = s->divide_first ? e / root : e;
+    }
+    float u = s->use_e * e;
+    if (m) {
+        u = fmaf(s->use_m, m[i], u);
+        m[i] = normal_or_zero(fmaf(s->m_keep, m[i], s->m_new * e));
+    }
+    if (v && !s->divide_first)
+        u /= root;
+    w[i] = fmaf(-s->rate, s->sign ? plain_sign(u) : u, s->keep * w[i]);
+}
+
+/* All forms: with or without each vector, dividing before or behind, signs. */
+static void check_update(mtl__cpu_level level)
+{
+    const mtl__vec *v = mtl__vec_table(level);
+    for (int i = 0; i < SIZES * 24; i++) {
+        const int64_t n = size_at(i / 24);
+        const int form = i % 24;
+        const enum ck_place place = (enum ck_place)(i % CK_PLACE_COUNT);
+        const ck_values kind = (ck_values)ck_below(CK_VALUES_COUNT);
+        const bool has_m = form % 2, has_v = form / 2 % 3 > 0, has_top = form / 2 % 3 > 1;
+        const mtl__update_step s = {.l1 = 0.01f, .l2 = 0.02f, .keep = 0.99f, .rate = 0.1f,
+                                    .m_keep = 0.9f, .m_new = 0.1f, .use_m = 0.8f, .use_e = 0.3f,
+                                    .v_keep = 0.95f, .v_new = 0.05f, .root_scale = 1.5f,
+                                    .eps = 1e-7f, .divide_first = form / 6 % 2,
+                                    .sign = form / 12};
+        ck_reset();
+        ck_mat a[5]; /* w, m, v, top, g */
+        ck_mat want[5];
+        for (int k = 0; k < 5; k++)
+            a[k] = vector(n, place, k == 4 ? kind : i % 5 ? CK_UNIFORM : CK_DENORMAL);
+        for (int64_t k = 0; k < n; k++) {
+            a[2].p[k] = fabsf(a[2].p[k]);
+            a[3].p[k] = fabsf(a[3].p[k]);
+        }
+        for (int k = 0; k < 5; k++)
+            want[k] = copy_of(&a[k], CK_ALIGNED);
+        for (int64_t k = 0; k < n; k++)
+            plain_update(k, want[0].p, a[4].p, has_m ? want[1].p : NULL, has_v ? want[2].p : NULL,
+                         has_top ? want[3].p : NULL, &s);
+        ck_case("n %lld %s form %d", (long long)n, ck_values_name(kind), form);
+        v->update(n, a[0].p, a[4].p, has_m ? a[1].p : NULL, has_v ? a[2].p : NULL,
+                  has_top ? a[3].p : NULL, &s);
+        judge("w", &want[0], &a[0]);
+        judge("m", &want[1], &a[1]);
+        judge("v", &want[2], &a[2]);
+        judge("top", &want[3], &a[3]);
+        judge("g", &want[4], &a[4]);
+    }
+}
+
 /* Ten steps against the algorithm of the paper in double. */
 static void check_adam_steps(mtl__cpu_level level)
 {
@@ -1392,6 +1471,23 @@ static void bench_adam(mtl__cpu_level level)
     ck_bench("adam 4194304", (double)a.n * 28, "GB/s", run_adam, &a);
 }
 
+static void run_update(void *arg)
+{
+    const bench_args *a = arg;
+    const mtl__update_step s = {.keep = 0.999f, .rate = 1e-6f, .m_keep = 0.9f, .m_new = 0.1f,
+                                .use_m = 0.9f, .use_e = 0.1f, .v_keep = 0.999f, .v_new = 0.001f,
+                                .root_scale = 1, .eps = 1e-7f};
+    a->v->update(a->n, a->x, a->y, a->m, a->u, NULL, &s);
+}
+
+static void bench_update(mtl__cpu_level level)
+{
+    bench_args a = make_bench(level, BENCH);
+    ck_bench("update 4096", (double)a.n * 28, "GB/s", run_update, &a);
+    a = make_bench(level, BENCH_LARGE);
+    ck_bench("update 4194304", (double)a.n * 28, "GB/s", run_update, &a);
+}
+
 const ck_test ck_vec_tests[] = {
     {"vec.table", check_table, NULL},
     {"vec.math.range", check_range, bench_maps},
@@ -1416,5 +1512,6 @@ const ck_test ck_vec_tests[] = {
     {"vec.entropy.labels", check_entropy_labels, NULL},
     {"vec.adam", check_adam, bench_adam},
     {"vec.adam.steps", check_adam_steps, NULL},
+    {"vec.update", check_update, bench_update},
     {NULL, NULL, NULL},
 };
