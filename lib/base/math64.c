@@ -89,3 +89,31 @@ double mtl__exp_f64(double x)
     /* Two factors, since 2^k alone may lie outside the normal range. */
     return y * power_of_two(k / 2) * power_of_two(k - k / 2);
 }
+
+/* Series of cos and sin up to z^8, z <= (pi / 4)^2 (rest < 2^-58). */
+double mtl__cos_pi_f64(double x)
+{
+    static const double c[] = {1.0,
+                               -1.0 / 2,
+                               1.0 / 24,
+                               -1.0 / 720,
+                               1.0 / 40320,
+                               -1.0 / 3628800,
+                               1.0 / 479001600,
+                               -1.0 / 87178291200,
+                               1.0 / 20922789888000};
+    static const double s[] = {1.0,
+                               -1.0 / 6,
+                               1.0 / 120,
+                               -1.0 / 5040,
+                               1.0 / 362880,
+                               -1.0 / 39916800,
+                               1.0 / 6227020800,
+                               -1.0 / 1307674368000};
+    const double pi = 0x1.921fb54442d18p+1;
+    if (x > 0.5)
+        return -mtl__cos_pi_f64(1 - x);
+    double r = pi * (x > 0.25 ? 0.5 - x : x);
+    return x > 0.25 ? r * polynomial(s, MTL__COUNT_OF(s), r * r)
+                    : polynomial(c, MTL__COUNT_OF(c), r * r);
+}

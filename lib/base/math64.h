@@ -11,4 +11,7 @@ double mtl__log_f64(double x);
 /* Error below 1 ULP where the result is normal; below that one more rounding. */
 double mtl__exp_f64(double x);
 
+/* cos(pi x) for 0 <= x <= 1. Error below 2^-52, and exact at 0, 1/2 and 1. */
+double mtl__cos_pi_f64(double x);
+
 #endif

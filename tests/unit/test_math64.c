@@ -83,6 +83,19 @@ START_TEST(exp_of_special_values)
 }
 END_TEST
 
+START_TEST(cos_of_parts_of_pi)
+{
+    const long double pi = 3.141592653589793238462643383279502884L;
+    uint64_t s = 88172645463325252u;
+    ck_assert(mtl__cos_pi_f64(0) == 1 && mtl__cos_pi_f64(0.5) == 0 && mtl__cos_pi_f64(1) == -1);
+    for (int i = 0; i < 300000; i++) {
+        double x = unit(&s);
+        long double error = (long double)mtl__cos_pi_f64(x) - cosl(pi * (long double)x);
+        ck_assert_msg(fabsl(error) < 0x1p-52L, "cos(pi %a) = %a", x, mtl__cos_pi_f64(x));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("math64");
@@ -90,5 +103,6 @@ int main(void)
     add_case(s, "log of special values", log_of_special_values);
     add_case(s, "exp is within one ULP", exp_is_within_one_ulp);
     add_case(s, "exp of special values", exp_of_special_values);
+    add_case(s, "cos of parts of pi is within 2^-52", cos_of_parts_of_pi);
     return run_suite(s);
 }
