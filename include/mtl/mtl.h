@@ -656,7 +656,9 @@ MTL_API mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int6
                                         const float *values, mtl_error *err);
 /**
  * Freeze (or free) tensors: one by its name ("trunk.0.weight"), those of a layer ("trunk.0",
- * "head.TASK") or of a group ("trunk", "head"). A frozen tensor keeps its bits in mtl_fit(). Saved with the model.
+ * "head.TASK"), of the trunk's layers by depth ("trunk.0..2" = the first three) or of a group
+ * ("trunk", "head"). A frozen tensor keeps its bits in mtl_fit(), whatever the optimizer, its decay
+ * and the average. Saved with the model.
  * @param frozen  1 or 0.
  * @return MTL_OK; MTL_ERR_NAME when no tensor is meant.
  * @since 0.1
@@ -672,8 +674,8 @@ MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t 
  *
  * Names of a fit: "reason" ("epochs", "patience", "time_limit" or "cancelled"), "epochs" and "steps"
  * done, "best_epoch" (from 1; with early stopping the one whose parameters were kept), "seconds";
- * series with one value per epoch: "loss/train" and "loss/valid" (sum of weighted task losses,
- * without the penalties), "loss/train/TASK", "loss/valid/TASK", and "metric/NAME/TASK" (on the
+ * series with one value per epoch: "learning_rate" (of the epoch's last step), "loss/train" and
+ * "loss/valid" (sum of weighted task losses, without the penalties), "loss/train/TASK", "loss/valid/TASK", and "metric/NAME/TASK" (on the
  * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
  * class tasks and rmse for regression. NaN where a task had no label.
  *
@@ -723,6 +725,15 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * deviation of each input ("scale_inputs"; missing inputs become the mean) and of each regression
  * target ("scale_targets"). Later fits keep it.
  *
+ * A step: the losses' gradient is cut to "clip_value", then to "clip_norm"; the penalties' gradient
+ * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the
+ * parameters at "learning_rate" times the factors of "schedule", "warmup" and "groups".
+ *
+ * With "average" the averaged parameters are what is judged after an epoch, what early stopping picks
+ * its best from, and what the model has in the end, also when the fit is stopped or diverges; the
+ * steps go on from the parameters themselves, and "loss/train" is theirs. Before an average has
+ * begun ("swa") the parameters stand in for it.
+ *
  * @param model    Trained in place. No other call on it may run meanwhile.
  * @param train    n rows with the model's input columns and labels of at least one of its tasks.
  *                 Borrowed until return.
@@ -740,6 +751,28 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  */
 MTL_API mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset *valid,
                            const mtl_options *options, mtl_report **report, mtl_error *err);
+
+/**
+ * Find a learning rate by a range test (Smith 2017): a fit on a copy of the model, with rates from
+ * 1e-7 to 10 that grow by equal factors over 100 steps, ended early when the smoothed loss is four
+ * times the lowest. Nothing of the model changes; what it computes depends on model, data and
+ * options alone, so a fit afterwards has the bits that it would have had.
+ *
+ * The report has the series "learning_rate", "loss" (of each step) and "loss/smooth" (mean with
+ * weights 0.9^age), "suggested" (the rate at which the smoothed loss falls fastest per factor of the
+ * rate, NaN when it never falls) and "reason" ("steps", "diverged", "time_limit" or "cancelled").
+ *
+ * @param model    May be unfitted. Read only: other threads may predict with it meanwhile.
+ * @param train    As for mtl_fit().
+ * @param options  Of the group MTL_OPTIONS_FIT, those of the fit to come. NULL = defaults. Not
+ *                 looked at: "learning_rate", "schedule", "warmup", "epochs", "average", "patience",
+ *                 "train_metrics".
+ * @param report   Release with mtl_report_destroy().
+ * @return As mtl_fit(); MTL_ERR_DIVERGED only when the first loss is not finite.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train,
+                               const mtl_options *options, mtl_report **report, mtl_error *err);
 
 /** @} */
 

@@ -22,6 +22,21 @@ mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset
     return st;
 }
 
+mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train, const mtl_options *options,
+                       mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(train);
+    REQUIRE(report);
+    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__lr_find(model, train, options, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
 static mtl_status check_predict(int64_t rows, int64_t inputs, const float *x, int64_t x_stride,
                                 int64_t cols, const float *out, int64_t out_stride, mtl_error *err)
 {

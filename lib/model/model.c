@@ -96,36 +96,50 @@ int64_t mtl__model_param(const mtl_model *m, const char *name)
 }
 
 /* A task's name may hold dots, so only three places can end a front part. */
+/* A number at *text, which goes behind it; -1 when there is none. */
+static int64_t read_number(const char **text)
+{
+    int64_t n = -1;
+    for (; **text >= '0' && **text <= '9' && n < 1000000; ++*text)
+        n = (n < 0 ? 0 : 10 * n) + (**text - '0');
+    return n;
+}
+
+/* "trunk.A..B": the layers A to B of the trunk. */
+static bool is_depth_of(const mtl__param *p, const char *name)
+{
+    static const char trunk[] = "trunk.";
+    const char *own = p->name + sizeof trunk - 1, *at = name + sizeof trunk - 1;
+    if (p->task >= 0 || strncmp(name, trunk, sizeof trunk - 1) != 0)
+        return false;
+    int64_t layer = read_number(&own), first = read_number(&at);
+    if (first < 0 || strncmp(at, "..", 2) != 0)
+        return false;
+    at += 2;
+    int64_t last = read_number(&at);
+    return *at == 0 && first <= layer && layer <= last;
+}
+
 bool mtl__param_matches(const mtl__param *p, const char *name)
 {
     const size_t n = strlen(name), all = strlen(p->name);
     const size_t group = (size_t)(strchr(p->name, '.') - p->name);
     const size_t layer = (size_t)(strrchr(p->name, '.') - p->name);
-    return (n == all || n == layer || n == group) && memcmp(p->name, name, n) == 0;
-}
-
-/* A vector is one row. */
-static int64_t rows_of(const mtl__param *p)
-{
-    return p->role == MTL__MATRIX ? p->shape[0] : 1;
-}
-
-static int64_t cols_of(const mtl__param *p)
-{
-    return p->role == MTL__MATRIX ? p->shape[1] : p->shape[0];
+    return ((n == all || n == layer || n == group) && memcmp(p->name, name, n) == 0) ||
+           is_depth_of(p, name);
 }
 
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out)
 {
-    int64_t cols = cols_of(p);
-    for (int64_t r = 0; r < rows_of(p); r++)
+    int64_t cols = mtl__param_cols(p);
+    for (int64_t r = 0; r < mtl__param_rows(p); r++)
         memcpy(out + r * cols, m->values + p->offset + r * p->ld, (size_t)cols * sizeof *out);
 }
 
 void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values)
 {
-    int64_t cols = cols_of(p);
-    for (int64_t r = 0; r < rows_of(p); r++)
+    int64_t cols = mtl__param_cols(p);
+    for (int64_t r = 0; r < mtl__param_rows(p); r++)
         memcpy(m->values + p->offset + r * p->ld, values + r * cols, (size_t)cols * sizeof *values);
 }
 
@@ -290,9 +304,9 @@ static bool same_shape(const mtl__param *a, const mtl__param *b)
 
 static void adopt_param(mtl_model *to, mtl__param *p, const mtl_model *from, const mtl__param *q)
 {
-    for (int64_t r = 0; r < rows_of(p); r++)
+    for (int64_t r = 0; r < mtl__param_rows(p); r++)
         memcpy(to->values + p->offset + r * p->ld, from->values + q->offset + r * q->ld,
-               (size_t)cols_of(p) * sizeof(float));
+               (size_t)mtl__param_cols(p) * sizeof(float));
     p->is_frozen = q->is_frozen;
 }
 

@@ -61,9 +61,21 @@ void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
 
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);
+/* A vector is one row. */
+static inline int64_t mtl__param_rows(const mtl__param *p)
+{
+    return p->role == MTL__MATRIX ? p->shape[0] : 1;
+}
+
+static inline int64_t mtl__param_cols(const mtl__param *p)
+{
+    return p->role == MTL__MATRIX ? p->shape[1] : p->shape[0];
+}
+
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out);
 void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
-/* Does `name` mean the tensor: its name (trunk.0.weight), its layer (trunk.0) or its group (trunk)? */
+/* Does `name` mean the tensor: its name (trunk.0.weight), its layer (trunk.0), its depth
+   (trunk.0..2) or its group (trunk)? */
 bool mtl__param_matches(const mtl__param *p, const char *name);
 
 /* The writer's claim on the model: MTL_ERR_BUSY when another has it. */

@@ -14,29 +14,53 @@ typedef struct mtl__range {
     int64_t first, count;
     double rate_factor; /* of the learning rate; 0 = frozen */
     double l1, l2;      /* penalties in force, 0 for biases */
+    double decay;       /* factor of the optimizer's decoupled decay, 0 for biases */
 } mtl__range;
+
+/* Vectors of state, each as long as the parameters. */
+enum { MTL__OPTIM_M, MTL__OPTIM_V, MTL__OPTIM_TOP, MTL__OPTIM_VECTORS };
+
+/* Who has a vector: all, none, or those whose parameter of that number is not 0. */
+enum { MTL__OPTIM_ALWAYS = -1, MTL__OPTIM_NEVER = -2 };
 
 typedef struct mtl__optimizer {
     mtl__choice_row choice;
-    int32_t vectors; /* of state, each as long as the parameters */
-    void (*begin_step)(mtl__optim *o, double rate);
-    void (*apply)(const mtl__optim *o, const mtl__vec *v, const mtl__range *r, float *params,
-                  const float *grads);
+    int8_t vector[MTL__OPTIM_VECTORS];
+    int8_t decay;                 /* number of the parameter, or MTL__OPTIM_NEVER */
+    void (*begin)(mtl__optim *o); /* figures of the next step; NULL = none */
+    /* Constants of an update at this rate; those left 0 are not in use. */
+    void (*fill)(const mtl__optim *o, double rate, mtl__update_step *s);
 } mtl__optimizer;
 
-#define MTL__OPTIM_VECTORS 2
+/* What changes from step to step beside the vectors: figures alone, so that they can be written to
+   a file as they are. */
+typedef struct mtl__optim_now {
+    int64_t step;          /* steps begun */
+    double rate, power[2]; /* of this step: learning rate, betas to the power of the step */
+    double mu, next_mu, mu_product; /* of nadam */
+} mtl__optim_now;
 
 struct mtl__optim {
     const mtl__optimizer *row;
     double param[MTL__CHOICE_PARAMS];
-    int64_t step;          /* steps begun */
-    double rate, power[2]; /* of this step */
-    float *state[MTL__OPTIM_VECTORS];
+    mtl__optim_now *now;
+    float *state[MTL__OPTIM_VECTORS]; /* NULL = not in use */
 };
 
 extern const mtl__choice_table mtl__optimizers;
+/* Names of the vectors. */
+extern const char *const mtl__optim_vector_names[MTL__OPTIM_VECTORS];
 
 /* State vectors from the arena (zeroed when it was reserved). */
-void mtl__optim_init(mtl__optim *o, const mtl__choice *choice, int64_t params, mtl__arena *arena);
+void mtl__optim_init(mtl__optim *o, const mtl__choice *choice, mtl__optim_now *now, int64_t params,
+                     mtl__arena *arena);
+
+/* Begin a step, then apply it to ranges in any order and from any threads. */
+void mtl__optim_begin(mtl__optim *o, double rate);
+void mtl__optim_apply(const mtl__optim *o, const mtl__vec *v, const mtl__range *r, float *params,
+                      const float *grads);
+
+/* The decoupled weight decay that was chosen; 0 for an optimizer without. */
+double mtl__optim_decay(const mtl__choice *choice);
 
 #endif

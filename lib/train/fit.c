@@ -9,8 +9,7 @@ static const mtl__option table[] = {
     MTL__OPTION_I64("epochs", 10, 1, 1000000, "passes over the training rows"),
     MTL__OPTION_I64("batch_size", 32, 1, 16777216, "rows of a step"),
     MTL__OPTION_F64("learning_rate", 0.001, 0, 1e30, "step size"),
-    MTL__OPTION_STR("optimizer", "adam", "adam:beta1=0.9,beta2=0.999,eps=1e-07", &mtl__optimizers,
-                    "how gradients become steps"),
+    MTL__UPDATE_OPTIONS,
     MTL__OPTION_F64("l1", 0, 0, 1e30, "adds l1 * sum |w| over the weights (not the biases)"),
     MTL__OPTION_F64("l2", 0, 0, 1e30, "adds l2 / 2 * sum w^2 over the weights (not the biases)"),
     MTL__OPTION_I64("shuffle", 1, 0, 1, "1 = a new random order of the rows in each epoch"),
@@ -30,15 +29,25 @@ static const mtl__option table[] = {
 
 const mtl__option_group mtl__fit_options = MTL__OPTION_GROUP(MTL_OPTIONS_FIT, "fit", table, true);
 
+void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set)
+{
+    set->optimizer = mtl__option_choice(o, g, "optimizer");
+    set->schedule = mtl__option_choice(o, g, "schedule");
+    set->average = mtl__option_choice(o, g, "average");
+    set->warm_up = mtl__option_f64(o, g, "warmup");
+    set->clip_norm = mtl__option_f64(o, g, "clip_norm");
+    set->clip_value = mtl__option_f64(o, g, "clip_value");
+    set->groups = mtl__option_str(o, g, "groups");
+}
+
 static mtl__train_settings read_settings(const mtl_options *o)
 {
     const mtl__option_group *g = &mtl__fit_options;
-    return (mtl__train_settings){
+    mtl__train_settings set = {
         .epochs = mtl__option_i64(o, g, "epochs"),
         .batch_rows = mtl__option_i64(o, g, "batch_size"),
         .rate = mtl__option_f64(o, g, "learning_rate"),
         .trunk_factor = 1,
-        .optimizer = mtl__option_choice(o, g, "optimizer"),
         .l1 = mtl__option_f64(o, g, "l1"),
         .l2 = mtl__option_f64(o, g, "l2"),
         .shuffle = mtl__option_i64(o, g, "shuffle") != 0,
@@ -49,6 +58,8 @@ static mtl__train_settings read_settings(const mtl_options *o)
         .progress = o ? o->progress : NULL,
         .progress_user = o ? o->progress_user : NULL,
     };
+    mtl__read_update(o, g, &set);
+    return set;
 }
 
 /* What a fit holds while it runs; freed with the model if an exception leaves through a callback. */
@@ -117,11 +128,13 @@ static mtl_status fit_scaling(fit *f, const mtl__binding *train, const mtl_optio
 
 /* All that can fail before the model is changed. */
 static mtl_status prepare(fit *f, const mtl_dataset *train, const mtl_dataset *valid,
-                          const mtl_options *o, mtl_error *err)
+                          const mtl_options *o, const mtl__fit_changes *changes, mtl_error *err)
 {
     mtl__train_settings set = read_settings(o);
     mtl__binding first = {0}, judged = {0};
     mtl_status st;
+    if (changes)
+        changes->settings(changes->self, &set);
     MTL_TRY(st, split_validation(f, o, &train, &valid, err), fail);
     if (set.patience && !valid) {
         st = MTL_FAIL(err, MTL_ERR_INVALID, "patience needs validation rows: give a validation "
@@ -139,8 +152,9 @@ fail:
     return st;
 }
 
-mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                    const mtl_options *o, mtl_report **report, mtl_error *err)
+mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                            const mtl_options *o, const mtl__fit_changes *changes,
+                            mtl_report **report, mtl_error *err)
 {
     fit *f = mtl__alloc_zero(&m->ctx->al, sizeof *f);
     if (!f)
@@ -148,8 +162,10 @@ mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *v
     f->m = m;
     m->running = f;
     m->running_free = free_fit;
-    mtl_status st = prepare(f, train, valid, o, err);
+    mtl_status st = prepare(f, train, valid, o, changes, err);
     if (st == MTL_OK) {
+        if (changes)
+            changes->trainer(changes->self, f->trainer);
         mtl__scaling_apply(&f->scaling, m);
         if (!m->is_set)
             mtl__model_draw(m, f->trainer->set.seed);
@@ -163,4 +179,10 @@ mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *v
     m->running = NULL;
     free_fit(f);
     return st;
+}
+
+mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                    const mtl_options *o, mtl_report **report, mtl_error *err)
+{
+    return mtl__fit_changed(m, train, valid, o, NULL, report, err);
 }

@@ -7,9 +7,58 @@
 
 extern const mtl__option_group mtl__fit_options;
 
+/* Rows that every group of options has whose calls train, and their reading. */
+#define MTL__UPDATE_OPTIONS                                                                        \
+    MTL__OPTION_STR("optimizer", "adam",                                                           \
+                    "adam:beta1=0.9,beta2=0.999,eps=1e-07,amsgrad=0|"                              \
+                    "adamw:beta1=0.9,beta2=0.999,eps=1e-07,weight_decay=0.01,amsgrad=0|"           \
+                    "nadam:beta1=0.9,beta2=0.999,eps=1e-07,momentum_decay=0.004|"                  \
+                    "sgd:momentum=0,nesterov=0|rmsprop:alpha=0.99,momentum=0,eps=1e-07|"           \
+                    "adagrad:eps=1e-07|lion:beta1=0.9,beta2=0.99,weight_decay=0",                  \
+                    &mtl__optimizers,                                                              \
+                    "how gradients become steps; weight_decay (decoupled) spares the biases"),     \
+    MTL__OPTION_STR("schedule", "constant",                                                        \
+                    "constant|step:every=10,gamma=0.1|exponential:gamma=0.95|cosine:final=0|"      \
+                    "linear:final=0|geometric:final=0.01|"                                         \
+                    "one_cycle:pct_start=0.3,div=25,final_div=10000|"                              \
+                    "plateau:factor=0.1,patience=10,threshold=0.0001,cooldown=0,min=0",            \
+                    &mtl__schedules,                                                               \
+                    "factor of learning_rate; step, exponential and plateau (of the validation "   \
+                    "loss) go by epochs, the others by steps"),                                    \
+    MTL__OPTION_F64("warmup", 0, 0, 1e12,                                                          \
+                    "first steps (below 1: share of all) with a linearly growing rate; schedules " \
+                    "by steps begin after them"),                                                  \
+    MTL__OPTION_F64("clip_norm", 0, 0, 1e30,                                                       \
+                    "largest norm of the losses' gradient; 0 = any"),                              \
+    MTL__OPTION_F64("clip_value", 0, 0, 1e30,                                                      \
+                    "largest part of the losses' gradient, cut before the norm; 0 = any"),         \
+    MTL__OPTION_STR("average", "none", "none|ema:decay=0.999|swa:start=0.75", &mtl__averages,      \
+                    "parameters to judge and hand out: ema over steps, swa over epochs from a "     \
+                    "share on"),                                                                   \
+    MTL__OPTION_STR("groups", "", "", NULL,                                                        \
+                    "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
+                    "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2")
+
+void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set);
+
 /* mtl_fit() without the checks of its arguments; the model is claimed. */
 mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
                     const mtl_options *o, mtl_report **report, mtl_error *err);
+
+/* What a caller changes of a fit: settings before they are used, the trainer before it runs. */
+typedef struct mtl__fit_changes {
+    void *self;
+    void (*settings)(void *self, mtl__train_settings *set);
+    void (*trainer)(void *self, mtl__trainer *t);
+} mtl__fit_changes;
+
+mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                            const mtl_options *o, const mtl__fit_changes *changes,
+                            mtl_report **report, mtl_error *err);
+
+/* lr_find.c: mtl_lr_find() without the checks of its arguments. */
+mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_options *o,
+                        mtl_report **report, mtl_error *err);
 
 /* New scaling figures beside the model's, so that a failure changes nothing. */
 typedef struct mtl__scaling {

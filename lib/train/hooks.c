@@ -73,7 +73,7 @@ static void tell_epoch(void *self, mtl__trainer *t)
     tell(t, t->train_loss);
 }
 
-static void add(mtl__trainer *t, mtl__hook hook)
+void mtl__trainer_hook(mtl__trainer *t, mtl__hook hook)
 {
     assert(t->hooks < MTL__HOOKS);
     t->hook[t->hooks++] = hook;
@@ -82,11 +82,11 @@ static void add(mtl__trainer *t, mtl__hook hook)
 void mtl__trainer_add_hooks(mtl__trainer *t)
 {
     if (t->valid)
-        add(t, (mtl__hook){&t->best_loss, NULL, follow_best, restore_best});
+        mtl__trainer_hook(t, (mtl__hook){&t->best_loss, NULL, follow_best, restore_best});
     if (t->set.time_limit > 0)
-        add(t, (mtl__hook){NULL, watch_clock, watch_clock, NULL});
+        mtl__trainer_hook(t, (mtl__hook){NULL, watch_clock, watch_clock, NULL});
     if (t->set.progress) {
         t->last_told = mtl__seconds();
-        add(t, (mtl__hook){&t->last_told, tell_sometimes, tell_epoch, NULL});
+        mtl__trainer_hook(t, (mtl__hook){&t->last_told, tell_sometimes, tell_epoch, NULL});
     }
 }

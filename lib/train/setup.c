@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a trainer: what is trained, with which memory, and what will be reported. */
-#include "train/trainer.h"
+#include "train/groups.h"
+#include "train/update.h"
 
 #include <math.h>
 
@@ -13,7 +14,7 @@ static bool is_trunk(const mtl__network *net, int64_t layer)
 
 static bool is_trained(const mtl__trainer *t, const mtl__param *p)
 {
-    if (p->is_frozen || p->role == MTL__STATE)
+    if (p->is_frozen || p->role == MTL__STATE || mtl__group_of(t->set.groups, p).rate == 0)
         return false;
     return p->task < 0 ? t->set.trunk_factor > 0
                        : mtl__targets_has_task(&t->feed.batch.targets, p->task);
@@ -35,21 +36,62 @@ static void add_range(mtl__trainer *t, const mtl__range *r)
 {
     mtl__range *last = t->ranges ? &t->range[t->ranges - 1] : NULL;
     if (last && last->first + last->count == r->first && last->rate_factor == r->rate_factor &&
-        last->l1 == r->l1 && last->l2 == r->l2)
+        last->l1 == r->l1 && last->l2 == r->l2 && last->decay == r->decay)
         last->count += r->count;
     else
         t->range[t->ranges++] = *r;
 }
 
-/* Is any part of this tensor of a layer trained? */
-static bool any_trained(const mtl__trainer *t, int64_t layer, int32_t number)
+/* The first one from `from` on of the parts of this tensor of a layer that is trained, or -1. */
+static int64_t next_trained(const mtl__trainer *t, int64_t from, int64_t layer, int32_t number)
 {
-    for (int64_t i = 0; i < t->m->params; i++) {
+    for (int64_t i = from; i < t->m->params; i++) {
         const mtl__param *p = &t->m->param[i];
         if (p->layer == layer && p->number == number && is_trained(t, p))
-            return true;
+            return i;
     }
-    return false;
+    return -1;
+}
+
+static bool any_trained(const mtl__trainer *t, int64_t layer, int32_t number)
+{
+    return next_trained(t, 0, layer, number) >= 0;
+}
+
+static void range_of(mtl__trainer *t, int64_t first, int64_t count, const mtl__param *p)
+{
+    const mtl__group group = mtl__group_of(t->set.groups, p);
+    const double trunk = is_trunk(&t->m->net, p->layer) ? t->set.trunk_factor : 1;
+    const double decay = p->role == MTL__MATRIX ? group.decay : 0;
+    add_range(t, &(mtl__range){first, count, trunk * group.rate, decay * t->set.l1,
+                               decay * t->set.l2, decay});
+}
+
+/* Slices of one matrix with settings of their own: row by row. */
+static void add_rows(mtl__trainer *t, const mtl__param *p)
+{
+    for (int64_t r = 0; r < mtl__param_rows(p); r++)
+        range_of(t, p->offset + r * p->ld, mtl__param_cols(p), p);
+}
+
+/* Tensor `number` of a layer, as a whole where its parts agree. */
+static void add_ranges(mtl__trainer *t, int64_t layer, int32_t number, int64_t first, int64_t count)
+{
+    const int64_t start = next_trained(t, 0, layer, number);
+    if (start < 0)
+        return;
+    const mtl__param *p = &t->m->param[start];
+    const mtl__group group = mtl__group_of(t->set.groups, p);
+    bool agree = true;
+    for (int64_t i = start; i >= 0 && *t->set.groups; i = next_trained(t, i + 1, layer, number)) {
+        mtl__group other = mtl__group_of(t->set.groups, &t->m->param[i]);
+        agree = agree && other.rate == group.rate && other.decay == group.decay;
+    }
+    if (agree)
+        range_of(t, first, count, p);
+    else
+        for (int64_t i = start; i >= 0; i = next_trained(t, i + 1, layer, number))
+            add_rows(t, &t->m->param[i]);
 }
 
 static void make_ranges(mtl__trainer *t)
@@ -60,23 +102,35 @@ static void make_ranges(mtl__trainer *t)
         for (int32_t k = 0; k < l.type->params && t->layer_on[i]; k++) {
             bool is_matrix = l.type->param[k].role == MTL__MATRIX;
             /* Whole cache lines: the padding has gradient 0 and stays 0. */
-            int64_t count = mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols);
-            if (any_trained(t, i, k))
-                add_range(t, &(mtl__range){.first = *mtl__layer_offset(&l, k),
-                                           .count = count,
-                                           .rate_factor = is_trunk(net, i) ? t->set.trunk_factor : 1,
-                                           .l1 = is_matrix ? t->set.l1 : 0,
-                                           .l2 = is_matrix ? t->set.l2 : 0});
+            add_ranges(t, i, k, *mtl__layer_offset(&l, k),
+                       mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols));
         }
     }
+}
+
+/* The most ranges that there can be. */
+static int64_t most_ranges(const mtl__trainer *t)
+{
+    int64_t count = 2 * t->m->net.layers;
+    for (int64_t i = 0; i < t->m->params && *t->set.groups; i++)
+        if (!t->m->param[i].whole)
+            count += mtl__param_rows(&t->m->param[i]);
+    return count;
+}
+
+/* Does a slice get a gradient although it is not trained? */
+static bool has_gradient(const mtl__trainer *t, const mtl__param *p)
+{
+    return mtl__targets_has_task(&t->feed.batch.targets, p->task);
 }
 
 /* Slices that lie inside a range but must not move. Without a penalty a slice that has no gradient
    does not move anyway. */
 static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
 {
-    bool penalised = t->set.l1 > 0 || t->set.l2 > 0;
-    return !p->whole && !is_trained(t, p) && (p->is_frozen || penalised) &&
+    bool penalised =
+        t->set.l1 > 0 || t->set.l2 > 0 || mtl__optim_decay(&t->set.optimizer) > 0;
+    return !p->whole && !is_trained(t, p) && (penalised || has_gradient(t, p)) &&
            any_trained(t, p->layer, p->number);
 }
 
@@ -105,11 +159,10 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
     mtl__feed_plan(&t->feed, t->m, &t->bound[0], t->bound[1].label ? &t->bound[1] : NULL,
                    t->set.batch_rows, t->set.shuffle, t->set.seed, arena);
     mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), arena, &t->buffers);
-    mtl__optim_init(&t->optim, &t->set.optimizer, net->params, arena);
-    t->grads = mtl__arena_floats(arena, net->params);
+    mtl__update_plan(t, arena);
     t->last_good = mtl__arena_floats(arena, net->params);
     t->best = t->set.patience ? mtl__arena_floats(arena, net->params) : NULL;
-    t->range = mtl__arena_take(arena, 2 * net->layers, sizeof *t->range);
+    t->range = mtl__arena_take(arena, most_ranges(t), sizeof *t->range);
     t->layer_on = mtl__arena_take(arena, net->layers, sizeof *t->layer_on);
     t->chain_on = mtl__arena_take(arena, net->heads, sizeof *t->chain_on);
     t->task_weight = mtl__arena_take(arena, net->tasks, sizeof *t->task_weight);
@@ -173,6 +226,8 @@ static mtl_status start_report(mtl__trainer *t, mtl_error *err)
         MTL_TRY(st, mtl__report_number(t->report, numbers[i], NULL, NULL, NAN, err), done);
     MTL_TRY(st, mtl__report_series(t->report, "loss/train", NULL, NULL, n, &t->series_train, err),
             done);
+    MTL_TRY(st, mtl__report_series(t->report, "learning_rate", NULL, NULL, n, &t->series_rate, err),
+            done);
     if (t->valid)
         MTL_TRY(st,
                 mtl__report_series(t->report, "loss/valid", NULL, NULL, n, &t->series_valid, err),
@@ -181,6 +236,17 @@ static mtl_status start_report(mtl__trainer *t, mtl_error *err)
         MTL_TRY(st, add_task_series(t, i, err), done);
 done:
     return st;
+}
+
+/* Settings that this model or this data cannot serve. */
+static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
+{
+    if (mtl__sched_needs_validation(&t->set.schedule) && !t->valid)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "schedule \"%s\" needs validation rows: give mtl_fit() a validation data "
+                        "set or the option \"validation_split\"",
+                        ((const mtl__choice_row *)t->set.schedule.row)->name);
+    return mtl__groups_check(t->set.groups, t->m, err);
 }
 
 /* --- life -------------------------------------------------------------------------------------- */
@@ -220,6 +286,7 @@ mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl
         t->bound[1] = *second;
     t->train_loss = t->valid_loss = NAN;
     MTL_TRY(st, add_judges(t, valid, err), fail);
+    MTL_TRY(st, check_settings(t, err), fail);
     MTL_TRY(st, reserve(t, err), fail);
     MTL_TRY(st, start_report(t, err), fail);
     mtl__trainer_add_hooks(t);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/update.h"
+
 /* --- one step ---------------------------------------------------------------------------------- */
 
 static mtl__pass pass_of(const mtl__trainer *t)
@@ -34,34 +36,6 @@ static void losses(mtl__trainer *t)
     }
 }
 
-typedef struct update_arg {
-    const mtl__trainer *t;
-    const mtl__range *range;
-} update_arg;
-
-static void update_part(void *arg, int64_t first, int64_t count)
-{
-    const update_arg *u = arg;
-    const mtl__trainer *t = u->t;
-    mtl__range part = *u->range;
-    part.first += first;
-    part.count = count;
-    t->optim.row->apply(&t->optim, t->m->ctx->vec, &part, t->m->values, t->grads);
-}
-
-static void update(mtl__trainer *t)
-{
-    enum { GRAIN = 16384 };
-    mtl_model *m = t->m;
-    t->optim.row->begin_step(&t->optim, t->set.rate);
-    for (int64_t i = 0; i < t->ranges; i++) {
-        update_arg arg = {t, &t->range[i]};
-        mtl__pool_ranges(atomic_load(&m->ctx->pool), arg.range->count, GRAIN, update_part, &arg);
-    }
-    for (int64_t i = 0; i < t->guards; i++)
-        mtl__param_set(m, t->guard[i].param, t->guard[i].copy);
-}
-
 static void run_step(mtl__trainer *t)
 {
     const mtl__network *net = &t->m->net;
@@ -72,7 +46,7 @@ static void run_step(mtl__trainer *t)
     mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
                           net->inputs);
     mtl__feed_prefetch(&t->feed); /* the update leaves the memory idle */
-    update(t);
+    mtl__update_run(t);
     t->rows_seen += b->rows;
     t->step++;
 }
@@ -119,6 +93,7 @@ static void push_metric(mtl__trainer *t, const mtl__judge *judge, int64_t task, 
 static void push_series(mtl__trainer *t)
 {
     mtl__report_push(t->report, t->series_train, t->train_loss);
+    mtl__report_push(t->report, t->series_rate, t->now.optim.rate);
     if (t->valid)
         mtl__report_push(t->report, t->series_valid, t->valid_loss);
     for (int64_t i = 0; i < t->m->net.tasks; i++) {
@@ -132,9 +107,12 @@ static void push_series(mtl__trainer *t)
     }
 }
 
+/* With an average, this is what is judged, may be the best and is handed out. */
 static void finish_epoch(mtl__trainer *t)
 {
     t->epoch++;
+    mtl__update_epoch(t);
+    mtl__update_swap(t);
     t->train_loss = mean_losses(t, t->epoch_loss);
     memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
     if (t->valid) {
@@ -143,10 +121,12 @@ static void finish_epoch(mtl__trainer *t)
     }
     if (t->train)
         mtl__judge_run(t->train);
+    mtl__sched_after_epoch(&t->sched, &t->now.sched, t->valid_loss);
     push_series(t);
     for (int64_t i = 0; i < t->hooks; i++)
         if (t->hook[i].after_epoch)
             t->hook[i].after_epoch(t->hook[i].self, t);
+    mtl__update_swap(t);
     if (!t->reason && t->epoch == t->set.epochs)
         t->reason = "epochs";
 }
@@ -202,6 +182,8 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
         mtl__param_get(t->m, t->guard[i].param, t->guard[i].copy);
     while (!t->reason && st == MTL_OK)
         st = run_epoch(t, err);
+    if (st == MTL_OK)
+        mtl__update_swap(t);
     for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
         if (t->hook[i].at_end)
             t->hook[i].at_end(t->hook[i].self, t);

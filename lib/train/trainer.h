@@ -4,7 +4,9 @@
 #ifndef MTL__TRAINER_H
 #define MTL__TRAINER_H
 
+#include "optim/average.h"
 #include "optim/optim.h"
+#include "sched/sched.h"
 #include "train/feed.h"
 #include "train/judge.h"
 #include "train/report.h"
@@ -25,7 +27,10 @@ typedef struct mtl__train_settings {
     int64_t epochs, batch_rows;
     double rate;                   /* learning rate */
     double trunk_factor;           /* of the rate for trunk layers; 0 = frozen */
-    mtl__choice optimizer;
+    mtl__choice optimizer, schedule, average;
+    double warm_up;               /* steps, or below 1 a share of them */
+    double clip_norm, clip_value; /* of the losses' gradient; 0 = none */
+    const char *groups;           /* see train/groups.h */
     double l1, l2;
     bool shuffle, train_metrics;
     uint64_t seed;
@@ -46,6 +51,14 @@ typedef struct mtl__task_series {
     int64_t loss_train, loss_valid, metric_valid, metric_train; /* entries of the report, -1 = none */
 } mtl__task_series;
 
+/* What changes from step to step beside vectors: figures alone, no pointers, so that a run can be
+   taken up from a copy of them. */
+typedef struct mtl__train_now {
+    mtl__optim_now optim;
+    mtl__sched_now sched;
+    int64_t averaged; /* parameters in the average */
+} mtl__train_now;
+
 struct mtl__trainer {
     mtl_model *m;
     mtl__train_settings set;
@@ -54,7 +67,11 @@ struct mtl__trainer {
     mtl__arena arena;
     mtl__feed feed;
     mtl__buffers buffers;
+    mtl__train_now now;
     mtl__optim optim;
+    mtl__sched sched;
+    float *average;   /* [net.params], or NULL */
+    float *block_sum; /* of squares, with clip_norm */
     float *grads, *last_good, *best; /* [net.params]; best only with patience */
     mtl__range *range;
     int64_t ranges;
@@ -76,7 +93,7 @@ struct mtl__trainer {
     double started;
 
     mtl_report *report;
-    int64_t series_train, series_valid;
+    int64_t series_train, series_valid, series_rate;
     mtl__task_series *series; /* [tasks] */
 };
 
@@ -94,8 +111,15 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err);
 /* The mean training loss of the epoch so far; NaN before its first step. */
 double mtl__trainer_running_loss(const mtl__trainer *t);
 
+/* The vectors that a run goes on from beside the parameters, all as long as these: number `index` by
+   name; false when there is none of that number. With t->now they are the whole state of optimizer,
+   schedule and average. */
+bool mtl__trainer_state(mtl__trainer *t, int64_t index, const char **name, float **values);
+
 /* hooks.c: the ones that every fit has, by the settings. */
 void mtl__trainer_add_hooks(mtl__trainer *t);
+/* One more, called after those that are there. */
+void mtl__trainer_hook(mtl__trainer *t, mtl__hook hook);
 double mtl__seconds(void);
 
 #endif

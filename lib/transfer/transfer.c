@@ -42,8 +42,7 @@ static const mtl__option table[] = {
     MTL__OPTION_F64("learning_rate", 0.01, 0, 1e30, "step size of the heads"),
     MTL__OPTION_F64("trunk_rate", 0.1, 0, 1, "the trunk's step size as a factor of the heads'"),
     MTL__OPTION_F64("replay", 1, 0, 1e6, "factor of the known tasks' losses"),
-    MTL__OPTION_STR("optimizer", "adam", "adam:beta1=0.9,beta2=0.999,eps=1e-07", &mtl__optimizers,
-                    "how gradients become steps"),
+    MTL__UPDATE_OPTIONS,
     MTL__OPTION_F64("l1", 0, 0, 1e30, "adds l1 * sum |w| over the trained weights"),
     MTL__OPTION_F64("l2", 0, 0, 1e30, "adds l2 / 2 * sum w^2 over the trained weights"),
     MTL__OPTION_I64("shuffle", 1, 0, 1, "1 = a new random order of the rows in each epoch"),
@@ -131,7 +130,6 @@ static mtl__train_settings settings_of(const transfer *x, const phase *p)
         .batch_rows = mtl__option_i64(o, g, "batch_size"),
         .rate = mtl__option_f64(o, g, "learning_rate") * of_trunk_rate(x, p->all),
         .trunk_factor = of_trunk_rate(x, p->trunk),
-        .optimizer = mtl__option_choice(o, g, "optimizer"),
         .l1 = mtl__option_f64(o, g, "l1"),
         .l2 = mtl__option_f64(o, g, "l2"),
         .shuffle = mtl__option_i64(o, g, "shuffle") != 0,
@@ -140,6 +138,7 @@ static mtl__train_settings settings_of(const transfer *x, const phase *p)
         .progress = o ? o->progress : NULL,
         .progress_user = o ? o->progress_user : NULL,
     };
+    mtl__read_update(o, g, &set);
     if (x->deadline > 0) {
         double left = x->deadline - mtl__seconds();
         set.time_limit = left > 1e-9 ? left : 1e-9; /* at least one step */

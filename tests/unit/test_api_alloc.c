@@ -52,7 +52,9 @@ static void scene_make(scene *s)
     s->model = problem_model(s->ctx);
     fit(s->model, s->data, "epochs=2");
     s->fit = options(MTL_OPTIONS_FIT, "epochs=2 seed=3 validation_split=0.25 patience=9 "
-                                      "train_metrics=1 validation=random");
+                                      "train_metrics=1 validation=random average=ema "
+                                      "optimizer=adamw:amsgrad=1 clip_norm=1 "
+                                      "schedule=plateau groups=head.fails:rate=2");
     s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=lp_ft epochs=2 seed=1");
     s->evaluate = options(MTL_OPTIONS_EVALUATE, "");
     done(mtl_model_save_buffer(s->model, &s->file, &s->file_bytes, err));
@@ -314,6 +316,21 @@ static mtl_status fit_again(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status lr_find(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_report *r = NULL;
+    char *text = NULL;
+    mtl_status st = mtl_lr_find(s->model, s->data, s->fit, &r, err);
+    ck_assert((st == MTL_OK) == (r != NULL));
+    if (st == MTL_OK)
+        st = mtl_report_to_json(r, &text, err);
+    if (text)
+        *hash = hash_bytes(HASH_START, text, strlen(text));
+    mtl_free(text);
+    mtl_report_destroy(r);
+    return st;
+}
+
 static mtl_status evaluate(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_report *r = NULL;
@@ -361,6 +378,7 @@ static const struct {
     {"make_classification", made_data, 2, false},
     {"fit of a fresh model", fit_fresh, 15, true},
     {"fit of a fitted model", fit_again, 15, true},
+    {"lr_find", lr_find, 25, false},
     {"evaluate", evaluate, 5, false},
     {"transfer", transfer, 20, false},
 };

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/update.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A pass over some parameters: of one range, first counts from the whole vector. */
+typedef struct pass {
+    mtl__trainer *t;
+    const mtl__range *range;
+    float figure;
+} pass;
+
+enum { GRAIN = 16384 };
+
+static mtl__pool *pool_of(const mtl__trainer *t)
+{
+    return atomic_load(&t->m->ctx->pool);
+}
+
+static const mtl__vec *vec_of(const pass *p)
+{
+    return p->t->m->ctx->vec;
+}
+
+static void each_range(mtl__trainer *t, mtl__range_fn *fn, float figure)
+{
+    for (int64_t i = 0; i < t->ranges; i++) {
+        pass p = {t, &t->range[i], figure};
+        mtl__pool_ranges(pool_of(t), p.range->count, GRAIN, fn, &p);
+    }
+}
+
+/* --- clipping --------------------------------------------------------------------------------- */
+
+static void clamp_part(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    vec_of(p)->clamp(count, p->figure, p->t->grads + p->range->first + first);
+}
+
+static void scale_part(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    vec_of(p)->scale(count, p->figure, p->t->grads + p->range->first + first);
+}
+
+/* The sum of squares is taken in blocks of one size, whatever the threads, and then in order. */
+enum { BLOCK = 1024 };
+
+static void square_blocks(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    for (int64_t b = first; b < first + count; b++) {
+        const float *g = p->t->grads + p->range->first + b * BLOCK;
+        int64_t n = mtl__min(BLOCK, p->range->count - b * BLOCK);
+        p->t->block_sum[b] = vec_of(p)->dot(n, g, g);
+    }
+}
+
+static double norm_of_gradient(mtl__trainer *t)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < t->ranges; i++) {
+        pass p = {t, &t->range[i], 0};
+        int64_t blocks = (p.range->count + BLOCK - 1) / BLOCK;
+        mtl__pool_ranges(pool_of(t), blocks, GRAIN / BLOCK, square_blocks, &p);
+        for (int64_t b = 0; b < blocks; b++)
+            sum += (double)t->block_sum[b];
+    }
+    return sqrt(sum);
+}
+
+/* Frozen slices inside a range have gradients, which are no part of the norm. */
+static void clear_guarded(mtl__trainer *t)
+{
+    for (int64_t i = 0; i < t->guards; i++) {
+        const mtl__param *p = t->guard[i].param;
+        for (int64_t r = 0; r < mtl__param_rows(p); r++)
+            memset(t->grads + p->offset + r * p->ld, 0,
+                   (size_t)mtl__param_cols(p) * sizeof(float));
+    }
+}
+
+/* Pascanu et al. 2013, algorithm 1, with the 1e-6 of torch.nn.utils.clip_grad_norm_. */
+static void clip(mtl__trainer *t)
+{
+    if (t->set.clip_value > 0)
+        each_range(t, clamp_part, (float)t->set.clip_value);
+    if (t->set.clip_norm > 0) {
+        clear_guarded(t);
+        double factor = t->set.clip_norm / (norm_of_gradient(t) + 1e-6);
+        if (!(factor >= 1))
+            each_range(t, scale_part, (float)factor);
+    }
+}
+
+/* --- averaging -------------------------------------------------------------------------------- */
+
+static void blend_part(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    int64_t at = p->range->first + first;
+    vec_of(p)->blend(count, p->figure, p->t->m->values + at, p->t->average + at);
+}
+
+/* What follows the data is averaged like what is trained (use_buffers in PyTorch). */
+static void blend_states(mtl__trainer *t, float share)
+{
+    for (int64_t i = 0; i < t->m->params; i++) {
+        const mtl__param *p = &t->m->param[i];
+        if (p->role == MTL__STATE)
+            t->m->ctx->vec->blend(mtl__param_cols(p), share, t->m->values + p->offset,
+                                  t->average + p->offset);
+    }
+}
+
+static void take_average(mtl__trainer *t, double (*share)(const double *, int64_t))
+{
+    int64_t count = t->now.averaged++;
+    if (count == 0) {
+        memcpy(t->average, t->m->values, (size_t)t->m->net.params * sizeof(float));
+    } else {
+        float part = (float)share(t->set.average.value, count);
+        each_range(t, blend_part, part);
+        blend_states(t, part);
+    }
+}
+
+static const mtl__averaging *averaging_of(const mtl__trainer *t)
+{
+    return t->set.average.row;
+}
+
+void mtl__update_epoch(mtl__trainer *t)
+{
+    const mtl__averaging *a = averaging_of(t);
+    if (a->after_epoch && t->epoch >= a->first_epoch(t->set.average.value, t->set.epochs))
+        take_average(t, a->after_epoch);
+}
+
+void mtl__update_swap(mtl__trainer *t)
+{
+    float *w = t->m->values, *average = t->average;
+    if (!average || t->now.averaged == 0)
+        return;
+    for (int64_t i = 0; i < t->m->net.params; i++) {
+        float x = w[i];
+        w[i] = average[i];
+        average[i] = x;
+    }
+}
+
+/* --- one step --------------------------------------------------------------------------------- */
+
+static void optimize_part(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    mtl__trainer *t = p->t;
+    mtl__range part = *p->range;
+    part.first += first;
+    part.count = count;
+    mtl__optim_apply(&t->optim, vec_of(p), &part, t->m->values, t->grads);
+}
+
+void mtl__update_run(mtl__trainer *t)
+{
+    const mtl__averaging *a = averaging_of(t);
+    clip(t);
+    mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
+    each_range(t, optimize_part, 0);
+    for (int64_t i = 0; i < t->guards; i++)
+        mtl__param_set(t->m, t->guard[i].param, t->guard[i].copy);
+    if (a->after_step)
+        take_average(t, a->after_step);
+}
+
+void mtl__update_plan(mtl__trainer *t, mtl__arena *arena)
+{
+    const int64_t params = t->m->net.params;
+    const mtl__averaging *a = averaging_of(t);
+    mtl__optim_init(&t->optim, &t->set.optimizer, &t->now.optim, params, arena);
+    mtl__sched_init(&t->sched, &t->set.schedule, t->set.warm_up, t->set.epochs * t->feed.steps,
+                    t->feed.steps, &t->now.sched);
+    t->grads = mtl__arena_floats(arena, params);
+    t->average = a->after_step || a->after_epoch ? mtl__arena_floats(arena, params) : NULL;
+    t->block_sum = t->set.clip_norm > 0 ? mtl__arena_floats(arena, params / BLOCK + 1) : NULL;
+}
+
+/* --- state ------------------------------------------------------------------------------------ */
+
+bool mtl__trainer_state(mtl__trainer *t, int64_t index, const char **name, float **values)
+{
+    for (int i = 0; i < MTL__OPTIM_VECTORS; i++)
+        if (t->optim.state[i] && index-- == 0) {
+            *name = mtl__optim_vector_names[i];
+            *values = t->optim.state[i];
+            return true;
+        }
+    *name = "average";
+    *values = t->average;
+    return t->average && index == 0;
+}
