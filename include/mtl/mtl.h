@@ -731,8 +731,9 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *
  * With "average" the averaged parameters are what is judged after an epoch, what early stopping picks
  * its best from, and what the model has in the end, also when the fit is stopped or diverges; the
- * steps go on from the parameters themselves, and "loss/train" is theirs. Before an average has
- * begun ("swa") the parameters stand in for it.
+ * steps go on from the parameters themselves, and "loss/train" is theirs. Running statistics of a
+ * batch norm are averaged likewise. Before an average has begun ("swa") the parameters stand in for
+ * it.
  *
  * @param model    Trained in place. No other call on it may run meanwhile.
  * @param train    n rows with the model's input columns and labels of at least one of its tasks.

@@ -39,6 +39,8 @@ static void release(fixture *f)
     problem_free(&f->p);
 }
 
+static bool with_batch_norm; /* in the next wide models */
+
 /* Trunk of 6 to 150 to 20, so that a norm has more than one block. */
 static mtl_model *wide_model(mtl_context *ctx)
 {
@@ -46,6 +48,8 @@ static mtl_model *wide_model(mtl_context *ctx)
     mtl_model *m = NULL;
     done(mtl_spec_create(ctx, PROBLEM_INPUTS, &s, err));
     done(mtl_spec_add_dense(s, 150, "relu", err));
+    if (with_batch_norm)
+        done(mtl_spec_add_norm(s, "batch", err));
     done(mtl_spec_add_dense(s, 20, "tanh", err));
     done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
     done(mtl_spec_add_task(s, "tags", MTL_MULTILABEL, 2, err));
@@ -235,6 +239,7 @@ START_TEST(averages_of_the_steps)
     int64_t n;
     fixture f = make(NULL);
     float *at[EPOCHS];
+    with_batch_norm = _i == 1; /* its running statistics, too */
     for (int e = 0; e < EPOCHS; e++) {
         char text[64];
         snprintf(text, sizeof text, "epochs=%d learning_rate=0.05", e + 1);
@@ -779,7 +784,7 @@ int main(void)
     add_case(s, "penalties are added behind the clipping", penalties_are_not_clipped);
     add_loop(s, "what is frozen or has no label keeps its bits", frozen_bits, OPTIMIZERS);
     add_case(s, "decoupled decay is of weights, by groups", decay_of_weights_alone);
-    add_case(s, "ema is of steps, swa of epochs' ends", averages_of_the_steps);
+    add_loop(s, "ema is of steps, swa of epochs' ends", averages_of_the_steps, 2);
     add_case(s, "averages are judged, picked from and handed out", averages_are_judged);
     add_case(s, "a stopped fit hands out its average", averages_when_stopped);
     add_case(s, "the report has the rates", rates_in_the_report);
