@@ -86,6 +86,7 @@ typedef struct mtl_spec mtl_spec;       /**< @see mtl_spec_create */
 typedef struct mtl_model mtl_model;     /**< @see mtl_model_create */
 typedef struct mtl_dataset mtl_dataset; /**< @see mtl_dataset_create */
 typedef struct mtl_report mtl_report;   /**< @see mtl_report_get_f64 */
+typedef struct mtl_trainer mtl_trainer; /**< @see mtl_trainer_create */
 typedef struct mtl_predictor mtl_predictor; /**< @see mtl_predictor_create */
 
 /** Version of the library in use: major * 10000 + minor * 100 + patch. @since 0.1 */
@@ -774,6 +775,88 @@ MTL_API mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl
  */
 MTL_API mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train,
                                const mtl_options *options, mtl_report **report, mtl_error *err);
+
+/**
+ * One pass over rows of a stream: the optimizer goes on from the last call (its moments, the number of
+ * steps), so many calls train as one long run does. The first call fits the pipeline on its rows. What
+ * the optimizer goes on from stays with the model until that is destroyed; it is not saved, and a
+ * clone starts without it.
+ * @param data     As in mtl_fit().
+ * @param options  Of the group MTL_OPTIONS_FIT. "epochs" and "patience" do not count; a "schedule",
+ *                 "average", "checkpoint" or "validation_split" is refused, as a stream has no end.
+ * @return As mtl_fit().
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_partial_fit(mtl_model *model, const mtl_dataset *data,
+                                   const mtl_options *options, mtl_report **report, mtl_error *err);
+
+/**
+ * Take up a run from the file that the option "checkpoint" or mtl_trainer_checkpoint() had written,
+ * and run it to its end with the options it had. The result has the bits of a run that was never
+ * stopped, wherever it was: parameters, report (but "seconds"), everything.
+ * @param path     Also a model file: mtl_model_load() reads the model as it stood.
+ * @param train    The same data as then, in value; so is @p valid, NULL if it was NULL.
+ * @param options  Of the group MTL_OPTIONS_FIT, or NULL: only its progress callback and "time_limit"
+ *                 count, for this part of the run.
+ * @param out      The trained model. Release with mtl_model_destroy().
+ * @return As mtl_fit() and mtl_model_load(); MTL_ERR_DATA when the data are others; MTL_ERR_VERSION
+ *         for a file of another version of the library, which could not give the same bits.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_resume(mtl_context *ctx, const char *path, const mtl_dataset *train,
+                              const mtl_dataset *valid, const mtl_options *options, mtl_model **out,
+                              mtl_report **report, mtl_error *err);
+
+/**
+ * mtl_fit() by parts, for callers who want to be asked nothing: create, step or epoch until *more is
+ * 0, finish. In any parts it gives the bits of mtl_fit().
+ *
+ * The model is claimed until finish, failure or destroy; other writers get #MTL_ERR_BUSY, and it must
+ * not be read meanwhile. If the model is destroyed first, the trainer's calls give #MTL_ERR_STATE. The
+ * data set handles may be destroyed after create; arrays that they borrow must stay.
+ * @param out  Release with mtl_trainer_destroy().
+ * @return As mtl_fit().
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_trainer_create(mtl_model *model, const mtl_dataset *train,
+                                      const mtl_dataset *valid, const mtl_options *options,
+                                      mtl_trainer **out, mtl_error *err);
+/**
+ * Take up to @p steps optimizer steps; what follows the end of an epoch (validation, early stopping)
+ * belongs to its last step.
+ * @param more  Out, may be NULL: 1 while there is more to do, 0 when the run has come to its end.
+ * @return MTL_OK; MTL_ERR_DIVERGED and MTL_ERR_IO of a checkpoint, which end the run as in mtl_fit();
+ *         MTL_ERR_STATE after that.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_trainer_step(mtl_trainer *trainer, int64_t steps, int32_t *more,
+                                    mtl_error *err);
+/** Go on to the end of the running epoch. @return As mtl_trainer_step(). @since 0.1 */
+MTL_API mtl_status mtl_trainer_epoch(mtl_trainer *trainer, int32_t *more, mtl_error *err);
+/**
+ * A figure of the run so far: "epochs" (finished), "step", "steps" (planned), "loss/train" (of the
+ * running epoch so far), "loss/valid", "learning_rate", "seconds", "rows_per_second", "seconds_left"
+ * (at this speed, to the planned end), or the latest value of a series of the report ("loss/train/TASK",
+ * "metric/NAME/TASK").
+ * @param value  NaN where there is none yet.
+ * @return MTL_OK; MTL_ERR_NAME; MTL_ERR_STATE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_trainer_metric(const mtl_trainer *trainer, const char *name, double *value,
+                                      mtl_error *err);
+/** Write the run as it stands, for mtl_resume(). The first call reads all data once, for their
+ *  fingerprint. @return MTL_OK; MTL_ERR_IO; MTL_ERR_NOMEM; MTL_ERR_STATE. @since 0.1 */
+MTL_API mtl_status mtl_trainer_checkpoint(mtl_trainer *trainer, const char *path, mtl_error *err);
+/**
+ * End the run, also before its planned end (reason "cancelled"): the model gets the parameters that
+ * mtl_fit() would leave, and is free again.
+ * @param report  Out, may be NULL. Release with mtl_report_destroy().
+ * @return MTL_OK; MTL_ERR_STATE.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_trainer_finish(mtl_trainer *trainer, mtl_report **report, mtl_error *err);
+/** Release, after finishing a run that was not. NULL is fine. @since 0.1 */
+MTL_API void mtl_trainer_destroy(mtl_trainer *trainer);
 
 /** @} */
 

@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Fit, predict, evaluate, transfer. */
+/* Predict, evaluate, transfer, and what looks for settings. */
 #include "api/api.h"
 
 #include "metric/metric.h"
 #include "transfer/transfer.h"
-
-mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset *valid,
-                   const mtl_options *options, mtl_report **report, mtl_error *err)
-{
-    REQUIRE(model);
-    REQUIRE(train);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st == MTL_OK)
-        st = mtl__model_acquire(model, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__fit(model, train, valid, options, report, err);
-    mtl__fp_leave(fp);
-    mtl__model_release(model);
-    return st;
-}
 
 mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train, const mtl_options *options,
                        mtl_report **report, mtl_error *err)

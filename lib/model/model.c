@@ -247,6 +247,8 @@ void mtl__model_destroy(mtl_model *m)
     int64_t out = m->net.outputs * (int64_t)sizeof(float);
     if (m->running)
         m->running_free(m->running);
+    if (m->kept)
+        m->kept_free(m->kept);
     mtl__free(al, m->pipe.x_mean, in);
     mtl__free(al, m->pipe.x_scale, in);
     mtl__free(al, m->pipe.x_inverse, in);

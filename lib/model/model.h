@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "data/scaler.h"
+#include "io/safetensors.h"
 #include "model/forward.h"
 
 /* A named view into the flat vector. */
@@ -44,6 +45,8 @@ struct mtl_model {
        callback loses nothing: it is freed with the model. */
     void *running;
     void (*running_free)(void *running);
+    void *kept; /* what a call leaves for the next one (train/stream.c); freed with the model */
+    void (*kept_free)(void *kept);
 };
 
 mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
@@ -105,6 +108,15 @@ void mtl__predictor_run(mtl_predictor *p, int64_t rows, const float *x, int64_t 
                         float *out, int64_t out_stride);
 
 /* model_file.c */
+/* What else a file holds that has a model in it: tensors whose names begin with "training." and a
+   text. A reader of models passes over them. */
+typedef struct mtl__model_extra {
+    const mtl__tensor *tensor;
+    int64_t tensors;
+    const char *key, *text;
+} mtl__model_extra;
+mtl_status mtl__model_save_with(const mtl_model *m, const mtl__model_extra *extra, const char *path,
+                                mtl_error *err);
 mtl_status mtl__model_save(const mtl_model *m, const char *path, mtl_error *err);
 mtl_status mtl__model_save_buffer(const mtl_model *m, void **buffer, int64_t *bytes,
                                   mtl_error *err);

@@ -266,10 +266,10 @@ static void free_tensors(tensor_list *l)
     mtl__free(l->al, l->tensor, l->capacity * (int64_t)sizeof *l->tensor);
 }
 
-/* Free the list whatever the result. */
-static mtl_status list_tensors(const mtl_model *m, tensor_list *l, mtl_error *err)
+/* extra: room for so many more. Free the list whatever the result. */
+static mtl_status list_tensors(const mtl_model *m, int64_t extra, tensor_list *l, mtl_error *err)
 {
-    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 2 * m->net.tasks};
+    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 2 * m->net.tasks + extra};
     l->tensor = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->tensor);
     l->made = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->made);
     l->failed = !l->tensor || !l->made;
@@ -289,8 +289,8 @@ static mtl_status list_tensors(const mtl_model *m, tensor_list *l, mtl_error *er
 /* --- saving ------------------------------------------------------------------------------------ */
 
 /* To path, or to *buffer when path is NULL. */
-static mtl_status save(const mtl_model *m, const char *path, void **buffer, int64_t *bytes,
-                       mtl_error *err)
+static mtl_status save(const mtl_model *m, const mtl__model_extra *extra, const char *path,
+                       void **buffer, int64_t *bytes, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
     tensor_list tensors;
@@ -299,16 +299,19 @@ static mtl_status save(const mtl_model *m, const char *path, void **buffer, int6
     mtl__bytes_init(&state, al);
     write_spec(&spec, m->spec);
     write_state(&state, m);
-    mtl_status st = list_tensors(m, &tensors, err);
+    mtl_status st = list_tensors(m, extra ? extra->tensors : 0, &tensors, err);
+    for (int64_t i = 0; st == MTL_OK && extra && i < extra->tensors; i++)
+        tensors.tensor[tensors.count++] = extra->tensor[i];
     if (st == MTL_OK && (spec.failed || state.failed))
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the model's description");
     if (st == MTL_OK) {
         const mtl__text_pair texts[] = {{"mtl.format", FORMAT},
                                         {"mtl.version", MTL_VERSION_STRING},
                                         {"mtl.spec", spec.p},
-                                        {"mtl.pipeline", state.p}};
+                                        {"mtl.pipeline", state.p},
+                                        {extra ? extra->key : NULL, extra ? extra->text : NULL}};
         const mtl__safetensors_out what = {tensors.tensor, tensors.count, texts,
-                                           MTL__COUNT_OF(texts)};
+                                           MTL__COUNT_OF(texts) - !extra};
         st = path ? mtl__safetensors_write(&what, path, al, err)
                   : mtl__safetensors_write_buffer(&what, al, buffer, bytes, err);
     }
@@ -320,12 +323,18 @@ static mtl_status save(const mtl_model *m, const char *path, void **buffer, int6
 
 mtl_status mtl__model_save(const mtl_model *m, const char *path, mtl_error *err)
 {
-    return save(m, path, NULL, NULL, err);
+    return save(m, NULL, path, NULL, NULL, err);
 }
 
 mtl_status mtl__model_save_buffer(const mtl_model *m, void **buffer, int64_t *bytes, mtl_error *err)
 {
-    return save(m, NULL, buffer, bytes, err);
+    return save(m, NULL, NULL, buffer, bytes, err);
+}
+
+mtl_status mtl__model_save_with(const mtl_model *m, const mtl__model_extra *extra, const char *path,
+                                mtl_error *err)
+{
+    return save(m, extra, path, NULL, NULL, err);
 }
 
 /* --- loading ----------------------------------------------------------------------------------- */
@@ -455,13 +464,28 @@ static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
     return fine ? MTL_OK : MTL_FAIL(err, MTL_ERR_FORMAT, "a number in the file cannot be");
 }
 
+/* Tensors of a run in the file (train/checkpoint.c), which are no part of the model. */
+static int64_t count_extra(const mtl__safetensors *in)
+{
+    static const char prefix[] = "training.";
+    int64_t count = 0;
+    for (int64_t i = 0; i < in->tensor_count; i++) {
+        const char *s;
+        int64_t size;
+        if (mtl__json_plain(mtl__safetensors_at(in, i).name, &s, &size))
+            count += size >= (int64_t)strlen(prefix) && memcmp(s, prefix, strlen(prefix)) == 0;
+    }
+    return count;
+}
+
 static mtl_status read_tensors(mtl_model *m, const mtl__safetensors *in, mtl_error *err)
 {
     tensor_list tensors;
-    mtl_status st = list_tensors(m, &tensors, err);
-    if (st == MTL_OK && tensors.count != in->tensor_count)
+    int64_t in_file = in->tensor_count - count_extra(in);
+    mtl_status st = list_tensors(m, 0, &tensors, err);
+    if (st == MTL_OK && tensors.count != in_file)
         st = MTL_FAIL(err, MTL_ERR_FORMAT, "the network has %lld tensors, the file %lld",
-                      (long long)tensors.count, (long long)in->tensor_count);
+                      (long long)tensors.count, (long long)in_file);
     if (st == MTL_OK)
         st = mtl__safetensors_read(in, tensors.tensor, tensors.count, err);
     free_tensors(&tensors);

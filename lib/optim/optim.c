@@ -198,7 +198,7 @@ static const mtl__optimizer rows[] = {
 };
 
 const mtl__choice_table mtl__optimizers = MTL__CHOICE_TABLE("optimizer", rows);
-const char *const mtl__optim_vector_names[] = {"optim.m", "optim.v", "optim.v_max"};
+const char *const mtl__optim_vector_names[] = {"training.m", "training.v", "training.v_max"};
 
 /* --- use -------------------------------------------------------------------------------------- */
 

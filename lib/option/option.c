@@ -34,6 +34,26 @@ void mtl__options_destroy(mtl_options *o)
     mtl__free(al, o, sizeof *o);
 }
 
+mtl_status mtl__options_copy(const mtl_options *o, const mtl__option_group *group, mtl_options **out,
+                             mtl_error *err)
+{
+    mtl_options *copy = mtl__options_create(group);
+    bool fine = copy != NULL;
+    for (int64_t i = 0; fine && o && i < group->count; i++) {
+        copy->value[i].number = o->value[i].number;
+        if (o->value[i].text)
+            fine = (copy->value[i].text = mtl__strdup(al, o->value[i].text)) != NULL;
+    }
+    if (!fine) {
+        mtl__options_destroy(copy);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a copy of options");
+    }
+    copy->progress = o ? o->progress : NULL;
+    copy->progress_user = o ? o->progress_user : NULL;
+    *out = copy;
+    return MTL_OK;
+}
+
 static int64_t index_of(const mtl__option_group *group, const char *key)
 {
     for (int64_t i = 0; i < group->count; i++)

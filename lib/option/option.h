@@ -50,6 +50,9 @@ struct mtl_options {
 
 mtl_options *mtl__options_create(const mtl__option_group *group);
 void mtl__options_destroy(mtl_options *o);
+/* A copy of o, or of the group's defaults when o is NULL. */
+mtl_status mtl__options_copy(const mtl_options *o, const mtl__option_group *group, mtl_options **out,
+                             mtl_error *err);
 mtl_status mtl__options_set_number(mtl_options *o, const char *key, double value, bool whole,
                                    mtl_error *err);
 mtl_status mtl__options_set_text(mtl_options *o, const char *key, const char *value,

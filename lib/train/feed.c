@@ -54,6 +54,21 @@ static void begin_round(const mtl__feed *f, mtl__feed_source *s)
     s->next = 0;
 }
 
+bool mtl__feed_seek(mtl__feed *f, int source, int64_t round, int64_t next)
+{
+    mtl__feed_source *s = &f->source[source];
+    if (round < 0 || next < 0 || next > s->rows || (round == 0 && next < s->rows))
+        return false;
+    s->round = round;
+    s->next = s->rows;
+    if (round > 0) {
+        s->round--;
+        begin_round(f, s);
+        s->next = next;
+    }
+    return true;
+}
+
 void mtl__feed_begin(mtl__feed *f)
 {
     begin_round(f, &f->source[0]);

@@ -44,6 +44,10 @@ int64_t mtl__feed_max_rows(const mtl__feed *f);
 void mtl__feed_begin(mtl__feed *f);
 bool mtl__feed_next(mtl__feed *f);
 
+/* Go to where a source stood: rounds begun, rows of the last one given out. False when it cannot have
+   stood there. */
+bool mtl__feed_seek(mtl__feed *f, int source, int64_t round, int64_t next);
+
 /* Ask the memory for the next batch's rows, while the present one is still at work. */
 void mtl__feed_prefetch(mtl__feed *f);
 

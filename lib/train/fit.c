@@ -24,6 +24,12 @@ static const mtl__option table[] = {
     MTL__OPTION_F64("time_limit", 0, 0, 1e9, "seconds after which the fit ends; 0 = none"),
     MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = standardise inputs inside the model"),
     MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
+    MTL__OPTION_STR("checkpoint", "", "", NULL,
+                    "file that the run is written to, to be taken up by mtl_resume; \"\" = none"),
+    MTL__OPTION_I64("checkpoint_steps", 0, 0, 1000000000000,
+                    "write it every so many steps; 0 = not by steps"),
+    MTL__OPTION_F64("checkpoint_seconds", 0, 0, 1e9,
+                    "write it every so many seconds; 0 with checkpoint_steps 0 = after each epoch"),
     MTL__OPTION_I64("train_metrics", 0, 0, 1, "1 = metrics of the training rows too, every epoch"),
 };
 
@@ -62,26 +68,30 @@ static mtl__train_settings read_settings(const mtl_options *o)
     return set;
 }
 
-/* What a fit holds while it runs; freed with the model if an exception leaves through a callback. */
-typedef struct fit {
-    mtl_model *m;
-    mtl_dataset *split[2]; /* made by validation_split */
-    mtl__trainer *trainer;
-    mtl__scaling scaling;
-} fit;
-
 static void free_fit(void *running)
 {
-    fit *f = running;
+    mtl__fit *f = running;
+    if (f->owner)
+        *f->owner = NULL;
+    f->m->running = NULL;
     mtl__trainer_destroy(f->trainer);
     mtl__scaling_free(&f->scaling);
     mtl__dataset_destroy(f->split[0]);
     mtl__dataset_destroy(f->split[1]);
+    mtl__dataset_destroy(f->view[0]);
+    mtl__dataset_destroy(f->view[1]);
+    mtl__options_destroy(f->options);
     mtl__free(&f->m->ctx->al, f, sizeof *f);
 }
 
+void mtl__fit_free(mtl__fit *f)
+{
+    if (f)
+        free_fit(f);
+}
+
 /* Take the validation rows off the training rows when no validation data set is given. */
-static mtl_status split_validation(fit *f, const mtl_options *o, const mtl_dataset **train,
+static mtl_status split_validation(mtl__fit *f, const mtl_options *o, const mtl_dataset **train,
                                    const mtl_dataset **valid, mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
@@ -108,7 +118,7 @@ static mtl_status split_validation(fit *f, const mtl_options *o, const mtl_datas
     return st;
 }
 
-static mtl_status fit_scaling(fit *f, const mtl__binding *train, const mtl_options *o,
+static mtl_status fit_scaling(mtl__fit *f, const mtl__binding *train, const mtl_options *o,
                               mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
@@ -127,13 +137,13 @@ static mtl_status fit_scaling(fit *f, const mtl__binding *train, const mtl_optio
 }
 
 /* All that can fail before the model is changed. */
-static mtl_status prepare(fit *f, const mtl_dataset *train, const mtl_dataset *valid,
+static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_dataset *valid,
                           const mtl_options *o, const mtl__fit_changes *changes, mtl_error *err)
 {
     mtl__train_settings set = read_settings(o);
     mtl__binding first = {0}, judged = {0};
     mtl_status st;
-    if (changes)
+    if (changes && changes->settings)
         changes->settings(changes->self, &set);
     MTL_TRY(st, split_validation(f, o, &train, &valid, err), fail);
     if (set.patience && !valid) {
@@ -152,37 +162,107 @@ fail:
     return st;
 }
 
-mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                            const mtl_options *o, const mtl__fit_changes *changes,
-                            mtl_report **report, mtl_error *err)
+mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                          const mtl_options *o, const mtl__fit_changes *changes, mtl__fit **out,
+                          mtl_error *err)
 {
-    fit *f = mtl__alloc_zero(&m->ctx->al, sizeof *f);
+    mtl__fit *f = mtl__alloc_zero(&m->ctx->al, sizeof *f);
     if (!f)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a fit");
     f->m = m;
     m->running = f;
     m->running_free = free_fit;
+    mtl__checkpoint_init(&f->checkpoint, o, train, valid);
     mtl_status st = prepare(f, train, valid, o, changes, err);
-    if (st == MTL_OK) {
-        if (changes)
-            changes->trainer(changes->self, f->trainer);
-        mtl__scaling_apply(&f->scaling, m);
-        if (!m->is_set)
-            mtl__model_draw(m, f->trainer->set.seed);
-        m->is_set = true;
-        st = mtl__trainer_run(f->trainer, err);
+    if (st != MTL_OK) {
+        free_fit(f);
+        return st;
     }
-    if (st == MTL_OK && report) {
+    mtl__scaling_apply(&f->scaling, m);
+    if (!m->is_set)
+        mtl__model_draw(m, f->trainer->set.seed);
+    m->is_set = true;
+    mtl__trainer_start(f->trainer);
+    if (changes && changes->trainer)
+        st = changes->trainer(changes->self, f->trainer, err);
+    if (st != MTL_OK) {
+        free_fit(f);
+        return st;
+    }
+    if (*f->checkpoint.path)
+        mtl__checkpoint_hook(&f->checkpoint, f->trainer);
+    *out = f;
+    return MTL_OK;
+}
+
+void mtl__fit_finish(mtl__fit *f, mtl_report **report)
+{
+    mtl__trainer_end(f->trainer);
+    if (report) {
         *report = f->trainer->report;
         f->trainer->report = NULL;
     }
-    m->running = NULL;
-    free_fit(f);
+}
+
+mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                            const mtl_options *o, const mtl__fit_changes *changes,
+                            mtl_report **report, mtl_error *err)
+{
+    mtl__fit *f;
+    mtl_status st = mtl__fit_begin(m, train, valid, o, changes, &f, err);
+    if (st != MTL_OK)
+        return st;
+    st = mtl__trainer_advance(f->trainer, INT64_MAX, err);
+    if (st == MTL_OK)
+        mtl__fit_finish(f, report);
+    mtl__fit_free(f);
     return st;
 }
 
-mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                    const mtl_options *o, mtl_report **report, mtl_error *err)
+mtl_status mtl__fit_all(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                        const mtl_options *o, mtl_report **report, mtl_error *err)
 {
     return mtl__fit_changed(m, train, valid, o, NULL, report, err);
+}
+
+/* --- taking up a run --------------------------------------------------------------------------- */
+
+static mtl_status restore(void *self, mtl__trainer *t, mtl_error *err)
+{
+    return mtl__resumption_restore(self, t, err);
+}
+
+/* A run that was over when it was written is over again. */
+static mtl_status resume(mtl__resumption *r, const mtl_dataset *train, const mtl_dataset *valid,
+                         mtl_report **report, mtl_error *err)
+{
+    const mtl__fit_changes changes = {.self = r, .trainer = restore};
+    mtl_status st = mtl__resumption_check(r, train, valid, err);
+    if (st == MTL_OK)
+        st = mtl__fit_changed(r->model, train, valid, r->options, &changes, report, err);
+    return st;
+}
+
+mtl_status mtl__resume(mtl_context *ctx, const char *path, const mtl_dataset *train,
+                       const mtl_dataset *valid, const mtl_options *o, mtl_model **out,
+                       mtl_report **report, mtl_error *err)
+{
+    mtl__resumption r;
+    mtl_status st = mtl__checkpoint_read(ctx, path, &r, err);
+    if (st != MTL_OK)
+        return st;
+    if (o) {
+        r.options->progress = o->progress;
+        r.options->progress_user = o->progress_user;
+        st = mtl__options_set_number(r.options, "time_limit",
+                                     mtl__option_f64(o, &mtl__fit_options, "time_limit"), false, err);
+    }
+    if (st == MTL_OK)
+        st = resume(&r, train, valid, report, err);
+    if (st == MTL_OK) {
+        *out = r.model;
+        r.model = NULL;
+    }
+    mtl__resumption_free(&r);
+    return st;
 }

@@ -3,7 +3,7 @@
 #ifndef MTL__FIT_H
 #define MTL__FIT_H
 
-#include "train/trainer.h"
+#include "train/checkpoint.h"
 
 extern const mtl__option_group mtl__fit_options;
 
@@ -42,23 +42,23 @@ extern const mtl__option_group mtl__fit_options;
 void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set);
 
 /* mtl_fit() without the checks of its arguments; the model is claimed. */
-mtl_status mtl__fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                    const mtl_options *o, mtl_report **report, mtl_error *err);
+mtl_status mtl__fit_all(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                        const mtl_options *o, mtl_report **report, mtl_error *err);
+/* mtl_resume() likewise. */
+mtl_status mtl__resume(mtl_context *ctx, const char *path, const mtl_dataset *train,
+                       const mtl_dataset *valid, const mtl_options *o, mtl_model **out,
+                       mtl_report **report, mtl_error *err);
 
 /* What a caller changes of a fit: settings before they are used, the trainer before it runs. */
 typedef struct mtl__fit_changes {
     void *self;
-    void (*settings)(void *self, mtl__train_settings *set);
-    void (*trainer)(void *self, mtl__trainer *t);
+    void (*settings)(void *self, mtl__train_settings *set); /* NULL = none */
+    mtl_status (*trainer)(void *self, mtl__trainer *t, mtl_error *err);
 } mtl__fit_changes;
 
 mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
                             const mtl_options *o, const mtl__fit_changes *changes,
                             mtl_report **report, mtl_error *err);
-
-/* lr_find.c: mtl_lr_find() without the checks of its arguments. */
-mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_options *o,
-                        mtl_report **report, mtl_error *err);
 
 /* New scaling figures beside the model's, so that a failure changes nothing. */
 typedef struct mtl__scaling {
@@ -66,6 +66,29 @@ typedef struct mtl__scaling {
     int64_t inputs, outputs;
     float *x_mean, *x_scale, *y_mean, *y_scale;
 } mtl__scaling;
+
+/* A fit in parts: begun, its trainer advanced until it has a reason to end, finished, freed. It hangs
+   on the model, so one that an exception cuts off is freed with that, and *owner becomes NULL. */
+typedef struct mtl__fit {
+    mtl_model *m;
+    mtl_dataset *split[2]; /* made by validation_split */
+    mtl_dataset *view[2];  /* a trainer handle's hold on the caller's data */
+    mtl_options *options;  /* a trainer handle's copy */
+    mtl__trainer *trainer;
+    mtl__scaling scaling;
+    mtl__checkpoint checkpoint;
+    struct mtl__fit **owner;
+} mtl__fit;
+
+mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
+                          const mtl_options *o, const mtl__fit_changes *changes, mtl__fit **out,
+                          mtl_error *err);
+void mtl__fit_finish(mtl__fit *f, mtl_report **report); /* report may be NULL */
+void mtl__fit_free(mtl__fit *f);
+
+/* lr_find.c: mtl_lr_find() without the checks of its arguments. */
+mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_options *o,
+                        mtl_report **report, mtl_error *err);
 
 /* Those of the model, then fitted on data: inputs if fit_inputs; the targets of regression tasks for
    which fit_target [tasks] says so. */

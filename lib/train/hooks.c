@@ -82,11 +82,11 @@ void mtl__trainer_hook(mtl__trainer *t, mtl__hook hook)
 void mtl__trainer_add_hooks(mtl__trainer *t)
 {
     if (t->valid)
-        mtl__trainer_hook(t, (mtl__hook){&t->best_loss, NULL, follow_best, restore_best});
+        mtl__trainer_hook(t, (mtl__hook){&t->best_loss, NULL, follow_best, restore_best, NULL});
     if (t->set.time_limit > 0)
-        mtl__trainer_hook(t, (mtl__hook){NULL, watch_clock, watch_clock, NULL});
+        mtl__trainer_hook(t, (mtl__hook){NULL, watch_clock, watch_clock, NULL, NULL});
     if (t->set.progress) {
         t->last_told = mtl__seconds();
-        mtl__trainer_hook(t, (mtl__hook){&t->last_told, tell_sometimes, tell_epoch, NULL});
+        mtl__trainer_hook(t, (mtl__hook){&t->last_told, tell_sometimes, tell_epoch, NULL, NULL});
     }
 }

@@ -52,10 +52,12 @@ static void record(void *arg, mtl__trainer *t)
         t->reason = "steps";
 }
 
-static void add_recorder(void *arg, mtl__trainer *t)
+static mtl_status add_recorder(void *arg, mtl__trainer *t, mtl_error *err)
 {
+    (void)err;
     t->sched.steps = STEPS;
     mtl__trainer_hook(t, (mtl__hook){.self = arg, .after_step = record});
+    return MTL_OK;
 }
 
 /* The rate where the smoothed loss falls most from its neighbour before to the one behind, up to

@@ -140,12 +140,25 @@ static mtl_status diverged(mtl__trainer *t, mtl_error *err)
                     (long long)t->epoch + 1, (long long)t->step, (long long)t->epoch);
 }
 
-static mtl_status run_epoch(mtl__trainer *t, mtl_error *err)
+static void begin_epoch(mtl__trainer *t)
 {
     for (int64_t i = 0; i < t->m->net.tasks; i++)
         t->sum[i] = t->total[i] = 0;
     mtl__feed_begin(&t->feed);
-    while (!t->reason && mtl__feed_next(&t->feed)) {
+    t->in_epoch = true;
+}
+
+static bool is_at_end_of_epoch(const mtl__trainer *t)
+{
+    return t->feed.source[0].next == t->feed.source[0].rows;
+}
+
+/* The next step with what follows from it. */
+static mtl_status step_on(mtl__trainer *t, mtl_error *err)
+{
+    if (!t->in_epoch)
+        begin_epoch(t);
+    if (mtl__feed_next(&t->feed)) {
         run_step(t);
         if (!isfinite(t->step_loss))
             return diverged(t, err);
@@ -153,11 +166,28 @@ static mtl_status run_epoch(mtl__trainer *t, mtl_error *err)
             if (t->hook[i].after_step)
                 t->hook[i].after_step(t->hook[i].self, t);
     }
-    if (!params_finite(t))
+    if ((t->reason || is_at_end_of_epoch(t)) && !params_finite(t))
         return diverged(t, err);
-    if (t->feed.source[0].next == t->feed.source[0].rows) /* not stopped in its middle */
+    if (is_at_end_of_epoch(t)) {
         finish_epoch(t);
-    return MTL_OK;
+        t->in_epoch = false;
+    }
+    mtl_status st = MTL_OK;
+    for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
+        if (t->hook[i].at_rest)
+            st = t->hook[i].at_rest(t->hook[i].self, t, err);
+    return st;
+}
+
+mtl_status mtl__trainer_advance(mtl__trainer *t, int64_t steps, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    for (int64_t i = 0; i < steps && !t->reason && st == MTL_OK; i++)
+        st = step_on(t, err);
+    if (st != MTL_OK)
+        mtl__log(t->m->ctx, MTL__LOG_WARNING, "training ended in epoch %lld: %s",
+                 (long long)t->epoch + 1, mtl__status_name(st));
+    return st;
 }
 
 static void report_end(mtl__trainer *t)
@@ -169,31 +199,37 @@ static void report_end(mtl__trainer *t)
     mtl__report_set_number(t->report, "seconds", mtl__seconds() - t->started);
 }
 
-mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
+void mtl__trainer_start(mtl__trainer *t)
 {
     const mtl_context *ctx = t->m->ctx;
-    mtl_status st = MTL_OK;
     t->started = mtl__seconds();
+    t->rows_before = t->rows_seen;
     mtl__log(ctx, MTL__LOG_INFO, "training: %lld rows, %lld tasks, %lld parameters, %s",
              (long long)t->feed.source[0].rows, (long long)t->m->net.tasks,
              (long long)t->m->net.params, ctx->vec->name);
     memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
     for (int64_t i = 0; i < t->guards; i++)
         mtl__param_get(t->m, t->guard[i].param, t->guard[i].copy);
-    while (!t->reason && st == MTL_OK)
-        st = run_epoch(t, err);
-    if (st == MTL_OK)
-        mtl__update_swap(t);
-    for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
+}
+
+void mtl__trainer_end(mtl__trainer *t)
+{
+    if (!t->reason)
+        t->reason = "cancelled";
+    mtl__update_swap(t);
+    for (int64_t i = 0; i < t->hooks; i++)
         if (t->hook[i].at_end)
             t->hook[i].at_end(t->hook[i].self, t);
-    if (st == MTL_OK) {
-        report_end(t);
-        mtl__log(ctx, MTL__LOG_INFO, "training ended after %lld epochs, %lld steps: %s",
-                 (long long)t->epoch, (long long)t->step, t->reason);
-    } else {
-        mtl__log(ctx, MTL__LOG_WARNING, "training ended in epoch %lld: %s", (long long)t->epoch + 1,
-                 mtl__status_name(st));
-    }
+    report_end(t);
+    mtl__log(t->m->ctx, MTL__LOG_INFO, "training ended after %lld epochs, %lld steps: %s",
+             (long long)t->epoch, (long long)t->step, t->reason);
+}
+
+mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err)
+{
+    mtl__trainer_start(t);
+    mtl_status st = mtl__trainer_advance(t, INT64_MAX, err);
+    if (st == MTL_OK)
+        mtl__trainer_end(t);
     return st;
 }

@@ -19,6 +19,8 @@ typedef struct mtl__hook {
     void (*after_step)(void *self, mtl__trainer *t);
     void (*after_epoch)(void *self, mtl__trainer *t);
     void (*at_end)(void *self, mtl__trainer *t); /* whatever the reason */
+    /* Between two steps, all that an epoch's end asks for being done. A failure ends the run. */
+    mtl_status (*at_rest)(void *self, mtl__trainer *t, mtl_error *err);
 } mtl__hook;
 
 #define MTL__HOOKS 8
@@ -84,6 +86,7 @@ struct mtl__trainer {
     mtl__hook hook[MTL__HOOKS];
     int64_t hooks;
 
+    bool in_epoch;                  /* begun and not finished */
     int64_t epoch, step, rows_seen; /* finished */
     double train_loss, valid_loss;  /* of the last finished epoch; NaN before */
     double step_loss;
@@ -91,6 +94,7 @@ struct mtl__trainer {
     int64_t best_epoch; /* with the lowest valid_loss, from 1; 0 = none */
     double best_loss, last_told; /* of the hooks */
     double started;
+    int64_t rows_before; /* seen when this process took the run up */
 
     mtl_report *report;
     int64_t series_train, series_valid, series_rate;
@@ -104,9 +108,19 @@ mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl
                                mtl_error *err);
 void mtl__trainer_destroy(mtl__trainer *t);
 
-/* Runs the loop and writes the report. MTL_ERR_DIVERGED: the model has the parameters of the last
-   epoch in which all was finite. */
+/* A run: started once, then taken on by so many steps at a time until it has a reason to end
+   (t->reason), then ended, which writes the report. MTL_ERR_DIVERGED: the model has the parameters
+   of the last epoch in which all was finite. */
+void mtl__trainer_start(mtl__trainer *t);
+mtl_status mtl__trainer_advance(mtl__trainer *t, int64_t steps, mtl_error *err);
+void mtl__trainer_end(mtl__trainer *t);
+
+/* All of it. */
 mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err);
+
+/* A figure of the run so far (mtl_trainer_metric in mtl.h lists the names). */
+mtl_status mtl__trainer_metric(const mtl__trainer *t, const char *name, double *value,
+                               mtl_error *err);
 
 /* The mean training loss of the epoch so far; NaN before its first step. */
 double mtl__trainer_running_loss(const mtl__trainer *t);

@@ -197,7 +197,7 @@ bool mtl__trainer_state(mtl__trainer *t, int64_t index, const char **name, float
             *values = t->optim.state[i];
             return true;
         }
-    *name = "average";
+    *name = "training.average";
     *values = t->average;
     return t->average && index == 0;
 }

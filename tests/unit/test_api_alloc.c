@@ -316,6 +316,41 @@ static mtl_status fit_again(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+/* By parts, with a checkpoint, which is then taken up. */
+static mtl_status trainer(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_model *m = model_of_file(s, false), *out = NULL;
+    mtl_trainer *t = NULL;
+    mtl_report *r = NULL;
+    mtl_status st = mtl_trainer_create(m, s->data, NULL, s->fit, &t, err);
+    ck_assert((st == MTL_OK) == (t != NULL));
+    if (st == MTL_OK)
+        st = mtl_trainer_step(t, 1, NULL, err);
+    if (st == MTL_OK)
+        st = mtl_trainer_checkpoint(t, s->path, err);
+    mtl_trainer_destroy(t);
+    if (st == MTL_OK)
+        st = mtl_resume(s->ctx, s->path, s->data, NULL, NULL, &out, &r, err);
+    ck_assert((st == MTL_OK) == (r != NULL));
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    if (out)
+        *hash = take_model(s, out);
+    return st;
+}
+
+static mtl_status partial_fit(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_model *m = model_of_file(s, false);
+    mtl_status st = MTL_OK;
+    for (int i = 0; i < 2 && st == MTL_OK; i++)
+        st = mtl_partial_fit(m, s->data, NULL, NULL, err);
+    s->f.memory.fail_at = 0;
+    *hash = model_hash(m);
+    mtl_model_destroy(m);
+    return st;
+}
+
 static mtl_status lr_find(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_report *r = NULL;
@@ -378,6 +413,8 @@ static const struct {
     {"make_classification", made_data, 2, false},
     {"fit of a fresh model", fit_fresh, 15, true},
     {"fit of a fitted model", fit_again, 15, true},
+    {"trainer, checkpoint and resume", trainer, 30, false},
+    {"partial_fit", partial_fit, 20, false},
     {"lr_find", lr_find, 25, false},
     {"evaluate", evaluate, 5, false},
     {"transfer", transfer, 20, false},

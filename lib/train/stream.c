@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/stream.h"
+
+#include <string.h>
+
+enum { MOST = 4 };
+
+/* What the next call goes on from. */
+typedef struct stream {
+    mtl_model *m;
+    const mtl__optimizer *optimizer; /* of the vectors; another one starts anew */
+    mtl__train_now now;
+    int64_t step, rows_seen, calls;
+    float *vector[MOST]; /* [net.params] each, NULL = none */
+} stream;
+
+static void free_stream(void *kept)
+{
+    stream *s = kept;
+    const mtl__allocator *al = &s->m->ctx->al;
+    for (int i = 0; i < MOST; i++)
+        mtl__free(al, s->vector[i], s->m->net.params * (int64_t)sizeof(float));
+    mtl__free(al, s, sizeof *s);
+}
+
+static stream *stream_of(mtl_model *m)
+{
+    if (!m->kept) {
+        stream *s = mtl__alloc_zero(&m->ctx->al, sizeof *s);
+        if (!s)
+            return NULL;
+        s->m = m;
+        m->kept = s;
+        m->kept_free = free_stream;
+    }
+    return m->kept;
+}
+
+/* One pass; a random order is another one in each call. */
+static void one_pass(void *self, mtl__train_settings *set)
+{
+    const stream *s = self;
+    set->epochs = 1;
+    set->patience = 0;
+    set->seed += (uint64_t)s->calls;
+}
+
+static mtl_status reserve(stream *s, mtl__trainer *t, mtl_error *err)
+{
+    const char *name;
+    float *values;
+    for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++) {
+        if (!s->vector[i])
+            s->vector[i] = mtl__alloc_zero(&s->m->ctx->al, s->m->net.params * (int64_t)sizeof(float));
+        if (!s->vector[i])
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
+    }
+    return MTL_OK;
+}
+
+static void copy_vectors(stream *s, mtl__trainer *t, bool to_trainer)
+{
+    const char *name;
+    float *values;
+    size_t bytes = (size_t)s->m->net.params * sizeof *values;
+    for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++)
+        memcpy(to_trainer ? values : s->vector[i], to_trainer ? s->vector[i] : values, bytes);
+}
+
+/* When the pass is over, before an average takes the parameters' place. */
+static mtl_status keep(void *self, mtl__trainer *t, mtl_error *err)
+{
+    stream *s = self;
+    (void)err;
+    if (!t->reason)
+        return MTL_OK;
+    s->optimizer = t->optim.row;
+    s->now = t->now;
+    s->step = t->step;
+    s->rows_seen = t->rows_seen;
+    s->calls++;
+    copy_vectors(s, t, false);
+    return MTL_OK;
+}
+
+static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
+{
+    stream *s = self;
+    mtl_status st = reserve(s, t, err);
+    if (st != MTL_OK)
+        return st;
+    if (s->optimizer == t->optim.row) {
+        t->now = s->now;
+        t->step = s->step;
+        t->rows_seen = s->rows_seen;
+        copy_vectors(s, t, true);
+    }
+    mtl__trainer_hook(t, (mtl__hook){.self = s, .at_rest = keep});
+    return MTL_OK;
+}
+
+static mtl_status check_options(const mtl_options *o, mtl_error *err)
+{
+    const mtl__option_group *g = &mtl__fit_options;
+    static const char *const refused[] = {"schedule", "average", "checkpoint"};
+    for (int i = 0; i < MTL__COUNT_OF(refused); i++) {
+        const char *value = mtl__option_str(o, g, refused[i]);
+        if (*value && strcmp(value, "constant") != 0 && strcmp(value, "none") != 0)
+            return MTL_FAIL(err, MTL_ERR_INVALID,
+                            "partial_fit knows no end, so it takes no \"%s\"", refused[i]);
+    }
+    if (mtl__option_f64(o, g, "validation_split") > 0)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "partial_fit trains on all rows: no validation_split");
+    return MTL_OK;
+}
+
+mtl_status mtl__partial_fit(mtl_model *m, const mtl_dataset *data, const mtl_options *o,
+                            mtl_report **report, mtl_error *err)
+{
+    mtl_status st = check_options(o, err);
+    if (st != MTL_OK)
+        return st;
+    stream *s = stream_of(m);
+    if (!s)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
+    const mtl__fit_changes changes = {.self = s, .settings = one_pass, .trainer = go_on};
+    return mtl__fit_changed(m, data, NULL, o, &changes, report, err);
+}
