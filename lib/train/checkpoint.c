@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "data/array_priv.h"
 #include "io/crc32c.h"
 #include "train/fit.h"
 
