@@ -41,19 +41,16 @@ static void happen(void *self, mtl__trainer *t)
         memcpy(&t->now, &a->now, sizeof t->now);
 }
 
-static void no_change(void *self, mtl__train_settings *set)
+static mtl_status add_hook(void *self, mtl__trainer *t, mtl_error *err)
 {
-    (void)self, (void)set;
-}
-
-static void add_hook(void *self, mtl__trainer *t)
-{
+    (void)err;
     mtl__trainer_hook(t, (mtl__hook){.self = self, .after_epoch = happen});
+    return MTL_OK;
 }
 
 static uint64_t run(const char *text, accident *a)
 {
-    const mtl__fit_changes changes = {a, no_change, add_hook};
+    const mtl__fit_changes changes = {.self = a, .trainer = add_hook};
     problem p = problem_make(60, 4, 10);
     mtl_dataset *d = problem_data(&p, NULL);
     mtl_model *m = problem_model(NULL);
