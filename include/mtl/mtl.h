@@ -680,7 +680,14 @@ MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t 
  * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
  * class tasks and rmse for regression. NaN where a task had no label.
  *
- * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK" and "metric/NAME/TASK".
+ * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
+ * "metric/NAME", the mean of that metric over the tasks that have a figure (NaN when none has; the
+ * entry is missing when the metric serves no task's kind). NAME is the metric as it was asked for,
+ * its parameters included ("f1:average=macro"). "confusion/TASK" of a class task is a series: the
+ * weights of the rows with a label (their number, without weights) as a matrix of classes x classes,
+ * row by row, row = true class, column = class decided for; binary tasks have classes 0 and 1; of a
+ * multilabel task such a 2 x 2 matrix for each output, one after another. Tasks of more than 1000
+ * classes have none.
  *
  * Names of a transfer: "strategy", and those of a fit (of its last phase).
  * @{
@@ -926,8 +933,10 @@ MTL_API void mtl_predictor_destroy(mtl_predictor *predictor);
 /**
  * Judge the model on rows with labels: per task loss and metrics. An undefined figure (ROC AUC with
  * one class only) is NaN.
- * @param options  Of the group MTL_OPTIONS_EVALUATE; "metrics" chooses, by default accuracy, f1,
- *                 roc_auc and log_loss for class tasks, rmse, mae and r2 for regression.
+ * @param options  Of the group MTL_OPTIONS_EVALUATE; "metrics" lists those of mtl_metric(); each
+ *                 is told of the tasks whose kind it serves. "auto", the default, is accuracy, f1,
+ *                 roc_auc and log_loss for class tasks, rmse, mae and r2 for regression; "auto mcc"
+ *                 adds to them.
  * @param report   Release with mtl_report_destroy().
  * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_DATA when no task has labels; MTL_ERR_VALUE; MTL_ERR_NOMEM.
  * @since 0.1
@@ -936,17 +945,59 @@ MTL_API mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data,
                                 const mtl_options *options, mtl_report **report, mtl_error *err);
 
 /**
- * One metric on raw arrays.
- * @param name            Class tasks: "accuracy", "f1:average=binary|macro|micro|weighted",
- *                        "roc_auc", "log_loss"; values: "rmse", "mae", "r2".
+ * One metric on raw arrays. A class is decided for by a probability above 0.5, or by the highest one
+ * (the first of equals). Labels of value NaN are skipped; rows of weight 0 count nothing.
+ *
+ * Of classes; "(*)" = has a standard error:
+ * - "accuracy" (*): share of the labels that are decided right.
+ * - "balanced_accuracy" (*): mean recall of the classes that have labels; two at least.
+ * - "precision" (*), "recall" (*), "f1" (*), ":average=binary|macro|micro|weighted": hits / decided,
+ *   hits / labelled, 2 hits / (decided + labelled). "binary": of class 1, needs two classes; "macro":
+ *   mean over classes (multilabel: outputs), "weighted": by the weight of their labels, both without
+ *   the classes whose figure is 0 / 0 (scikit-learn's zero_division=nan); "micro": of the sums. By
+ *   default "binary" with two classes, else "macro".
+ * - "mcc" (*): correlation of decisions and labels (Matthews 1975; Gorodkin 2004 for more classes).
+ *   Undefined where either is always the same.
+ * - "roc_auc:average=macro" (*): area under the ROC curve, ties counting half. Multiclass: each class
+ *   against the rest. "macro" (default) is the mean over the classes or outputs in which both
+ *   outcomes occur, "weighted" that by the weight of their positive rows.
+ * - "average_precision:average=macro": sum of precision times growth of recall, equal scores being
+ *   one step; averages as above, over those with positive rows.
+ * - "log_loss" (*), "brier" (*), "ece": want probabilities. brier is the squared error of the
+ *   probability; of more than two classes its sum over them (Brier 1950), 0 .. 2.
+ * - "ece:bins=10": expected calibration error, the mean distance of probability and outcome in bins
+ *   (i / bins, (i + 1) / bins]. Multiclass: of the class decided for (Guo et al. 2017, equation 3);
+ *   else of the probability of 1, the mean over outputs (Naeini et al. 2015).
+ * - "top_k:k=5" (*): multiclass only; share of the rows whose class is among the k most likely. Of
+ *   equal probabilities the later classes come first, as in scikit-learn.
+ *
+ * Of values; several columns give the mean of their figures:
+ * - "rmse" (*), "mae" (*); "median_error": median of |error|, with weights the error up to which half
+ *   of the weight lies (the middle where that is an interval).
+ * - "r2"; "relative_rmse": rmse divided by the rmse of predicting the mean label of these rows, which
+ *   is sqrt(1 - r2). Both undefined where all labels are equal.
+ * - "pinball:q=0.5" (*): mean of q (y - p) above and (1 - q) (p - y) below the prediction (Koenker &
+ *   Bassett 1978).
+ * - "poisson_deviance" (*): mean of 2 (y log(y / p) - y + p). NaN when a label is below 0 or a
+ *   prediction not above 0.
+ *
+ * Standard errors: of means the ratio estimate sqrt(sum of (w (s - R m))^2) / sum of w m over rows
+ * with sums s over m labels (Cochran 1977, section 2.11), through the root for rmse; where losses are
+ * averaged times sqrt(n / (n - 1)), n = (sum w)^2 / sum w^2. Of roc_auc by DeLong et al. (1988). Of
+ * the others by the infinitesimal jackknife, sqrt(sum of (w d value / d w)^2) (Efron 1982). Outputs of
+ * a row are never taken as independent.
+ *
+ * @param name            A metric with parameters, "ece" or "ece:bins=15".
  * @param outputs         Columns of @p predicted, as mtl_predict() gives them: 1 column is the
  *                        probability of class 1, or a value.
  * @param label           [rows, label_cols]: a class number with label_cols = 1 and outputs classes
  *                        (or outputs = 1 and 0/1), else one column per output. NaN = skip.
  * @param weight          [rows] or NULL.
- * @param value           The figure; NaN where it is undefined.
+ * @param value           The figure; NaN where it is undefined, with MTL_OK.
  * @param standard_error  May be NULL; NaN where none is defined.
- * @return MTL_OK; MTL_ERR_NAME for an unknown metric; MTL_ERR_SHAPE; MTL_ERR_VALUE; MTL_ERR_NOMEM.
+ * @return MTL_OK; MTL_ERR_NAME for an unknown metric or parameter; MTL_ERR_SHAPE, also for a metric or
+ *         average that does not serve such columns; MTL_ERR_VALUE naming row and column of a label,
+ *         weight or probability that cannot be; MTL_ERR_NOMEM.
  * @since 0.1
  */
 MTL_API mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs,

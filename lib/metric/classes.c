@@ -4,10 +4,9 @@
 #include <float.h>
 
 #include "base/math64.h"
-#include "base/text.h"
 #include "metric/metric_priv.h"
 
-static int64_t decide(const mtl__metric_args *a, const float *p)
+int64_t mtl__metric_decide(const mtl__metric_args *a, const float *p)
 {
     int64_t best = 0;
     if (a->outputs == 1)
@@ -25,43 +24,45 @@ typedef struct row_sum {
 } row_sum;
 
 /* Sum of a figure over the labels of a row, and their number. */
-typedef row_sum row_fn(const mtl__metric_args *a, int64_t row);
+typedef row_sum row_fn(const mtl__metric_args *a, const double *params, int64_t row);
 
 /* R = sum w s / sum w m over rows with s and m from fn. The labels of a row go together, so the
    standard error is that of a ratio of sums over rows: sqrt(sum (w (s - R m))^2) / sum w m (Cochran
    1977, section 2.11). With one label per row and equal weights this is sqrt(p (1 - p) / n) for a
    share and, with `is_sample`, the deviation of the sample over sqrt(n) for a mean. */
-static void mean_over_labels(const mtl__metric_args *a, row_fn *fn, bool is_sample, double *value,
-                             double *standard_error)
+static mtl_status mean_over_labels(const mtl__metric_args *a, row_fn *fn, bool is_sample,
+                                   const double *params, double *value, double *standard_error)
 {
     double sum = 0, labels = 0, weight = 0, weight2 = 0, squares = 0;
     for (int64_t i = 0; i < a->rows; i++) {
         double w = mtl__metric_weight(a, i);
-        row_sum r = fn(a, i);
+        row_sum r = fn(a, params, i);
         sum += w * r.sum;
         labels += w * r.labels;
         weight += r.labels > 0 ? w : 0;
         weight2 += r.labels > 0 ? w * w : 0;
     }
     if (!(labels > 0))
-        return;
+        return MTL_OK;
     *value = sum / labels;
     for (int64_t i = 0; i < a->rows; i++) {
-        row_sum r = fn(a, i);
+        row_sum r = fn(a, params, i);
         double d = mtl__metric_weight(a, i) * (r.sum - *value * r.labels);
         squares += d * d;
     }
     if (is_sample)
         squares *= mtl__metric_bessel(weight, weight2);
     *standard_error = sqrt(squares) / labels;
+    return MTL_OK;
 }
 
-static row_sum row_hits(const mtl__metric_args *a, int64_t row)
+static row_sum row_hits(const mtl__metric_args *a, const double *params, int64_t row)
 {
+    (void)params;
     const float *p = mtl__metric_predicted(a, row), *y = mtl__metric_label(a, row);
     row_sum r = {0, 0};
     if (a->label_cols == 1)
-        return isnan(y[0]) ? r : (row_sum){decide(a, p) == (int64_t)y[0], 1};
+        return isnan(y[0]) ? r : (row_sum){mtl__metric_decide(a, p) == (int64_t)y[0], 1};
     for (int64_t j = 0; j < a->outputs; j++)
         if (!isnan(y[j])) {
             r.sum += (p[j] > 0.5f) == (y[j] > 0.5f);
@@ -81,8 +82,9 @@ static double binary_loss(float p, float y)
     return -mtl__log_f64(y > 0.5f ? clipped(p) : 1 - clipped(p));
 }
 
-static row_sum row_log_loss(const mtl__metric_args *a, int64_t row)
+static row_sum row_log_loss(const mtl__metric_args *a, const double *params, int64_t row)
 {
+    (void)params;
     const float *p = mtl__metric_predicted(a, row), *y = mtl__metric_label(a, row);
     row_sum r = {0, 0};
     if (mtl__metric_is_multiclass(a)) {
@@ -101,105 +103,121 @@ static row_sum row_log_loss(const mtl__metric_args *a, int64_t row)
     return r;
 }
 
+/* The squared distance of the probabilities from what came true (Brier 1950); with two classes half
+   of it, the square of one error, so that it does not depend on the number of outputs. */
+static row_sum row_brier(const mtl__metric_args *a, const double *params, int64_t row)
+{
+    const float *p = mtl__metric_predicted(a, row), *y = mtl__metric_label(a, row);
+    const bool is_multiclass = mtl__metric_is_multiclass(a);
+    row_sum r = {0, 0};
+    (void)params;
+    for (int64_t j = 0; j < a->outputs; j++) {
+        const float label = y[is_multiclass ? 0 : j];
+        if (isnan(label))
+            continue;
+        double e = (double)p[j] - (is_multiclass ? label == (float)j : label);
+        r.sum += e * e;
+        r.labels++;
+    }
+    if (is_multiclass && r.labels > 0)
+        r = (row_sum){a->outputs == 2 ? r.sum / 2 : r.sum, 1};
+    return r;
+}
+
+/* Of equal probabilities the later classes come first, as in scikit-learn. */
+static row_sum row_top_k(const mtl__metric_args *a, const double *params, int64_t row)
+{
+    const float *p = mtl__metric_predicted(a, row), *y = mtl__metric_label(a, row);
+    double before = 0;
+    if (isnan(y[0]))
+        return (row_sum){0, 0};
+    const int64_t labelled = (int64_t)y[0];
+    for (int64_t j = 0; j < a->outputs; j++)
+        before += p[j] > p[labelled] || (p[j] == p[labelled] && j > labelled);
+    return (row_sum){before < params[0], 1};
+}
+
 mtl_status mtl__metric_accuracy(const mtl__metric_args *a, const double *params, double *value,
                                 double *standard_error, mtl_error *err)
 {
-    (void)params, (void)err;
-    mean_over_labels(a, row_hits, false, value, standard_error);
-    return MTL_OK;
+    (void)err;
+    return mean_over_labels(a, row_hits, false, params, value, standard_error);
 }
 
 mtl_status mtl__metric_log_loss(const mtl__metric_args *a, const double *params, double *value,
                                 double *standard_error, mtl_error *err)
 {
-    (void)params;
-    for (int64_t i = 0; i < a->rows; i++) {
-        const float *p = mtl__metric_predicted(a, i), *y = mtl__metric_label(a, i);
-        for (int64_t j = 0; j < a->outputs; j++)
-            if (!(p[j] >= 0 && p[j] <= 1) && !isnan(y[a->label_cols == 1 ? 0 : j]))
-                return MTL_FAIL(err, MTL_ERR_VALUE,
-                                "log_loss: row %lld, column %lld: %s is no probability",
-                                (long long)i, (long long)j, mtl__num(p[j]).text);
-    }
-    mean_over_labels(a, row_log_loss, true, value, standard_error);
-    return MTL_OK;
+    (void)err;
+    return mean_over_labels(a, row_log_loss, true, params, value, standard_error);
 }
 
-/* ---- F1 ---- */
-
-enum { AVERAGE_BINARY, AVERAGE_MACRO, AVERAGE_MICRO, AVERAGE_WEIGHTED };
-
-/* Weights of rows by class. F1 = 2 hits / (decided + labelled), undefined when that is 0 / 0. */
-typedef struct tally {
-    double hits, decided, labelled;
-} tally;
-
-static double f1(tally t)
+mtl_status mtl__metric_brier(const mtl__metric_args *a, const double *params, double *value,
+                             double *standard_error, mtl_error *err)
 {
-    double both = t.decided + t.labelled;
-    return both > 0 ? 2 * t.hits / both : (double)NAN;
+    (void)err;
+    return mean_over_labels(a, row_brier, true, params, value, standard_error);
 }
 
-/* A binary task has classes 0 and 1; of a multilabel one each column is a class. */
-static void count_rows(const mtl__metric_args *a, tally *t)
+mtl_status mtl__metric_top_k(const mtl__metric_args *a, const double *params, double *value,
+                             double *standard_error, mtl_error *err)
 {
+    (void)err;
+    return mean_over_labels(a, row_top_k, false, params, value, standard_error);
+}
+
+/* ---- Calibration ---- */
+
+/* Sums of weight * probability and of weight * outcome of the rows in a bin; their difference is
+   what the bin adds. */
+typedef struct bin {
+    double probability, outcome;
+} bin;
+
+/* Number i of the bin (i / bins, (i + 1) / bins]; 0 is in the first. */
+static int64_t bin_of(double p, double bins)
+{
+    const int64_t i = (int64_t)(p * bins);
+    return i > 0 && (double)i == p * bins ? i - 1 : i;
+}
+
+static double calibration_error(const mtl__metric_args *a, int64_t column, double bins, bin *b)
+{
+    const bool is_multiclass = mtl__metric_is_multiclass(a);
+    double weight = 0, sum = 0;
+    for (int64_t i = 0; i < (int64_t)bins; i++)
+        b[i] = (bin){0, 0};
     for (int64_t i = 0; i < a->rows; i++) {
-        const float *p = mtl__metric_predicted(a, i), *y = mtl__metric_label(a, i);
+        const float *p = mtl__metric_predicted(a, i), y = mtl__metric_label(a, i)[column];
+        const int64_t j = is_multiclass ? mtl__metric_decide(a, p) : column;
         const double w = mtl__metric_weight(a, i);
-        if (a->label_cols == 1 && !isnan(y[0])) {
-            int64_t decided = decide(a, p), labelled = (int64_t)y[0];
-            t[decided].decided += w;
-            t[labelled].labelled += w;
-            t[labelled].hits += decided == labelled ? w : 0;
-        }
-        for (int64_t j = 0; a->label_cols > 1 && j < a->outputs; j++) {
-            if (isnan(y[j]))
-                continue;
-            t[j].decided += p[j] > 0.5f ? w : 0;
-            t[j].labelled += y[j] > 0.5f ? w : 0;
-            t[j].hits += p[j] > 0.5f && y[j] > 0.5f ? w : 0;
-        }
+        if (isnan(y))
+            continue;
+        bin *to = &b[bin_of(p[j], bins)];
+        weight += w;
+        to->probability += w * p[j];
+        to->outcome += w * (is_multiclass ? y == (float)j : y);
     }
-}
-
-/* Classes without F1 stay out of the means. */
-static double average_f1(const tally *t, int64_t classes, int average)
-{
-    tally all = {0, 0, 0};
-    double sum = 0, weight = 0;
-    for (int64_t c = 0; c < classes; c++) {
-        double figure = f1(t[c]), w = average == AVERAGE_WEIGHTED ? t[c].labelled : 1;
-        all.hits += t[c].hits;
-        all.decided += t[c].decided;
-        all.labelled += t[c].labelled;
-        if (!isnan(figure)) {
-            sum += w * figure;
-            weight += w;
-        }
-    }
-    if (average == AVERAGE_MICRO)
-        return f1(all);
+    for (int64_t i = 0; i < (int64_t)bins; i++)
+        sum += fabs(b[i].outcome - b[i].probability);
     return weight > 0 ? sum / weight : (double)NAN;
 }
 
-mtl_status mtl__metric_f1(const mtl__metric_args *a, const double *params, double *value,
-                          double *standard_error, mtl_error *err)
+mtl_status mtl__metric_ece(const mtl__metric_args *a, const double *params, double *value,
+                           double *standard_error, mtl_error *err)
 {
     (void)standard_error; /* none is defined */
-    const int64_t classes = mtl__max(a->outputs, 2), bytes = classes * (int64_t)sizeof(tally);
-    const bool has_two_classes = a->label_cols == 1 && classes == 2;
-    int average = (int)params[0];
-    if (average < 0)
-        average = has_two_classes ? AVERAGE_BINARY : AVERAGE_MACRO;
-    if (average == AVERAGE_BINARY && !has_two_classes)
-        return MTL_FAIL(err, MTL_ERR_SHAPE,
-                        "f1: average=binary needs two classes, not %lld outputs",
-                        (long long)a->outputs);
-    tally *t = mtl__alloc_zero(a->al, bytes);
-    if (!t)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "f1: no memory for %lld classes", (long long)classes);
-    count_rows(a, t);
-    *value = average == AVERAGE_BINARY ? f1(t[1]) : average_f1(t, classes, average);
-    mtl__free(a->al, t, bytes);
+    const int64_t bytes = (int64_t)params[0] * (int64_t)sizeof(bin);
+    double sum = 0, columns = 0;
+    bin *b = mtl__alloc(a->al, bytes);
+    if (!b)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "ece: no memory for the bins");
+    for (int64_t j = 0; j < a->label_cols; j++) {
+        double figure = calibration_error(a, j, params[0], b);
+        sum += isnan(figure) ? 0 : figure;
+        columns += !isnan(figure);
+    }
+    if (columns > 0)
+        *value = sum / columns;
+    mtl__free(a->al, b, bytes);
     return MTL_OK;
 }

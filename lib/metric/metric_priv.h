@@ -11,9 +11,16 @@
 typedef mtl_status mtl__metric_fn(const mtl__metric_args *a, const double *params, double *value,
                                   double *standard_error, mtl_error *err);
 
-mtl__metric_fn mtl__metric_accuracy, mtl__metric_f1, mtl__metric_log_loss;
-mtl__metric_fn mtl__metric_roc_auc;
-mtl__metric_fn mtl__metric_rmse, mtl__metric_mae, mtl__metric_r2;
+mtl__metric_fn mtl__metric_accuracy, mtl__metric_log_loss, mtl__metric_brier, mtl__metric_top_k;
+mtl__metric_fn mtl__metric_ece;
+mtl__metric_fn mtl__metric_f1, mtl__metric_precision, mtl__metric_recall;
+mtl__metric_fn mtl__metric_balanced_accuracy, mtl__metric_mcc;
+mtl__metric_fn mtl__metric_roc_auc, mtl__metric_average_precision;
+mtl__metric_fn mtl__metric_rmse, mtl__metric_mae, mtl__metric_median_error, mtl__metric_pinball;
+mtl__metric_fn mtl__metric_poisson_deviance, mtl__metric_r2, mtl__metric_relative_rmse;
+
+/* The class that a row's probabilities decide for, of a task with one label column. */
+int64_t mtl__metric_decide(const mtl__metric_args *a, const float *p);
 
 /* One column of class numbers for several outputs; else every output has a label column. */
 static inline bool mtl__metric_is_multiclass(const mtl__metric_args *a)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The area under the ROC curve: the share of pairs of a positive and a negative row that the score
-   puts in the right order, ties counting half (Mann & Whitney). Several columns give the mean over
-   those in which both classes occur; a class task has one column per class against the rest. */
+/* Metrics of the order that scores put the rows in. A class task has one column per class against
+   the rest; several columns give the mean over those that have a figure, "weighted": by the weight
+   of their positive rows. */
 #include "base/order.h"
 #include "metric/metric_priv.h"
 
@@ -12,7 +12,8 @@ typedef struct ranking {
     mtl__ordered *rows; /* [n] by score, and as many for sorting */
     double total[2];    /* weight of negatives and positives */
     double total2[2];   /* of the squared weights */
-    double *influence;  /* [rows of a] of each row on the sum of the areas */
+    double *influence;  /* [rows of a] of each row on the sum of share * area */
+    double *pull;       /* [rows of a] of each row on the sum of the shares */
 } ranking;
 
 /* Weights of negatives and positives of one score, or of all scores below. */
@@ -26,7 +27,8 @@ static int class_of(const ranking *r, int64_t row)
     return mtl__metric_is_multiclass(r->a) ? y[0] == (float)r->column : y[r->column] > 0.5f;
 }
 
-static void sort_column(ranking *r, int64_t column)
+/* By ascending score, or with all bits of `flip` by descending score. */
+static void sort_column(ranking *r, int64_t column, uint32_t flip)
 {
     const mtl__metric_args *a = r->a;
     const int64_t label = mtl__metric_is_multiclass(a) ? 0 : column;
@@ -41,7 +43,8 @@ static void sort_column(ranking *r, int64_t column)
         const int c = class_of(r, i);
         r->total[c] += w;
         r->total2[c] += w * w;
-        r->rows[r->n++] = (mtl__ordered){mtl__order_key(mtl__metric_predicted(a, i)[column]), i};
+        const uint32_t key = mtl__order_key(mtl__metric_predicted(a, i)[column]);
+        r->rows[r->n++] = (mtl__ordered){key ^ flip, i};
     }
     mtl__order_sort(r->n, r->rows, r->rows + r->n);
 }
@@ -56,6 +59,8 @@ static int64_t tie(const ranking *r, int64_t start, pair *weights)
     return end;
 }
 
+/* The area under the ROC curve: the share of pairs of a positive and a negative row that the score
+   puts in the right order, ties counting half (Mann & Whitney). */
 static double area(const ranking *r)
 {
     double sum = 0, below = 0;
@@ -68,14 +73,30 @@ static double area(const ranking *r)
     return sum / (r->total[0] * r->total[1]);
 }
 
+/* The mean over positive rows of the precision among the rows that score as high or higher: the
+   sum of precision times growth of recall, without interpolation. */
+static double precision(const ranking *r)
+{
+    double sum = 0, hits = 0, decided = 0;
+    pair w;
+    for (int64_t i = 0; i < r->n;) {
+        i = tie(r, i, &w);
+        hits += w.of[1];
+        decided += w.of[0] + w.of[1];
+        sum += w.of[1] > 0 ? w.of[1] * (hits / decided) : 0;
+    }
+    return sum / r->total[1];
+}
+
 /* The placement of a row is the share of the other class that it stands on the right side of; the
    variance of the area is that of the two means of placements (DeLong, DeLong & Clarke-Pearson
    1988). Influences add over columns, which so need not be independent. */
-static void add_influence(ranking *r, double auc)
+static void add_influence(ranking *r, double auc, bool is_weighted)
 {
     double below[2] = {0, 0}, factor[2];
     for (int c = 0; c < 2; c++)
-        factor[c] = sqrt(mtl__metric_bessel(r->total[c], r->total2[c])) / r->total[c];
+        factor[c] = sqrt(mtl__metric_bessel(r->total[c], r->total2[c])) / r->total[c] *
+                    (is_weighted ? r->total[1] : 1);
     pair w;
     for (int64_t i = 0, end; i < r->n; i = end) {
         end = tie(r, i, &w);
@@ -85,49 +106,88 @@ static void add_influence(ranking *r, double auc)
             const int64_t row = r->rows[k].row;
             const int c = class_of(r, row);
             double placement = c ? of_positive : of_negative;
-            r->influence[row] += factor[c] * mtl__metric_weight(r->a, row) * (placement - auc);
+            const double w_row = mtl__metric_weight(r->a, row);
+            r->influence[row] += factor[c] * w_row * (placement - auc);
+            if (c && is_weighted) {
+                r->influence[row] += w_row * auc;
+                r->pull[row] += w_row;
+            }
         }
         below[0] += w.of[0];
         below[1] += w.of[1];
     }
 }
 
-static void mean_area(ranking *r, double *value, double *standard_error)
+static void mean_area(ranking *r, bool is_weighted, double *value, double *standard_error)
 {
-    double sum = 0, squares = 0, columns = 0;
+    double sum = 0, squares = 0, shares = 0;
     for (int64_t j = 0; j < r->a->outputs; j++) {
-        sort_column(r, j);
+        sort_column(r, j, 0);
         if (!(r->total[0] > 0 && r->total[1] > 0))
             continue;
-        double auc = area(r);
-        add_influence(r, auc);
-        sum += auc;
-        columns++;
+        double auc = area(r), share = is_weighted ? r->total[1] : 1;
+        add_influence(r, auc, is_weighted);
+        sum += share * auc;
+        shares += share;
     }
-    if (columns == 0)
+    if (shares == 0)
         return;
-    for (int64_t i = 0; i < r->a->rows; i++)
-        squares += r->influence[i] * r->influence[i];
-    *value = sum / columns;
-    *standard_error = sqrt(squares) / columns;
+    *value = sum / shares;
+    for (int64_t i = 0; i < r->a->rows; i++) {
+        double d = r->influence[i] - *value * r->pull[i];
+        squares += d * d;
+    }
+    *standard_error = sqrt(squares) / shares;
+}
+
+static void mean_precision(ranking *r, bool is_weighted, double *value, double *standard_error)
+{
+    double sum = 0, shares = 0;
+    (void)standard_error; /* none is defined */
+    for (int64_t j = 0; j < r->a->outputs; j++) {
+        sort_column(r, j, UINT32_MAX);
+        if (!(r->total[1] > 0))
+            continue;
+        double share = is_weighted ? r->total[1] : 1;
+        sum += share * precision(r);
+        shares += share;
+    }
+    if (shares > 0)
+        *value = sum / shares;
+}
+
+typedef void mean_fn(ranking *r, bool is_weighted, double *value, double *standard_error);
+
+static mtl_status with_memory(const mtl__metric_args *a, mean_fn *fn, const double *params,
+                              double *value, double *standard_error, mtl_error *err)
+{
+    int64_t bytes;
+    ranking r = {.a = a};
+    if (!mtl__mul_size(a->rows, 2 * sizeof *r.rows, &bytes))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for ranking %lld rows", (long long)a->rows);
+    const int64_t influences = 2 * a->rows * (int64_t)sizeof(double); /* less than bytes */
+    r.rows = mtl__alloc(a->al, bytes);
+    r.influence = mtl__alloc_zero(a->al, influences);
+    const bool done = r.rows && r.influence;
+    if (done) {
+        r.pull = r.influence + a->rows;
+        fn(&r, params[0] == 1, value, standard_error);
+    }
+    mtl__free(a->al, r.rows, bytes);
+    mtl__free(a->al, r.influence, influences);
+    return done ? MTL_OK
+                : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for ranking %lld rows",
+                           (long long)a->rows);
 }
 
 mtl_status mtl__metric_roc_auc(const mtl__metric_args *a, const double *params, double *value,
                                double *standard_error, mtl_error *err)
 {
-    (void)params;
-    int64_t bytes;
-    ranking r = {.a = a};
-    if (!mtl__mul_size(a->rows, 2 * sizeof *r.rows, &bytes))
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "roc_auc: %lld rows", (long long)a->rows);
-    r.rows = mtl__alloc(a->al, bytes);
-    r.influence = mtl__alloc_zero(a->al, a->rows * (int64_t)sizeof(double));
-    const bool done = r.rows && r.influence;
-    if (done)
-        mean_area(&r, value, standard_error);
-    mtl__free(a->al, r.rows, bytes);
-    mtl__free(a->al, r.influence, a->rows * (int64_t)sizeof(double));
-    return done ? MTL_OK
-                : MTL_FAIL(err, MTL_ERR_NOMEM, "roc_auc: no memory for %lld rows",
-                           (long long)a->rows);
+    return with_memory(a, mean_area, params, value, standard_error, err);
+}
+
+mtl_status mtl__metric_average_precision(const mtl__metric_args *a, const double *params,
+                                         double *value, double *standard_error, mtl_error *err)
+{
+    return with_memory(a, mean_precision, params, value, standard_error, err);
 }

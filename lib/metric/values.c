@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Metrics of values. Several columns give the mean of the columns' figures, over those that have
    one. */
+#include "base/math64.h"
+#include "base/order.h"
 #include "metric/metric_priv.h"
 
-typedef struct column {
+typedef struct column_sums {
     double weight, first, mean;     /* of the labels; first: the first label; mean: above first */
-    double error, residual, spread; /* sums: |e| or e^2; e^2; squared deviations of labels */
-} column;
+    double error, residual, spread; /* sums: losses; e^2; squared deviations of labels */
+} column_sums;
 
-static mtl_status make_columns(const mtl__metric_args *a, column **out, mtl_error *err)
+static mtl_status make_columns(const mtl__metric_args *a, column_sums **out, mtl_error *err)
 {
     *out = mtl__alloc_zero(a->al, a->outputs * (int64_t)sizeof **out);
     if (*out)
@@ -16,28 +18,61 @@ static mtl_status make_columns(const mtl__metric_args *a, column **out, mtl_erro
     return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)a->outputs);
 }
 
-static void free_columns(const mtl__metric_args *a, column *c)
+static void free_columns(const mtl__metric_args *a, column_sums *c)
 {
     mtl__free(a->al, c, a->outputs * (int64_t)sizeof *c);
 }
 
 /* ---- Mean errors ---- */
 
-static double loss_of(bool is_squared, float p, float y)
+/* What a prediction costs; its mean over rows is the figure of a column, or the root of that. */
+typedef struct cost {
+    double (*of)(double p, double y, double q);
+    double q;
+    bool has_root;
+} cost;
+
+static double squared(double p, double y, double q)
 {
-    double e = (double)p - (double)y;
-    return is_squared ? e * e : fabs(e);
+    (void)q;
+    return (p - y) * (p - y);
 }
 
-static void add_errors(const mtl__metric_args *a, bool is_squared, column *c)
+static double absolute(double p, double y, double q)
+{
+    (void)q;
+    return fabs(p - y);
+}
+
+/* The loss whose mean the q-quantile makes least (Koenker & Bassett 1978). */
+static double pinball(double p, double y, double q)
+{
+    return y >= p ? q * (y - p) : (1 - q) * (p - y);
+}
+
+/* 2 (y log(y / p) - y + p), of a rate p > 0 and a count y >= 0. */
+static double deviance(double p, double y, double q)
+{
+    (void)q;
+    if (!(p > 0 && y >= 0))
+        return (double)NAN;
+    return 2 * ((y > 0 ? y * mtl__log_f64(y / p) : 0) - y + p);
+}
+
+static double cost_of(const cost *k, float p, float y)
+{
+    return k->of((double)p, (double)y, k->q);
+}
+
+static void add_errors(const mtl__metric_args *a, const cost *k, column_sums *c)
 {
     for (int64_t i = 0; i < a->rows; i++) {
         const float *p = mtl__metric_predicted(a, i), *y = mtl__metric_label(a, i);
         const double w = mtl__metric_weight(a, i);
         for (int64_t j = 0; j < a->outputs; j++)
-            if (!isnan(y[j])) {
+            if (!isnan(y[j]) && w > 0) {
                 c[j].weight += w;
-                c[j].error += w * loss_of(is_squared, p[j], y[j]);
+                c[j].error += w * cost_of(k, p[j], y[j]);
             }
     }
 }
@@ -45,7 +80,7 @@ static void add_errors(const mtl__metric_args *a, bool is_squared, column *c)
 /* Standard error of the sum of the columns' figures. A row moves the mean of a column by
    w (loss - mean) / sum w and its root by that over 2 root (delta method); what it moves in several
    columns adds up, since the columns of a row are not independent. */
-static double error_of_sum(const mtl__metric_args *a, bool is_squared, const column *c)
+static double error_of_sum(const mtl__metric_args *a, const cost *k, const column_sums *c)
 {
     double squares = 0, sum_w = 0, sum_w2 = 0;
     for (int64_t i = 0; i < a->rows; i++) {
@@ -54,12 +89,12 @@ static double error_of_sum(const mtl__metric_args *a, bool is_squared, const col
         double influence = 0;
         bool has_label = false;
         for (int64_t j = 0; j < a->outputs; j++) {
-            if (isnan(y[j]) || !(c[j].weight > 0))
+            if (isnan(y[j]) || !(w > 0))
                 continue;
             has_label = true;
             double mean = c[j].error / c[j].weight;
-            double slope = !is_squared ? 1 : mean > 0 ? 0.5 / sqrt(mean) : 0;
-            influence += slope * w * (loss_of(is_squared, p[j], y[j]) - mean) / c[j].weight;
+            double slope = !k->has_root ? 1 : mean > 0 ? 0.5 / sqrt(mean) : 0;
+            influence += slope * w * (cost_of(k, p[j], y[j]) - mean) / c[j].weight;
         }
         squares += influence * influence;
         sum_w += has_label ? w : 0;
@@ -68,24 +103,24 @@ static double error_of_sum(const mtl__metric_args *a, bool is_squared, const col
     return sqrt(squares * mtl__metric_bessel(sum_w, sum_w2));
 }
 
-static mtl_status mean_error(const mtl__metric_args *a, bool is_squared, double *value,
-                             double *standard_error, mtl_error *err)
+static mtl_status mean_cost(const mtl__metric_args *a, cost k, double *value,
+                            double *standard_error, mtl_error *err)
 {
-    column *c;
+    column_sums *c;
     double sum = 0, columns = 0;
     mtl_status st = make_columns(a, &c, err);
     if (st != MTL_OK)
         return st;
-    add_errors(a, is_squared, c);
+    add_errors(a, &k, c);
     for (int64_t j = 0; j < a->outputs; j++)
         if (c[j].weight > 0) {
             double mean = c[j].error / c[j].weight;
-            sum += is_squared ? sqrt(mean) : mean;
+            sum += k.has_root ? sqrt(mean) : mean;
             columns++;
         }
     if (columns > 0) {
         *value = sum / columns;
-        *standard_error = error_of_sum(a, is_squared, c) / columns;
+        *standard_error = error_of_sum(a, &k, c) / columns;
     }
     free_columns(a, c);
     return MTL_OK;
@@ -95,21 +130,91 @@ mtl_status mtl__metric_rmse(const mtl__metric_args *a, const double *params, dou
                             double *standard_error, mtl_error *err)
 {
     (void)params;
-    return mean_error(a, true, value, standard_error, err);
+    return mean_cost(a, (cost){squared, 0, true}, value, standard_error, err);
 }
 
 mtl_status mtl__metric_mae(const mtl__metric_args *a, const double *params, double *value,
                            double *standard_error, mtl_error *err)
 {
     (void)params;
-    return mean_error(a, false, value, standard_error, err);
+    return mean_cost(a, (cost){absolute, 0, false}, value, standard_error, err);
 }
 
-/* ---- R2 ---- */
+mtl_status mtl__metric_pinball(const mtl__metric_args *a, const double *params, double *value,
+                               double *standard_error, mtl_error *err)
+{
+    return mean_cost(a, (cost){pinball, params[0], false}, value, standard_error, err);
+}
+
+mtl_status mtl__metric_poisson_deviance(const mtl__metric_args *a, const double *params,
+                                        double *value, double *standard_error, mtl_error *err)
+{
+    (void)params;
+    return mean_cost(a, (cost){deviance, 0, false}, value, standard_error, err);
+}
+
+/* ---- The median of errors ---- */
+
+static double error_of_row(const mtl__metric_args *a, int64_t row, int64_t column)
+{
+    return absolute(mtl__metric_predicted(a, row)[column], mtl__metric_label(a, row)[column], 0);
+}
+
+/* The rows of a column by |e|; returns their number. Rows without weight are left out. */
+static int64_t sort_errors(const mtl__metric_args *a, int64_t column, mtl__ordered *rows)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < a->rows; i++)
+        if (!isnan(mtl__metric_label(a, i)[column]) && mtl__metric_weight(a, i) > 0)
+            rows[n++] = (mtl__ordered){mtl__order_key((float)error_of_row(a, i, column)), i};
+    mtl__order_sort(n, rows, rows + n);
+    return n;
+}
+
+/* The error up to which half of the weight lies; where that is a whole interval its middle. */
+static double median_of(const mtl__metric_args *a, int64_t column, int64_t n,
+                        const mtl__ordered *rows)
+{
+    double total = 0, below = 0;
+    int64_t i = 0;
+    for (int64_t k = 0; k < n; k++)
+        total += mtl__metric_weight(a, rows[k].row);
+    for (; i < n - 1; i++) {
+        below += mtl__metric_weight(a, rows[i].row);
+        if (2 * below >= total)
+            break;
+    }
+    double e = error_of_row(a, rows[i].row, column);
+    return 2 * below == total ? (e + error_of_row(a, rows[i + 1].row, column)) / 2 : e;
+}
+
+mtl_status mtl__metric_median_error(const mtl__metric_args *a, const double *params, double *value,
+                                    double *standard_error, mtl_error *err)
+{
+    (void)params, (void)standard_error; /* none is defined */
+    int64_t bytes;
+    double sum = 0, columns = 0;
+    mtl__ordered *rows = NULL;
+    if (mtl__mul_size(a->rows, 2 * sizeof *rows, &bytes))
+        rows = mtl__alloc(a->al, bytes);
+    if (!rows)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for sorting %lld rows", (long long)a->rows);
+    for (int64_t j = 0; j < a->outputs; j++) {
+        int64_t n = sort_errors(a, j, rows);
+        sum += n ? median_of(a, j, n, rows) : 0;
+        columns += n > 0;
+    }
+    if (columns > 0)
+        *value = sum / columns;
+    mtl__free(a->al, rows, bytes);
+    return MTL_OK;
+}
+
+/* ---- Errors against those of the mean ---- */
 
 /* Labels are taken from the column's first one on (the last one before the first weight counts as
    well), so that equal labels have a spread of exactly 0. */
-static void add_means(const mtl__metric_args *a, column *c)
+static void add_means(const mtl__metric_args *a, column_sums *c)
 {
     for (int64_t i = 0; i < a->rows; i++) {
         const float *y = mtl__metric_label(a, i);
@@ -127,7 +232,7 @@ static void add_means(const mtl__metric_args *a, column *c)
         c[j].mean = c[j].weight > 0 ? c[j].mean / c[j].weight : 0;
 }
 
-static void add_spread(const mtl__metric_args *a, column *c)
+static void add_spread(const mtl__metric_args *a, column_sums *c)
 {
     for (int64_t i = 0; i < a->rows; i++) {
         const float *p = mtl__metric_predicted(a, i), *y = mtl__metric_label(a, i);
@@ -137,17 +242,16 @@ static void add_spread(const mtl__metric_args *a, column *c)
                 continue;
             double deviation = y[j] - c[j].first - c[j].mean;
             c[j].spread += w * deviation * deviation;
-            c[j].residual += w * loss_of(true, p[j], y[j]);
+            c[j].residual += w * squared(p[j], y[j], 0);
         }
     }
 }
 
-/* 1 - residual / spread; undefined where all labels are equal. */
-mtl_status mtl__metric_r2(const mtl__metric_args *a, const double *params, double *value,
-                          double *standard_error, mtl_error *err)
+/* Undefined where all labels are equal. */
+static mtl_status against_mean(const mtl__metric_args *a, bool has_root, double *value,
+                               mtl_error *err)
 {
-    (void)params, (void)standard_error; /* none is defined */
-    column *c;
+    column_sums *c;
     double sum = 0, columns = 0;
     mtl_status st = make_columns(a, &c, err);
     if (st != MTL_OK)
@@ -156,11 +260,26 @@ mtl_status mtl__metric_r2(const mtl__metric_args *a, const double *params, doubl
     add_spread(a, c);
     for (int64_t j = 0; j < a->outputs; j++)
         if (c[j].spread > 0) {
-            sum += 1 - c[j].residual / c[j].spread;
+            double ratio = c[j].residual / c[j].spread;
+            sum += has_root ? sqrt(ratio) : 1 - ratio;
             columns++;
         }
     if (columns > 0)
         *value = sum / columns;
     free_columns(a, c);
     return MTL_OK;
+}
+
+mtl_status mtl__metric_r2(const mtl__metric_args *a, const double *params, double *value,
+                          double *standard_error, mtl_error *err)
+{
+    (void)params, (void)standard_error; /* none is defined */
+    return against_mean(a, false, value, err);
+}
+
+mtl_status mtl__metric_relative_rmse(const mtl__metric_args *a, const double *params, double *value,
+                                     double *standard_error, mtl_error *err)
+{
+    (void)params, (void)standard_error; /* none is defined */
+    return against_mean(a, true, value, err);
 }

@@ -34,6 +34,14 @@ int64_t mtl__text_index(const char *list, const char *text, int64_t length)
     return -1;
 }
 
+const char *mtl__next_word(const char **list, int64_t *length)
+{
+    const char *word = *list + strspn(*list, " ");
+    *length = (int64_t)strcspn(word, " ");
+    *list = word + *length;
+    return *length ? word : NULL;
+}
+
 static mtl_status unknown_name(const mtl__choice_table *t, const char *text, int64_t length,
                                mtl_error *err)
 {
@@ -56,7 +64,7 @@ static mtl_status unknown_name(const mtl__choice_table *t, const char *text, int
 static mtl_status parse_value(const char *name, const mtl__choice_param *p, const char *text,
                               const char *end, double *value, mtl_error *err)
 {
-    if (p->texts) {
+    if (p->texts && *p->texts) {
         int64_t i = mtl__text_index(p->texts, text, end - text);
         *value = (double)i;
         return i >= 0 ? MTL_OK
@@ -70,6 +78,9 @@ static mtl_status parse_value(const char *name, const mtl__choice_param *p, cons
     if (!(x >= p->low && x <= p->high))
         return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be in %s .. %s, not %s", name, p->key,
                         mtl__num(p->low).text, mtl__num(p->high).text, mtl__num(x).text);
+    if (p->texts && x != (double)(int64_t)x)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be a whole number, not %s", name, p->key,
+                        mtl__num(x).text);
     *value = x;
     return MTL_OK;
 }

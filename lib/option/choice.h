@@ -11,8 +11,11 @@
 typedef struct mtl__choice_param {
     const char *key; /* NULL ends the list */
     double initial, low, high;
-    const char *texts; /* "binary|macro": the value is the number of the text; NULL = a number */
+    /* "binary|macro": the value is the number of the text; NULL = a number; or MTL__CHOICE_WHOLE */
+    const char *texts;
 } mtl__choice_param;
+
+#define MTL__CHOICE_WHOLE "" /* a whole number */
 
 typedef struct mtl__choice_row {
     const char *name;
@@ -25,7 +28,10 @@ typedef struct mtl__choice_table {
     int64_t count, row_bytes;
 } mtl__choice_table;
 
-#define MTL__CHOICE_TABLE(what, rows) {what, rows, MTL__COUNT_OF(rows), sizeof((rows)[0])}
+#define MTL__CHOICE_TABLE(what, rows)                                                              \
+    {                                                                                              \
+        what, rows, MTL__COUNT_OF(rows), sizeof((rows)[0])                                         \
+    }
 
 /* The row that was chosen, its parameters filled in with the text's values or the initial ones. */
 typedef struct mtl__choice {
@@ -37,6 +43,10 @@ typedef struct mtl__choice {
    parameter (naming the nearest) or a value out of range. */
 mtl_status mtl__choice_parse(const mtl__choice_table *table, const char *text, int64_t length,
                              mtl__choice *out, mtl_error *err);
+
+/* The next word, of what blanks separate, from *list on: its first character, and *length; *list
+   goes behind it. NULL at the end. */
+const char *mtl__next_word(const char **list, int64_t *length);
 
 /* Number of [text, text + length) in a list "a|b|c", or -1. */
 int64_t mtl__text_index(const char *list, const char *text, int64_t length);

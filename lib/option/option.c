@@ -103,12 +103,27 @@ mtl_status mtl__option_check_number(const mtl__option *d, double value, bool who
                     mtl__num(value).text);
 }
 
+static mtl_status check_list(const mtl__option *d, const char *list, mtl_error *err)
+{
+    mtl__choice unused;
+    mtl_status st = MTL_OK;
+    int64_t length;
+    const char *word = mtl__next_word(&list, &length);
+    if (!word)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "option \"%s\" is empty", d->key);
+    for (; st == MTL_OK && word; word = mtl__next_word(&list, &length))
+        st = mtl__choice_parse(d->choices, word, length, &unused, err);
+    return st;
+}
+
 mtl_status mtl__option_check_text(const mtl__option *d, const char *value, mtl_error *err)
 {
     mtl__choice unused;
     mtl_status st = expect_type(d, MTL_TYPE_STR, err);
     if (st != MTL_OK)
         return st;
+    if (d->is_list)
+        return check_list(d, value, err);
     if (d->choices)
         return mtl__choice_parse(d->choices, value, -1, &unused, err);
     if (*d->range && mtl__text_index(d->range, value, (int64_t)strlen(value)) < 0)

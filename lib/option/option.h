@@ -14,15 +14,18 @@ typedef struct mtl__option {
     double initial, low, high; /* numbers; whole numbers stay below 2^53 */
     /* Texts: a table of choices, or NULL: then range lists the choices, "" = free. */
     const mtl__choice_table *choices;
+    bool is_list; /* of choices, separated by blanks */
 } mtl__option;
 
 /* Numbers are written once and turned into text by the preprocessor. */
 #define MTL__OPTION_I64(key, initial, low, high, meaning)                                          \
-    {key, MTL_TYPE_I64, #initial, #low " .. " #high, meaning, initial, low, high, NULL}
+    {key, MTL_TYPE_I64, #initial, #low " .. " #high, meaning, initial, low, high, NULL, false}
 #define MTL__OPTION_F64(key, initial, low, high, meaning)                                          \
-    {key, MTL_TYPE_F64, #initial, #low " .. " #high, meaning, initial, low, high, NULL}
+    {key, MTL_TYPE_F64, #initial, #low " .. " #high, meaning, initial, low, high, NULL, false}
 #define MTL__OPTION_STR(key, initial, range, choices, meaning)                                     \
-    {key, MTL_TYPE_STR, initial, range, meaning, 0, 0, 0, choices}
+    {key, MTL_TYPE_STR, initial, range, meaning, 0, 0, 0, choices, false}
+#define MTL__OPTION_LIST(key, initial, range, choices, meaning)                                    \
+    {key, MTL_TYPE_STR, initial, range, meaning, 0, 0, 0, choices, true}
 #define MTL__SEED_MAX 9007199254740991
 
 typedef struct mtl__option_group {

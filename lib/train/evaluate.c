@@ -1,66 +1,139 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/judge.h"
 
+#include <math.h>
 #include <string.h>
 
-#include "metric/metric.h"
 #include "train/report.h"
 
 static const mtl__option table[] = {
-    MTL__OPTION_STR("metrics", "", "", NULL,
-                    "metrics separated by spaces; empty = the usual ones of each task's kind"),
+    MTL__OPTION_LIST(
+        "metrics", "auto",
+        "auto|accuracy|balanced_accuracy|f1|precision|recall|mcc|roc_auc|average_precision|log_"
+        "loss|"
+        "brier|ece:bins=10|top_k:k=5|rmse|relative_rmse|mae|median_error|r2|pinball:q=0.5|"
+        "poisson_deviance",
+        &mtl__metric_table,
+        "separated by spaces, see mtl_metric(); auto = the usual ones of each task's kind"),
 };
 
 const mtl__option_group mtl__evaluate_options =
     MTL__OPTION_GROUP(MTL_OPTIONS_EVALUATE, "evaluate", table, false);
 
-static const char usual_for_classes[] = "accuracy f1 roc_auc log_loss";
-static const char usual_for_values[] = "rmse mae r2";
+static const char usual[] = "accuracy f1 roc_auc log_loss rmse mae r2";
 
-/* Copy the next word of *list to word; false at the end. */
-static bool next_word(const char **list, char *word, size_t size)
+/* More classes than this have no confusion matrix in a report. */
+enum { CONFUSION_CLASSES = 1000 };
+
+/* The metrics of a list one after another, "auto" being the usual ones. */
+typedef struct words {
+    const char *list, *inner;
+    char name[96];
+} words;
+
+static words begin(const char *list)
 {
-    const char *p = *list + strspn(*list, " ");
-    size_t n = strcspn(p, " ");
-    *list = p + n;
-    n = n < size ? n : size - 1;
-    memcpy(word, p, n);
-    word[n] = 0;
-    return n > 0;
+    return (words){.list = list, .inner = ""};
 }
 
-/* MTL_ERR_NAME for a metric that is not there; *fits = it serves the kind. */
-static mtl_status check_metric(const char *name, int32_t kind, bool *fits, mtl_error *err)
+static bool next_word(words *w)
+{
+    int64_t length;
+    const char *p = mtl__next_word(&w->inner, &length);
+    if (!p)
+        p = mtl__next_word(&w->list, &length);
+    if (!p)
+        return false;
+    length = mtl__min(length, (int64_t)sizeof w->name - 1);
+    memcpy(w->name, p, (size_t)length);
+    w->name[length] = 0;
+    if (strcmp(w->name, "auto") != 0)
+        return true;
+    w->inner = usual;
+    return next_word(w);
+}
+
+/* The next word that did not occur before. */
+static bool next_metric(const char *list, words *at)
+{
+    while (next_word(at)) {
+        words w = begin(list);
+        while (next_word(&w) && strcmp(w.name, at->name) != 0) {
+        }
+        if (w.list == at->list && w.inner == at->inner)
+            return true;
+    }
+    return false;
+}
+
+/* What is no metric fits as well, so that it is refused by name. */
+static bool fits(const char *name, int32_t kind)
 {
     mtl__choice c;
-    mtl_error why = {0};
-    if (mtl__choice_parse(&mtl__metric_table, name, -1, &c, &why) != MTL_OK)
-        return MTL_FAIL(err, MTL_ERR_NAME, "%s", why.message);
-    const mtl__metric *metric = c.row;
-    *fits = kind == MTL_REGRESSION ? metric->for_values : metric->for_classes;
-    return MTL_OK;
+    if (mtl__metric_find(name, &c, NULL) != MTL_OK)
+        return true;
+    const uint32_t serves = ((const mtl__metric *)c.row)->serves;
+    return kind == MTL_REGRESSION   ? serves == MTL__METRIC_VALUES
+           : kind == MTL_MULTICLASS ? serves & MTL__METRIC_MULTICLASS
+                                    : serves == MTL__METRIC_CLASSES;
 }
 
 static mtl_status report_metrics(const mtl__judge *j, int64_t task, const char *list, mtl_report *r,
                                  mtl_error *err)
 {
     const mtl__task_spec *t = &j->m->spec->task[task];
-    char name[64];
-    if (!*list)
-        list = t->kind == MTL_REGRESSION ? usual_for_values : usual_for_classes;
-    while (next_word(&list, name, sizeof name)) {
+    mtl_status st = MTL_OK;
+    words w = begin(list);
+    while (st == MTL_OK && next_metric(list, &w)) {
         double value;
-        bool fits;
-        mtl_status st = check_metric(name, t->kind, &fits, err);
-        if (st == MTL_OK && !fits)
+        if (!fits(w.name, t->kind))
             continue;
+        st = mtl__judge_metric(j, w.name, task, &value, err);
         if (st == MTL_OK)
-            st = mtl__judge_metric(j, name, task, &value, err);
-        if (st == MTL_OK)
-            st = mtl__report_number(r, "metric", name, t->name, value, err);
-        if (st != MTL_OK)
-            return st;
+            st = mtl__report_number(r, "metric", w.name, t->name, value, err);
     }
+    return st;
+}
+
+/* "metric/NAME": the mean of the entries "metric/NAME/TASK" that are numbers. */
+static mtl_status report_means(const char *list, mtl_report *r, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    words w = begin(list);
+    while (st == MTL_OK && next_metric(list, &w)) {
+        const size_t front = strlen("metric/"), n = strlen(w.name);
+        double sum = 0, tasks = 0;
+        bool is_there = false;
+        for (int64_t i = 0; i < r->count; i++) {
+            const mtl__entry *e = &r->entry[i];
+            if (strncmp(e->name, "metric/", front) != 0 ||
+                strncmp(e->name + front, w.name, n) != 0 || e->name[front + n] != '/')
+                continue;
+            is_there = true;
+            sum += isnan(e->number) ? 0 : e->number;
+            tasks += !isnan(e->number);
+        }
+        if (is_there)
+            st = mtl__report_number(r, "metric", w.name, NULL,
+                                    tasks > 0 ? sum / tasks : (double)NAN, err);
+    }
+    return st;
+}
+
+static mtl_status report_confusion(const mtl__judge *j, int64_t task, mtl_report *r, mtl_error *err)
+{
+    const mtl__task_spec *t = &j->m->spec->task[task];
+    int64_t entry;
+    if (t->kind == MTL_REGRESSION || (t->kind == MTL_MULTICLASS && t->outputs > CONFUSION_CLASSES))
+        return MTL_OK;
+    const mtl__metric_args a = mtl__judge_args(j, task);
+    const int64_t cells = mtl__metric_confusion_cells(a.outputs, a.label_cols);
+    mtl_status st = mtl__report_series(r, "confusion", t->name, NULL, cells, &entry, err);
+    if (st != MTL_OK)
+        return st;
+    for (int64_t i = 0; i < cells; i++)
+        mtl__report_push(r, entry, 0);
+    mtl__metric_confusion(&a, r->entry[entry].series);
     return MTL_OK;
 }
 
@@ -75,7 +148,11 @@ static mtl_status write_report(const mtl__judge *j, const char *metrics, mtl_rep
         st = mtl__report_number(r, "loss", m->spec->task[t].name, NULL, j->task_loss[t], err);
         if (st == MTL_OK)
             st = report_metrics(j, t, metrics, r, err);
+        if (st == MTL_OK)
+            st = report_confusion(j, t, r, err);
     }
+    if (st == MTL_OK)
+        st = report_means(metrics, r, err);
     return st;
 }
 

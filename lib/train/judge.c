@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#include "metric/metric.h"
-
 /* The scratch holds one block; a second one, or a larger one than was foreseen, comes from the
    context. */
 static void *scratch_alloc(size_t bytes, size_t align, void *user)
@@ -61,8 +59,8 @@ static void plan(mtl__judge *j, mtl__arena *arena)
         }
     }
     mtl__targets_plan(&j->targets, m, &j->bound, NULL, j->block_rows, arena);
-    mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)), arena,
-                      &j->buffers);
+    mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)),
+                      arena, &j->buffers);
 }
 
 static void read_labels(mtl__judge *j)
@@ -146,23 +144,28 @@ void mtl__judge_run(mtl__judge *j)
     }
 }
 
-mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task, double *value,
-                             mtl_error *err)
+mtl__metric_args mtl__judge_args(const mtl__judge *j, int64_t task)
 {
     const mtl_model *m = j->m;
     int64_t cols = mtl__model_label_cols(m, task);
+    return (mtl__metric_args){.rows = j->rows,
+                              .outputs = m->spec->task[task].outputs,
+                              .predicted = j->predicted + m->net.task[task].column,
+                              .predicted_stride = m->net.outputs,
+                              .label_cols = cols,
+                              .label = j->label[task],
+                              .label_stride = cols,
+                              .weight = j->weight[task],
+                              .al = &j->scratch_al};
+}
+
+mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task, double *value,
+                             mtl_error *err)
+{
     *value = NAN;
     if (!j->label[task])
         return MTL_OK;
-    const mtl__metric_args args = {.rows = j->rows,
-                                   .outputs = m->spec->task[task].outputs,
-                                   .predicted = j->predicted + m->net.task[task].column,
-                                   .predicted_stride = m->net.outputs,
-                                   .label_cols = cols,
-                                   .label = j->label[task],
-                                   .label_stride = cols,
-                                   .weight = j->weight[task],
-                                   .al = &j->scratch_al};
+    const mtl__metric_args args = mtl__judge_args(j, task);
     return mtl__metric_compute(name, &args, value, NULL, err);
 }
 

@@ -4,6 +4,7 @@
 #ifndef MTL__JUDGE_H
 #define MTL__JUDGE_H
 
+#include "metric/metric.h"
 #include "train/targets.h"
 
 typedef struct mtl__judge {
@@ -33,6 +34,9 @@ void mtl__judge_destroy(mtl__judge *j);
 
 /* Predict all rows; leaves losses and predictions in j. */
 void mtl__judge_run(mtl__judge *j);
+
+/* What a metric of the last run is made of, for a task that is bound. */
+mtl__metric_args mtl__judge_args(const mtl__judge *j, int64_t task);
 
 /* A metric of the last run; NaN when the task is not bound. */
 mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task, double *value,

@@ -57,6 +57,8 @@ static void scene_make(scene *s)
                                       "schedule=plateau groups=head.fails:rate=2");
     s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=lp_ft epochs=2 seed=1");
     s->evaluate = options(MTL_OPTIONS_EVALUATE, "");
+    done(mtl_options_set_str(s->evaluate, "metrics",
+                             "auto mcc precision ece average_precision median_error", err));
     done(mtl_model_save_buffer(s->model, &s->file, &s->file_bytes, err));
     s->out = floats(s->p.rows * 8);
     strcpy(s->path, "/tmp/mtl_alloc_XXXXXX");

@@ -86,7 +86,8 @@ START_TEST(extreme_outputs)
 }
 END_TEST
 
-/* ---- splits, strides, tasks ---------------------------------------------------------------------- */
+/* ---- splits, strides, tasks
+ * ---------------------------------------------------------------------- */
 
 typedef struct trained {
     problem p;
@@ -240,7 +241,8 @@ START_TEST(a_fresh_model_predicts)
 }
 END_TEST
 
-/* ---- evaluate ------------------------------------------------------------------------------------ */
+/* ---- evaluate
+ * ------------------------------------------------------------------------------------ */
 
 static mtl_report *evaluated(const mtl_model *m, const mtl_dataset *d, const char *metrics)
 {
@@ -345,6 +347,180 @@ START_TEST(chosen_metrics)
 }
 END_TEST
 
+/* What every task kind has; the golden test of the metrics has the figures. */
+START_TEST(every_metric_in_one_report)
+{
+    static const char list[] =
+        "auto balanced_accuracy precision:average=macro recall:average=weighted mcc "
+        "roc_auc:average=weighted average_precision brier ece:bins=5 top_k:k=1 relative_rmse "
+        "median_error pinball:q=0.9 poisson_deviance f1 mcc";
+    static const char *const of_classes[] = {"balanced_accuracy",
+                                             "precision:average=macro",
+                                             "recall:average=weighted",
+                                             "mcc",
+                                             "roc_auc:average=weighted",
+                                             "average_precision",
+                                             "brier",
+                                             "ece:bins=5",
+                                             "accuracy",
+                                             "f1"};
+    static const char *const of_values[] = {"relative_rmse", "median_error", "pinball:q=0.9",
+                                            "poisson_deviance", "r2"};
+    trained t = trained_make(NULL, 300);
+    done(mtl_dataset_set_weights(t.data, NULL, t.p.weight, err));
+    mtl_report *r = evaluated(t.m, t.data, list);
+    for (size_t i = 0; i < sizeof of_classes / sizeof *of_classes; i++) {
+        check_metric(&t, r, of_classes[i], 0, 1, t.p.fails, t.p.weight);
+        check_metric(&t, r, of_classes[i], 1, 2, t.p.tags, t.p.weight);
+        check_metric(&t, r, of_classes[i], 2, 1, t.p.grade, t.p.weight);
+    }
+    for (size_t i = 0; i < sizeof of_values / sizeof *of_values; i++)
+        check_metric(&t, r, of_values[i], 3, 2, t.p.hours, t.p.weight);
+    check_metric(&t, r, "top_k:k=1", 2, 1, t.p.grade, t.p.weight);
+    ck_assert_int_eq(mtl_report_type(r, "metric/top_k:k=1/fails"), 0);
+    ck_assert_int_eq(mtl_report_type(r, "metric/top_k:k=1/tags"), 0);
+    for (int64_t i = 0; i < mtl_report_count(r); i++) /* named twice, told once */
+        for (int64_t k = 0; k < i; k++)
+            ck_assert_str_ne(mtl_report_name(r, i), mtl_report_name(r, k));
+    mtl_report_destroy(r);
+    trained_free(&t);
+}
+END_TEST
+
+START_TEST(means_over_tasks)
+{
+    trained t = trained_make(NULL, 100);
+    mtl_report *r = evaluated(t.m, t.data, "auto mcc top_k:k=2");
+    static const char *const three[] = {"accuracy", "f1", "roc_auc", "log_loss", "mcc"};
+    char name[96];
+    for (int i = 0; i < 5; i++) {
+        double sum = 0;
+        static const char *const tasks[] = {"fails", "tags", "grade"};
+        for (int k = 0; k < 3; k++) {
+            snprintf(name, sizeof name, "metric/%s/%s", three[i], tasks[k]);
+            sum += figure(r, name);
+        }
+        snprintf(name, sizeof name, "metric/%s", three[i]);
+        assert_near(figure(r, name), sum / 3, 1e-15);
+    }
+    ck_assert_double_eq(figure(r, "metric/rmse"), figure(r, "metric/rmse/hours"));
+    ck_assert_double_eq(figure(r, "metric/top_k:k=2"), figure(r, "metric/top_k:k=2/grade"));
+    mtl_report_destroy(r);
+    /* A task without a figure is left out; where none has one, neither has the mean. */
+    for (int i = 0; i < 100; i++)
+        t.p.fails[i] = 1;
+    for (int i = 0; i < 200; i++)
+        t.p.hours[i] = NAN;
+    r = evaluated(t.m, t.data, NULL);
+    assert_near(figure(r, "metric/roc_auc"),
+                (figure(r, "metric/roc_auc/tags") + figure(r, "metric/roc_auc/grade")) / 2, 1e-15);
+    ck_assert(isnan(figure(r, "metric/rmse")));
+    ck_assert_int_eq(mtl_report_type(r, "metric/mcc"), 0);
+    mtl_report_destroy(r);
+    trained_free(&t);
+}
+END_TEST
+
+/* Against counting, of predictions that mtl_predict_task() gives. */
+static void check_confusion(const trained *t, const mtl_report *r, int64_t task, int64_t n,
+                            int64_t cols, const float *label, const float *weight)
+{
+    const char *task_name = mtl_model_task_name(t->m, task);
+    const int64_t outputs = mtl_model_task_outputs(t->m, task);
+    const double *cells;
+    double want[64] = {0}, sum = 0, right = 0;
+    int64_t count;
+    char name[64];
+    float *out = floats(t->p.rows * outputs);
+    done(mtl_predict_task(t->m, task, t->p.rows, t->p.x, PROBLEM_INPUTS, out, outputs, err));
+    for (int64_t i = 0; i < t->p.rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            const float y = label[i * cols + j], *p = out + i * outputs + j;
+            int64_t d = 0;
+            if (isnan(y))
+                continue;
+            if (n == 2)
+                d = *p > 0.5f;
+            for (int64_t c = 1; n > 2 && c < n; c++)
+                d = p[c] > p[d] ? c : d;
+            want[(j * n + (int64_t)y) * n + d] += weight ? weight[i] : 1;
+        }
+    snprintf(name, sizeof name, "confusion/%s", task_name);
+    done(mtl_report_get_series(r, name, &count, &cells, err));
+    ck_assert_int_eq(count, cols * n * n);
+    for (int64_t i = 0; i < count; i++) {
+        ck_assert_double_eq(cells[i], want[i]);
+        sum += cells[i];
+        right += i % (n * n) % (n + 1) == 0 ? cells[i] : 0;
+    }
+    snprintf(name, sizeof name, "metric/accuracy/%s", task_name);
+    assert_near(right / sum, figure(r, name), 1e-15);
+    free(out);
+}
+
+START_TEST(confusion_matrices)
+{
+    trained t = trained_make(NULL, 300);
+    t.p.fails[3] = t.p.tags[10] = t.p.grade[7] = NAN;
+    for (int weighted = 0; weighted < 2; weighted++) {
+        const float *w = weighted ? t.p.weight : NULL;
+        done(mtl_dataset_set_weights(t.data, NULL, w, err));
+        mtl_report *r = evaluated(t.m, t.data, "accuracy rmse");
+        check_confusion(&t, r, 0, 2, 1, t.p.fails, w);
+        check_confusion(&t, r, 1, 2, 2, t.p.tags, w);
+        check_confusion(&t, r, 2, mtl_model_task_outputs(t.m, 2), 1, t.p.grade, w);
+        ck_assert_int_eq(mtl_report_type(r, "confusion/hours"), 0);
+        mtl_report_destroy(r);
+    }
+    trained_free(&t);
+}
+END_TEST
+
+/* A matrix of so many classes would be larger than anything else in a report. */
+START_TEST(many_classes_have_no_confusion_matrix)
+{
+    const float x[] = {1, 2}, y[] = {0, 1000};
+    for (int64_t n = 1000; n <= 1001; n++) {
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        mtl_dataset *d = NULL;
+        done(mtl_spec_create(NULL, 1, &s, err));
+        done(mtl_spec_add_task(s, "many", MTL_MULTICLASS, n, err));
+        done(mtl_model_create(s, &m, err));
+        done(mtl_dataset_create(NULL, x, n - 999, 1, 1, &d, err));
+        done(mtl_dataset_set_labels(d, "many", 1, y, 1, err));
+        mtl_report *r = evaluated(m, d, NULL);
+        ck_assert_int_eq(mtl_report_type(r, "confusion/many"),
+                         n == 1000 ? MTL_TYPE_SERIES : 0);
+        mtl_report_destroy(r);
+        mtl_dataset_destroy(d);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+}
+END_TEST
+
+START_TEST(lists_of_metrics_are_checked_when_set)
+{
+    mtl_options *o = NULL;
+    const char *value;
+    done(mtl_options_create(MTL_OPTIONS_EVALUATE, &o, err));
+    done(mtl_options_get_str(o, "metrics", &value, err));
+    ck_assert_str_eq(value, "auto");
+    refused(mtl_options_set_str(o, "metrics", "accuracy balanced_acuracy", err), MTL_ERR_RANGE,
+            "\"balanced_accuracy\"");
+    refused(mtl_options_set_str(o, "metrics", "rmse ece:bins=2.5 mae", err), MTL_ERR_RANGE, "bins");
+    refused(mtl_options_set_str(o, "metrics", "top_k:k=0", err), MTL_ERR_RANGE, "k must be");
+    refused(mtl_options_set_str(o, "metrics", "auto:k=1", err), MTL_ERR_RANGE, "auto");
+    refused(mtl_options_set_str(o, "metrics", "", err), MTL_ERR_RANGE, "empty");
+    refused(mtl_options_set_str(o, "metrics", "   ", err), MTL_ERR_RANGE, "empty");
+    done(mtl_options_get_str(o, "metrics", &value, err));
+    ck_assert_str_eq(value, "auto");
+    done(mtl_options_set_str(o, "metrics", " mcc  ece:bins=3 ", err));
+    mtl_options_destroy(o);
+}
+END_TEST
+
 START_TEST(losses_of_evaluate)
 {
     ref_net n = {4,
@@ -438,14 +614,16 @@ START_TEST(metric_by_hand)
     done(mtl_metric("rmse", 4, 1, v, 1, 1, t, 1, NULL, &value, NULL, err));
     assert_near(value, sqrt(5.0 / 3), 1e-12);
     refused(mtl_metric("rsme", 4, 1, v, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_NAME, "rsme");
-    refused(mtl_metric(NULL, 4, 1, v, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_INVALID, "name");
+    refused(mtl_metric(NULL, 4, 1, v, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_INVALID,
+            "name");
     refused(mtl_metric("rmse", -1, 1, v, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_SHAPE, "-1");
     refused(mtl_metric("rmse", 4, 1, v, 0, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_SHAPE, "0");
     refused(mtl_metric("rmse", 4, 1, NULL, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_INVALID,
             "predicted");
     refused(mtl_metric("rmse", 4, 1, v, 1, 1, t, 1, NULL, NULL, NULL, err), MTL_ERR_INVALID,
             "value");
-    refused(mtl_metric("accuracy", 4, 1, p, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_VALUE, "");
+    refused(mtl_metric("accuracy", 4, 1, p, 1, 1, t, 1, NULL, &value, NULL, err), MTL_ERR_VALUE,
+            "");
     done(mtl_metric("rmse", 0, 1, NULL, 1, 1, NULL, 1, NULL, &value, NULL, err));
     ck_assert(isnan(value));
 }
@@ -467,6 +645,11 @@ int main(void)
     add_case(s, "figures are those of mtl_metric", figures_are_those_of_the_metrics);
     add_case(s, "figures of few rows", figures_of_few_rows);
     add_case(s, "metrics are chosen by name", chosen_metrics);
+    add_case(s, "every metric in one report", every_metric_in_one_report);
+    add_case(s, "means over tasks", means_over_tasks);
+    add_case(s, "confusion matrices", confusion_matrices);
+    add_case(s, "many classes have no confusion matrix", many_classes_have_no_confusion_matrix);
+    add_case(s, "lists of metrics are checked when set", lists_of_metrics_are_checked_when_set);
     add_case(s, "losses are those of the data", losses_of_evaluate);
     add_case(s, "undefined figures are NaN", undefined_figures);
     add_case(s, "arguments of evaluate", arguments_of_evaluate);

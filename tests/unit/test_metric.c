@@ -4,6 +4,19 @@
 #include "../golden/metrics.h"
 #include "metric/metric.h"
 
+/* Without top_k, which takes class numbers for several outputs only. */
+#define OF_CLASSES                                                                                 \
+    "accuracy", "balanced_accuracy", "f1", "f1:average=macro", "f1:average=micro",                 \
+        "f1:average=weighted", "precision", "precision:average=macro", "recall",                   \
+        "recall:average=weighted", "mcc", "roc_auc", "roc_auc:average=weighted",                   \
+        "average_precision", "log_loss", "brier", "ece", "ece:bins=3"
+#define OF_VALUES                                                                                  \
+    "rmse", "relative_rmse", "mae", "median_error", "r2", "pinball:q=0.2", "poisson_deviance"
+/* Those that have a standard error. */
+#define WITH_ERROR                                                                                 \
+    "accuracy", "balanced_accuracy", "f1", "precision", "recall", "mcc", "roc_auc", "log_loss",    \
+        "brier", "rmse", "mae", "pinball:q=0.2", "poisson_deviance"
+
 static mtl_error err;
 
 static mtl__metric_args args_of(int64_t rows, int64_t outputs, const float *p, int64_t label_cols,
@@ -39,6 +52,7 @@ static const struct golden_table {
     {"classes", golden_classes_p, golden_classes_y, 4, 1},
     {"labels", golden_labels_p, golden_labels_y, 3, 3},
     {"values", golden_values_p, golden_values_y, 3, 3},
+    {"counts", golden_counts_p, golden_counts_y, 2, 2},
 };
 
 /* The first columns of a golden table: its strides stay those of the whole. */
@@ -112,7 +126,7 @@ END_TEST
 
 START_TEST(a_row_without_label_is_as_good_as_gone)
 {
-    static const char *const names[] = {"accuracy", "f1", "roc_auc", "log_loss"};
+    static const char *const names[] = {OF_CLASSES};
     const float p[] = {0.9f, NAN, 0.2f, 7, 0.6f, 0.3f}, y[] = {1, NAN, 0, NAN, 0, 1};
     const float q[] = {0.9f, 0.2f, 0.6f, 0.3f}, z[] = {1, 0, 0, 1};
     for (int64_t i = 0; i < MTL__COUNT_OF(names); i++) {
@@ -126,8 +140,8 @@ END_TEST
 
 START_TEST(a_row_of_weight_2_counts_as_two)
 {
-    static const char *const names[] = {"accuracy", "f1", "roc_auc", "log_loss"};
-    static const char *const values[] = {"rmse", "mae", "r2"};
+    static const char *const names[] = {OF_CLASSES};
+    static const char *const values[] = {OF_VALUES};
     const float p[] = {0.9f, 0.2f, 0.6f, 0.3f, 0.5f}, y[] = {1, 0, 0, 1, 0};
     const float w[] = {2, 1, 1, 1, 0};
     const float q[] = {0.9f, 0.9f, 0.2f, 0.6f, 0.3f}, z[] = {1, 1, 0, 0, 1};
@@ -145,7 +159,7 @@ END_TEST
 /* All weights 3 is the same as all weights 1. */
 START_TEST(standard_errors_do_not_depend_on_the_scale_of_weights)
 {
-    static const char *const names[] = {"accuracy", "roc_auc", "log_loss", "rmse", "mae"};
+    static const char *const names[] = {WITH_ERROR};
     const float p[] = {0.9f, 0.2f, 0.6f, 0.3f, 0.7f}, y[] = {1, 0, 0, 1, 1}, w[] = {3, 3, 3, 3, 3};
     for (int64_t i = 0; i < MTL__COUNT_OF(names); i++) {
         double one, three;
@@ -162,7 +176,7 @@ END_TEST
 /* A column that stands there twice tells nothing new: the labels of a row are not independent. */
 START_TEST(a_column_twice_leaves_the_standard_error)
 {
-    static const char *const names[] = {"accuracy", "roc_auc", "log_loss", "rmse", "mae"};
+    static const char *const names[] = {WITH_ERROR};
     const float p[] = {0.9f, 0.2f, 0.6f, 0.3f, 0.7f}, y[] = {1, 0, 0, 1, 1};
     float p2[10], y2[10];
     for (int i = 0; i < 10; i++) {
@@ -184,14 +198,24 @@ START_TEST(undefined_figures_are_nan)
 {
     const float p[] = {0.1f, 0.2f, 0.3f}, none[] = {0, 0, 0}, missing[] = {NAN, NAN, NAN};
     const float zero[] = {0, 0, 0}, half[] = {0.5f, 0.5f, 0.5f};
-    static const char *const all[] = {"accuracy", "f1",  "roc_auc", "log_loss",
-                                      "rmse",     "mae", "r2",      "f1:average=macro"};
+    static const char *const all[] = {OF_CLASSES, OF_VALUES};
+    static const char *const of_one_class[] = {"balanced_accuracy",
+                                               "mcc",
+                                               "roc_auc",
+                                               "recall",
+                                               "precision",
+                                               "average_precision",
+                                               "average_precision:average=weighted"};
     double se = 1;
     mtl__metric_args a = args_of(3, 1, p, 1, none);
-    ck_assert(isnan(figure("roc_auc", &a, &se)) && isnan(se));
     ck_assert(isnan(figure("f1", &a, &se)) && isnan(se));
+    for (int64_t i = 0; i < MTL__COUNT_OF(of_one_class); i++) {
+        se = 1;
+        ck_assert(isnan(figure(of_one_class[i], &a, &se)) && isnan(se));
+    }
     a.label = half;
     ck_assert(isnan(figure("r2", &a, &se)) && isnan(se));
+    ck_assert(isnan(figure("relative_rmse", &a, &se)) && isnan(se));
     for (int64_t i = 0; i < MTL__COUNT_OF(all); i++) {
         a = args_of(3, 1, p, 1, missing);
         ck_assert(isnan(figure(all[i], &a, &se)) && isnan(se));
@@ -201,6 +225,135 @@ START_TEST(undefined_figures_are_nan)
         a.weight = zero;
         ck_assert(isnan(figure(all[i], &a, &se)) && isnan(se));
     }
+}
+END_TEST
+
+/* Weights that do not add up exactly must not make a decision that is always the same look
+ * otherwise. */
+START_TEST(one_decision_has_no_correlation)
+{
+    float p[99], y[99], w[99];
+    for (int i = 0; i < 99; i++) {
+        p[i] = 0.9f;
+        y[i] = (float)(i % 3 == 0);
+        w[i] = 1 / (3 + (float)i);
+    }
+    mtl__metric_args a = args_of(99, 1, p, 1, y);
+    a.weight = w;
+    ck_assert(isnan(figure("mcc", &a, NULL)));
+    a.predicted = y;
+    a.label = p;
+    for (int i = 0; i < 99; i++)
+        p[i] = 1;
+    ck_assert(isnan(figure("mcc", &a, NULL)));
+    ck_assert(isnan(figure("balanced_accuracy", &a, NULL)));
+    a.label = y;
+    assert_near(figure("mcc", &a, NULL), 1, 1e-15);
+}
+END_TEST
+
+/* A class that nothing is decided for has no precision, and one without rows no recall. */
+START_TEST(classes_without_figure_stay_out_of_means)
+{
+    const float p[] = {1, 0, 0, 1, 0, 0, 0, 1, 0}, y[] = {0, 1, 1};
+    mtl__metric_args a = args_of(3, 3, p, 1, y);
+    ck_assert(figure("precision", &a, NULL) == 0.75);
+    ck_assert(figure("recall", &a, NULL) == 0.75);
+    ck_assert(figure("balanced_accuracy", &a, NULL) == 0.75);
+    const float z[] = {0, 2, 1};
+    a.label = z;
+    ck_assert(figure("precision", &a, NULL) == 0.75);
+    assert_near(figure("recall", &a, NULL), 2.0 / 3, 1e-15);
+    assert_near(figure("precision:average=weighted", &a, NULL), 0.75, 1e-15);
+}
+END_TEST
+
+START_TEST(a_rate_that_cannot_be_has_no_deviance)
+{
+    const float p[] = {1, 2, 0, 2}, y[] = {1, 3, NAN, -1}, w[] = {1, 1, 1, 0};
+    double se;
+    mtl__metric_args a = args_of(3, 1, p, 1, y);
+    ck_assert(isfinite(figure("poisson_deviance", &a, &se)) && isfinite(se));
+    a.rows = 4;
+    ck_assert(isnan(figure("poisson_deviance", &a, &se)) && isnan(se));
+    a.weight = w;
+    ck_assert(isfinite(figure("poisson_deviance", &a, NULL)));
+    a = args_of(2, 1, p + 2, 1, y);
+    ck_assert(isnan(figure("poisson_deviance", &a, NULL)));
+}
+END_TEST
+
+/* One column with a rate that cannot be leaves no figure: to judge by the others would hide it. */
+START_TEST(no_column_without_deviance_is_passed_over)
+{
+    const float p[] = {1, 0, 2, 1}, y[] = {1, 1, 3, 1};
+    mtl__metric_args a = args_of(2, 2, p, 2, y);
+    ck_assert(isnan(figure("poisson_deviance", &a, NULL)));
+}
+END_TEST
+
+START_TEST(the_median_halves_the_weight)
+{
+    const float p[] = {0, 0, 0, 0}, y[] = {1, -2, 4, -8}, w[] = {1, 1, 1, 4}, v[] = {1, 0, 2, 0};
+    mtl__metric_args a = args_of(4, 1, p, 1, y);
+    ck_assert(figure("median_error", &a, NULL) == 3);
+    a.rows = 3;
+    ck_assert(figure("median_error", &a, NULL) == 2);
+    a.rows = 1;
+    ck_assert(figure("median_error", &a, NULL) == 1);
+    a.rows = 4;
+    a.weight = w;
+    ck_assert(figure("median_error", &a, NULL) == 8);
+    a.weight = v;
+    ck_assert(figure("median_error", &a, NULL) == 4);
+}
+END_TEST
+
+START_TEST(of_equal_probabilities_the_last_are_on_top)
+{
+    const float p[] = {0.25f, 0.25f, 0.25f, 0.25f}, y[] = {2};
+    mtl__metric_args a = args_of(1, 4, p, 1, y);
+    ck_assert(figure("top_k:k=1", &a, NULL) == 0);
+    ck_assert(figure("top_k:k=2", &a, NULL) == 1);
+}
+END_TEST
+
+/* All rows of one score: the precision is the share of positives, whatever their order. */
+START_TEST(equal_scores_are_one_step_of_precision)
+{
+    const float p[] = {0.5f, 0.5f, 0.5f, 0.5f}, y[] = {1, 0, 0, 0}, z[] = {0, 0, 0, 1};
+    const float all[] = {1, 1, 1, 1};
+    mtl__metric_args a = args_of(4, 1, p, 1, y);
+    ck_assert(figure("average_precision", &a, NULL) == 0.25);
+    a.label = z;
+    ck_assert(figure("average_precision", &a, NULL) == 0.25);
+    a.label = all;
+    ck_assert(figure("average_precision", &a, NULL) == 1);
+}
+END_TEST
+
+/* Two classes are one probability: the figure must not know how many outputs tell it. */
+START_TEST(two_outputs_judge_like_one)
+{
+    const float p[] = {0.9f, 0.25f, 0.625f}, y[] = {1, 0, 0};
+    float q[6];
+    for (int i = 0; i < 3; i++) {
+        q[2 * i] = 1 - p[i];
+        q[2 * i + 1] = p[i];
+    }
+    static const char *const names[] = {"accuracy", "brier", "f1", "precision", "mcc", "roc_auc"};
+    mtl__metric_args a = args_of(3, 1, p, 1, y), b = args_of(3, 2, q, 1, y);
+    for (int64_t i = 0; i < MTL__COUNT_OF(names); i++)
+        assert_near(figure(names[i], &a, NULL), figure(names[i], &b, NULL), 1e-7);
+}
+END_TEST
+
+START_TEST(bins_end_with_their_upper_edge)
+{
+    const float p[] = {0, 0.5f, 0.5f, 0.75f, 1}, y[] = {0, 1, 0, 1, 1};
+    mtl__metric_args a = args_of(5, 1, p, 1, y);
+    /* (0, 0.5]: 0, 0.5, 0.5 of which one came true; (0.5, 1]: 0.75 and 1, both. */
+    assert_near(figure("ece:bins=2", &a, NULL), 0.25 / 5, 1e-15);
 }
 END_TEST
 
@@ -279,6 +432,8 @@ START_TEST(wrong_arguments_are_refused_with_figures)
     a = args_of(1, 3, p, 1, y);
     assert_fails(mtl__metric_compute("f1:average=binary", &a, &v, &se, &err), MTL_ERR_SHAPE, &err,
                  "3 outputs");
+    assert_fails(mtl__metric_compute("precision:average=binary", &a, &v, &se, &err), MTL_ERR_SHAPE,
+                 &err, "precision");
     a.predicted_stride = 2;
     assert_fails(mtl__metric_compute("accuracy", &a, &v, &se, &err), MTL_ERR_SHAPE, &err, "stride");
     a = args_of(2, 1, NULL, 1, y);
@@ -287,6 +442,24 @@ START_TEST(wrong_arguments_are_refused_with_figures)
     a.rows = 2;
     a.predicted = logit + 2;
     assert_fails(mtl__metric_compute("log_loss", &a, &v, &se, &err), MTL_ERR_VALUE, &err, "1.5");
+    assert_fails(mtl__metric_compute("brier", &a, &v, &se, &err), MTL_ERR_VALUE, &err, "1.5");
+    assert_fails(mtl__metric_compute("ece", &a, &v, &se, &err), MTL_ERR_VALUE, &err, "ece");
+    assert_fails(mtl__metric_compute("top_k", &a, &v, &se, &err), MTL_ERR_SHAPE, &err, "top_k");
+    a = args_of(1, 3, p, 3, y);
+    assert_fails(mtl__metric_compute("top_k", &a, &v, &se, &err), MTL_ERR_SHAPE, &err, "3 outputs");
+    static const char *const bad_names[] = {"ece:bins=2.5",
+                                            "ece:bins=0",
+                                            "ece:bins=1e9",
+                                            "top_k:k=0",
+                                            "top_k:k=1.5",
+                                            "roc_auc:average=micro",
+                                            "pinball:q=1.1",
+                                            "pinball:q=nan",
+                                            "mcc:k=1",
+                                            "auto",
+                                            ""};
+    for (int64_t i = 0; i < MTL__COUNT_OF(bad_names); i++)
+        assert_fails(mtl__metric_compute(bad_names[i], &a, &v, &se, &err), MTL_ERR_NAME, &err, "");
     ck_assert(v == 777 && se == 777); /* written on success only */
 }
 END_TEST
@@ -295,8 +468,7 @@ END_TEST
 
 static mtl_status every_metric(void *arg)
 {
-    static const char *const names[] = {"accuracy", "f1",  "roc_auc", "log_loss",
-                                        "rmse",     "mae", "r2"};
+    static const char *const names[] = {OF_CLASSES, OF_VALUES};
     const float p[] = {0.9f, 0.2f, 0.6f, 0.3f}, y[] = {1, 0, 0, 1};
     mtl__metric_args a = args_of(4, 1, p, 1, y);
     const mtl__allocator al = test_allocator(arg);
@@ -313,7 +485,7 @@ static mtl_status every_metric(void *arg)
 START_TEST(memory_may_fail_anywhere)
 {
     test_memory t = {0};
-    ck_assert_int_ge(sweep_allocations(&t, every_metric, &t), 6);
+    ck_assert_int_ge(sweep_allocations(&t, every_metric, &t), 24);
 }
 END_TEST
 
@@ -333,6 +505,18 @@ int main(void)
     add_case(s, "a column twice leaves the standard error",
              a_column_twice_leaves_the_standard_error);
     add_case(s, "undefined figures are NaN", undefined_figures_are_nan);
+    add_case(s, "one decision has no correlation", one_decision_has_no_correlation);
+    add_case(s, "classes without a figure stay out of means",
+             classes_without_figure_stay_out_of_means);
+    add_case(s, "a rate that cannot be has no deviance", a_rate_that_cannot_be_has_no_deviance);
+    add_case(s, "no column without a deviance is passed over",
+             no_column_without_deviance_is_passed_over);
+    add_case(s, "the median halves the weight", the_median_halves_the_weight);
+    add_case(s, "of equal probabilities the last are on top",
+             of_equal_probabilities_the_last_are_on_top);
+    add_case(s, "equal scores are one step of precision", equal_scores_are_one_step_of_precision);
+    add_case(s, "two outputs judge like one", two_outputs_judge_like_one);
+    add_case(s, "bins end with their upper edge", bins_end_with_their_upper_edge);
     add_case(s, "equal labels have no R2", equal_labels_have_no_r2);
     add_case(s, "undefined columns stay out of means", undefined_columns_stay_out_of_means);
     add_case(s, "one row has no sample error", one_row_has_no_sample_error);
