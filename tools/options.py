@@ -15,6 +15,7 @@ GROUPS = [
     (5, "CSV", "mtl_dataset_load_csv"),
     (6, "Make classification", "mtl_dataset_make_classification"),
     (7, "Task", "mtl_spec_task_set_i64, _f64, _str"),
+    (8, "Calibrate", "mtl_model_calibrate"),
 ]
 TYPES = {1: "whole number", 2: "number", 3: "text"}
 

@@ -155,7 +155,8 @@ enum {
     MTL_OPTIONS_EVALUATE = 4,            /**< mtl_evaluate() */
     MTL_OPTIONS_CSV = 5,                 /**< mtl_dataset_load_csv() */
     MTL_OPTIONS_MAKE_CLASSIFICATION = 6, /**< mtl_dataset_make_classification() */
-    MTL_OPTIONS_TASK = 7                 /**< keys of mtl_spec_task_set_i64/f64/str() */
+    MTL_OPTIONS_TASK = 7,                /**< keys of mtl_spec_task_set_i64/f64/str() */
+    MTL_OPTIONS_CALIBRATE = 8            /**< mtl_model_calibrate() */
 };
 
 /** Types of options and report entries. @since 0.1 */
@@ -689,6 +690,11 @@ MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t 
  * multilabel task such a 2 x 2 matrix for each output, one after another. Tasks of more than 1000
  * classes have none.
  *
+ * Names of a calibration: per class task "log_loss/before/TASK" and "log_loss/after/TASK", the mean on
+ * the held-out rows of the logits as the network gives them and calibrated; "temperature/TASK", or
+ * series "slope/TASK" and "shift/TASK" with one value per output; per regression task a series
+ * "radius/TASK", half the width of the interval of each output, infinite with too few rows.
+ *
  * Names of a transfer: "strategy", and those of a fit (of its last phase).
  * @{
  */
@@ -868,6 +874,46 @@ MTL_API void mtl_trainer_destroy(mtl_trainer *trainer);
 /** @} */
 
 /**
+ * @defgroup calibrate Calibrate
+ * @{
+ */
+
+/**
+ * Learn from rows that no fit has seen how far the model's probabilities and values can be trusted.
+ * The result is part of the model: every prediction and evaluation uses it, mtl_model_save() and
+ * mtl_model_clone() keep it. mtl_fit() and mtl_model_tensor_set() drop it, as it is of the old weights;
+ * a model that mtl_transfer() makes has none; predictors keep what they were made with.
+ *
+ * Methods, an option for each kind of task:
+ * - "temperature" (default of class tasks): the logits of a task times 1 / T, with the T in 0.01 ..
+ *   100 that makes the log loss of the rows least (Guo et al. 2017, section 4.2); their log loss never
+ *   rises, and no decision of a multiclass task changes.
+ * - "platt" (binary, multilabel): slope times logit plus shift for each output, of least log loss
+ *   towards Platt's smoothed labels, (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) with n0 and n1 the weights
+ *   of both labels (Platt 1999; Lin, Lin & Weng 2007).
+ * - "conformal" (default of regression): intervals for mtl_predict_interval() whose half width is, for
+ *   each output, the ceil((n + 1) coverage)-th smallest |label - prediction| of n rows with a label
+ *   (split conformal: Vovk et al. 2005; Lei et al. 2018). A new row from where the held-out rows came
+ *   lies inside with probability "coverage" at least, whatever the model. Infinite, with a warning in
+ *   the log, when that number exceeds n: n < coverage / (1 - coverage). Weights count as 0 or 1.
+ * - "none": takes away what tasks of the kind had.
+ *
+ * A task without labels in the rows keeps what it had.
+ * @param model     No other call on it may run meanwhile.
+ * @param held_out  Borrowed until return. Missing labels and row weights as in mtl_fit().
+ * @param options   Of the group MTL_OPTIONS_CALIBRATE. NULL = defaults.
+ * @param report    Out, may be NULL. Release with mtl_report_destroy().
+ * @return MTL_OK; MTL_ERR_STATE for a model never fitted; MTL_ERR_SHAPE; MTL_ERR_DATA without rows or
+ *         labels; MTL_ERR_VALUE; MTL_ERR_NOMEM; MTL_ERR_BUSY. On failure the model is as it was.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held_out,
+                                       const mtl_options *options, mtl_report **report,
+                                       mtl_error *err);
+
+/** @} */
+
+/**
  * @defgroup predict Predict
  * Safe from any number of threads on one model that nobody changes meanwhile. A row's result does
  * not depend on the rows around it.
@@ -888,6 +934,19 @@ MTL_API mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float
 MTL_API mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows,
                                     const float *x, int64_t x_stride, float *out,
                                     int64_t out_stride, mtl_error *err);
+
+/**
+ * Predict the interval of each value of a regression task, see mtl_model_calibrate(): what
+ * mtl_predict_task() gives less and plus half the width.
+ * @param x      [rows, inputs], NaN = missing.
+ * @param lower  [rows, mtl_model_task_outputs()], label units; minus infinity with too few rows.
+ * @param upper  The same; not the memory of @p lower.
+ * @return As mtl_predict_task(); MTL_ERR_STATE when the task has no intervals.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_predict_interval(const mtl_model *model, int64_t task, int64_t rows,
+                                        const float *x, int64_t x_stride, float *lower,
+                                        float *upper, int64_t out_stride, mtl_error *err);
 
 /**
  * A predictor: a copy of a model's weights and pipeline, laid out for prediction, with the memory

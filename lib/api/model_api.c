@@ -184,6 +184,7 @@ mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t coun
     if (st != MTL_OK)
         return st;
     mtl__param_set(model, p, values);
+    mtl__model_uncalibrate(model);
     model->is_set = true;
     mtl__model_release(model);
     return MTL_OK;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/api.h"
 
+#include "train/calibrate.h"
 #include "transfer/transfer.h"
 
 /* All groups. A new one is a row here and a number in mtl.h. */
 static const mtl__option_group *const groups[] = {
-    &mtl__context_options,  &mtl__fit_options, &mtl__transfer_options,
-    &mtl__evaluate_options, &mtl__csv_options, &mtl__make_classification_options,
-    &mtl__task_options,
+    &mtl__context_options,  &mtl__fit_options,       &mtl__transfer_options,
+    &mtl__evaluate_options, &mtl__csv_options,       &mtl__make_classification_options,
+    &mtl__task_options,     &mtl__calibrate_options,
 };
 
 static const mtl__option_group *find_group(int32_t id)
@@ -134,10 +135,8 @@ mtl_status mtl_option_info(int32_t group, int64_t index, const char **key, int32
     const mtl__option *d = &g->options[index];
     const struct {
         const char **out, *value;
-    } text[] = {{key, d->key},
-                {default_value, d->initial_text},
-                {range, d->range},
-                {meaning, d->meaning}};
+    } text[] = {
+        {key, d->key}, {default_value, d->initial_text}, {range, d->range}, {meaning, d->meaning}};
     for (int i = 0; i < 4; i++)
         if (text[i].out)
             *text[i].out = text[i].value;

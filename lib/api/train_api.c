@@ -3,6 +3,7 @@
 #include "api/api.h"
 
 #include "metric/metric.h"
+#include "train/calibrate.h"
 #include "transfer/transfer.h"
 
 mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train, const mtl_options *options,
@@ -58,6 +59,34 @@ mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows, 
                    err);
 }
 
+mtl_status mtl_predict_interval(const mtl_model *model, int64_t task, int64_t rows, const float *x,
+                                int64_t x_stride, float *lower, float *upper, int64_t out_stride,
+                                mtl_error *err)
+{
+    REQUIRE(model);
+    if (task < 0 || task >= model->net.tasks)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tasks, none with number %lld",
+                        (long long)model->net.tasks, (long long)task);
+    const mtl__task_spec *t = &model->spec->task[task];
+    const float *radius = model->pipe.radius + model->net.task[task].column;
+    if (*radius != *radius)
+        return MTL_FAIL(err, MTL_ERR_STATE, "task \"%.64s\" has no intervals: %s", t->name,
+                        t->kind == MTL_REGRESSION ? "mtl_model_calibrate() makes them"
+                                                  : "they are for regression");
+    mtl_status st = mtl__check_matrix("upper", upper, rows, t->outputs, out_stride, err);
+    if (st == MTL_OK)
+        st = predict(model, task, t->outputs, rows, x, x_stride, lower, out_stride, err);
+    mtl__fpstate fp = mtl__fp_enter();
+    for (int64_t r = 0; r < rows && st == MTL_OK; r++)
+        for (int64_t j = 0; j < t->outputs; j++) {
+            const float value = lower[r * out_stride + j];
+            lower[r * out_stride + j] = value - radius[j];
+            upper[r * out_stride + j] = value + radius[j];
+        }
+    mtl__fp_leave(fp);
+    return st;
+}
+
 mtl_status mtl_predictor_create(const mtl_model *model, int64_t block_rows, mtl_predictor **out,
                                 mtl_error *err)
 {
@@ -103,6 +132,24 @@ mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data, const m
     mtl__fpstate fp = mtl__fp_enter();
     st = mtl__evaluate(model, data, options, report, err);
     mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held_out,
+                               const mtl_options *options, mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(held_out);
+    mtl_status st = mtl__options_expect(options, &mtl__calibrate_options, err);
+    if (st == MTL_OK)
+        st = mtl__model_acquire(model, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = model->is_set ? mtl__calibrate(model, held_out, options, report, err)
+                       : MTL_FAIL(err, MTL_ERR_STATE, "the model was never fitted");
+    mtl__fp_leave(fp);
+    mtl__model_release(model);
     return st;
 }
 

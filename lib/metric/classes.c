@@ -210,7 +210,7 @@ mtl_status mtl__metric_ece(const mtl__metric_args *a, const double *params, doub
     double sum = 0, columns = 0;
     bin *b = mtl__alloc(a->al, bytes);
     if (!b)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "ece: no memory for the bins");
+        return mtl__metric_no_memory(a, err);
     for (int64_t j = 0; j < a->label_cols; j++) {
         double figure = calibration_error(a, j, params[0], b);
         sum += isnan(figure) ? 0 : figure;

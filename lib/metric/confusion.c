@@ -76,8 +76,7 @@ static mtl_status open_table(const mtl__metric_args *a, table *t, mtl_error *err
     t->bytes = tallies + t->columns * (int64_t)sizeof(column_sums);
     t->class = mtl__alloc_zero(a->al, t->bytes);
     if (!t->class)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the counts of %lld classes",
-                        (long long)a->outputs);
+        return mtl__metric_no_memory(a, err);
     t->column = (column_sums *)(void *)((char *)t->class + tallies);
     count(t);
     return MTL_OK;

@@ -116,6 +116,19 @@ static mtl_status check_row(const mtl__metric *m, const char *name, const mtl__m
     return MTL_OK;
 }
 
+mtl__ordered *mtl__metric_ordered(const mtl__metric_args *a, int64_t *bytes)
+{
+    if (!mtl__mul_size(a->rows, 2 * sizeof(mtl__ordered), bytes))
+        return NULL;
+    return mtl__alloc(a->al, *bytes);
+}
+
+mtl_status mtl__metric_no_memory(const mtl__metric_args *a, mtl_error *err)
+{
+    return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a metric of %lld rows and %lld outputs",
+                    (long long)a->rows, (long long)a->outputs);
+}
+
 mtl_status mtl__metric_find(const char *name, mtl__choice *out, mtl_error *err)
 {
     mtl_error why = {0};

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "base/order.h"
 #include "metric/metric.h"
 
 typedef mtl_status mtl__metric_fn(const mtl__metric_args *a, const double *params, double *value,
@@ -18,6 +19,10 @@ mtl__metric_fn mtl__metric_balanced_accuracy, mtl__metric_mcc;
 mtl__metric_fn mtl__metric_roc_auc, mtl__metric_average_precision;
 mtl__metric_fn mtl__metric_rmse, mtl__metric_mae, mtl__metric_median_error, mtl__metric_pinball;
 mtl__metric_fn mtl__metric_poisson_deviance, mtl__metric_r2, mtl__metric_relative_rmse;
+
+/* [2 * rows] to sort rows in, to be freed with *bytes; or NULL. */
+mtl__ordered *mtl__metric_ordered(const mtl__metric_args *a, int64_t *bytes);
+mtl_status mtl__metric_no_memory(const mtl__metric_args *a, mtl_error *err);
 
 /* The class that a row's probabilities decide for, of a task with one label column. */
 int64_t mtl__metric_decide(const mtl__metric_args *a, const float *p);

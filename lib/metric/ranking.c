@@ -2,7 +2,6 @@
 /* Metrics of the order that scores put the rows in. A class task has one column per class against
    the rest; several columns give the mean over those that have a figure, "weighted": by the weight
    of their positive rows. */
-#include "base/order.h"
 #include "metric/metric_priv.h"
 
 typedef struct ranking {
@@ -162,22 +161,19 @@ static mtl_status with_memory(const mtl__metric_args *a, mean_fn *fn, const doub
                               double *value, double *standard_error, mtl_error *err)
 {
     int64_t bytes;
-    ranking r = {.a = a};
-    if (!mtl__mul_size(a->rows, 2 * sizeof *r.rows, &bytes))
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for ranking %lld rows", (long long)a->rows);
+    ranking r = {.a = a, .rows = mtl__metric_ordered(a, &bytes)};
     const int64_t influences = 2 * a->rows * (int64_t)sizeof(double); /* less than bytes */
-    r.rows = mtl__alloc(a->al, bytes);
-    r.influence = mtl__alloc_zero(a->al, influences);
-    const bool done = r.rows && r.influence;
+    r.influence = r.rows ? mtl__alloc_zero(a->al, influences) : NULL;
+    const bool done = r.influence != NULL;
     if (done) {
         r.pull = r.influence + a->rows;
         fn(&r, params[0] == 1, value, standard_error);
     }
-    mtl__free(a->al, r.rows, bytes);
-    mtl__free(a->al, r.influence, influences);
-    return done ? MTL_OK
-                : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for ranking %lld rows",
-                           (long long)a->rows);
+    if (r.rows)
+        mtl__free(a->al, r.rows, bytes);
+    if (done)
+        mtl__free(a->al, r.influence, influences);
+    return done ? MTL_OK : mtl__metric_no_memory(a, err);
 }
 
 mtl_status mtl__metric_roc_auc(const mtl__metric_args *a, const double *params, double *value,

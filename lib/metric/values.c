@@ -2,7 +2,6 @@
 /* Metrics of values. Several columns give the mean of the columns' figures, over those that have
    one. */
 #include "base/math64.h"
-#include "base/order.h"
 #include "metric/metric_priv.h"
 
 typedef struct column_sums {
@@ -15,7 +14,7 @@ static mtl_status make_columns(const mtl__metric_args *a, column_sums **out, mtl
     *out = mtl__alloc_zero(a->al, a->outputs * (int64_t)sizeof **out);
     if (*out)
         return MTL_OK;
-    return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)a->outputs);
+    return mtl__metric_no_memory(a, err);
 }
 
 static void free_columns(const mtl__metric_args *a, column_sums *c)
@@ -194,11 +193,9 @@ mtl_status mtl__metric_median_error(const mtl__metric_args *a, const double *par
     (void)params, (void)standard_error; /* none is defined */
     int64_t bytes;
     double sum = 0, columns = 0;
-    mtl__ordered *rows = NULL;
-    if (mtl__mul_size(a->rows, 2 * sizeof *rows, &bytes))
-        rows = mtl__alloc(a->al, bytes);
+    mtl__ordered *rows = mtl__metric_ordered(a, &bytes);
     if (!rows)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for sorting %lld rows", (long long)a->rows);
+        return mtl__metric_no_memory(a, err);
     for (int64_t j = 0; j < a->outputs; j++) {
         int64_t n = sort_errors(a, j, rows);
         sum += n ? median_of(a, j, n, rows) : 0;

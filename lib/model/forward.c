@@ -178,6 +178,11 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     f->outlet = mtl__arena_take(arena, net->tasks, sizeof *f->outlet);
     f->x_mean = keep(arena, copy, m->pipe.x_mean, net->inputs);
     f->x_inverse = keep(arena, copy, m->pipe.x_inverse, net->inputs);
+    if (m->pipe.is_calibrated || !copy) {
+        f->slope = keep(arena, copy, m->pipe.slope, net->outputs);
+        f->shift = keep(arena, copy, m->pipe.shift, net->outputs);
+    }
+    f->is_calibrated = m->pipe.is_calibrated;
     const float *y_mean = keep(arena, copy, m->pipe.y_mean, net->outputs);
     const float *y_scale = keep(arena, copy, m->pipe.y_scale, net->outputs);
     if (f->step) {
@@ -261,6 +266,19 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
     }
 }
 
+static void calibrate_columns(const mtl__forward *f, int64_t column, int64_t cols, int64_t rows,
+                              float *z, int64_t ldz)
+{
+    if (!f->is_calibrated)
+        return;
+    const float *slope = f->slope + column, *shift = f->shift + column;
+    z += column;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            if (slope[j] != 1 || shift[j] != 0)
+                z[r * ldz + j] = z[r * ldz + j] * slope[j] + shift[j];
+}
+
 /* The part of an outlet's columns that lies in [column, column + cols). */
 static void link_columns(const mtl__forward *f, const mtl__outlet *o, int64_t column, int64_t cols,
                          int64_t rows, float *z, int64_t ldz)
@@ -294,6 +312,11 @@ void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, m
     run_steps(f, b, pool, -1, rows, z, ldz);
 }
 
+void mtl__forward_calibrate(const mtl__forward *f, int64_t rows, float *z, int64_t ldz)
+{
+    calibrate_columns(f, 0, f->outputs, rows, z, ldz);
+}
+
 void mtl__forward_link(const mtl__forward *f, int64_t rows, float *z, int64_t ldz)
 {
     for (int64_t i = 0; i < f->outlets; i++)
@@ -305,6 +328,7 @@ static void run_part(const mtl__forward *f, const mtl__forward_buffers *b, mtl__
 {
     float *z = b->place[MTL__Z];
     run_steps(f, b, pool, part->chain, rows, z, f->outputs);
+    calibrate_columns(f, part->column, part->cols, rows, z, f->outputs);
     for (int64_t i = 0; i < f->outlets; i++)
         link_columns(f, &f->outlet[i], part->column, part->cols, rows, z, f->outputs);
     copy_columns(rows, part->cols, z + part->column, f->outputs, out, ldo);
@@ -323,6 +347,7 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
     float *z = f->in_order ? out : b->place[MTL__Z];
     int64_t ldz = f->in_order ? ldo : f->outputs;
     mtl__forward_layers(f, b, pool, rows, z, ldz);
+    mtl__forward_calibrate(f, rows, z, ldz);
     mtl__forward_link(f, rows, z, ldz);
     for (int64_t i = 0; i < f->outlets && !f->in_order; i++) {
         const mtl__outlet *o = &f->outlet[i];

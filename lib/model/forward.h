@@ -3,7 +3,7 @@
    buffers that it reads and writes, and what turns their outputs into what predict gives. It stands
    on the model's own numbers, or on a copy of them that outlives the model.
 
-      inputs, scaled -> trunk -> heads -> z -> links, label units -> out
+      inputs, scaled -> trunk -> heads -> z -> calibration -> links, label units -> out
 
    Where z has its columns in the order of the tasks, z is the caller's matrix itself. */
 #ifndef MTL__FORWARD_H
@@ -43,6 +43,8 @@ typedef struct mtl__forward {
     const float *values; /* where the layers' offsets begin */
     bool packed;         /* weights are in panels (mtl__gemm_pack_b) */
     const float *x_mean, *x_inverse;
+    const float *slope, *shift; /* [outputs]: see mtl__pipeline */
+    bool is_calibrated;         /* they change something */
     int64_t inputs, outputs;
     int64_t work; /* multiply-adds of a row */
     mtl__step *step;
@@ -85,6 +87,7 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
 /* Its stages, all columns. Layers: from the scaled inputs in place[MTL__INPUTS] to z. */
 void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                          int64_t rows, float *z, int64_t ldz);
+void mtl__forward_calibrate(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
 void mtl__forward_link(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
 
 #endif

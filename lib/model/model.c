@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -178,7 +179,31 @@ static bool alloc_pipeline(mtl_model *m)
             p[i] = is_mean ? 0 : 1;
     }
     mtl__model_keep_categories(m, m->pipe.x_mean, m->pipe.x_scale);
+    m->pipe.slope = mtl__alloc_array(al, 3 * out, sizeof(float));
+    if (!m->pipe.slope)
+        return false;
+    m->pipe.shift = m->pipe.slope + out;
+    m->pipe.radius = m->pipe.shift + out;
+    mtl__model_uncalibrate(m);
     return true;
+}
+
+void mtl__model_uncalibrate(mtl_model *m)
+{
+    for (int64_t j = 0; j < m->net.outputs; j++) {
+        m->pipe.slope[j] = 1;
+        m->pipe.shift[j] = 0;
+        m->pipe.radius[j] = NAN;
+    }
+    mtl__model_calibrated(m);
+}
+
+void mtl__model_calibrated(mtl_model *m)
+{
+    bool is_calibrated = false;
+    for (int64_t j = 0; j < m->net.outputs; j++)
+        is_calibrated = is_calibrated || m->pipe.slope[j] != 1 || m->pipe.shift[j] != 0;
+    m->pipe.is_calibrated = m->forward.is_calibrated = is_calibrated;
 }
 
 static mtl_status build(mtl_model *m, mtl_error *err)
@@ -254,6 +279,7 @@ void mtl__model_destroy(mtl_model *m)
     mtl__free(al, m->pipe.x_inverse, in);
     mtl__free(al, m->pipe.y_mean, out);
     mtl__free(al, m->pipe.y_scale, out);
+    mtl__free(al, m->pipe.slope, 3 * out);
     mtl__free(al, m->out_column, m->net.tasks * (int64_t)sizeof *m->out_column);
     for (int64_t i = 0; i < m->params; i++)
         mtl__strfree(al, m->param[i].name);
@@ -270,9 +296,12 @@ void mtl__model_destroy(mtl_model *m)
 mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
 {
     mtl_status st = mtl__model_create_blank(m->spec, out, err);
-    if (st == MTL_OK)
-        mtl__model_adopt(*out, m);
-    return st;
+    if (st != MTL_OK)
+        return st;
+    mtl__model_adopt(*out, m);
+    memcpy((*out)->pipe.slope, m->pipe.slope, 3 * (size_t)m->net.outputs * sizeof(float));
+    mtl__model_calibrated(*out);
+    return MTL_OK;
 }
 
 static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)

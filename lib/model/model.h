@@ -26,6 +26,10 @@ typedef struct mtl__pipeline {
     bool is_fitted;
     float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
+    /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
+       z + shift before the link; radius: half an interval around a value, NaN = none. */
+    float *slope, *shift, *radius;
+    bool is_calibrated; /* some logit changes by it */
 } mtl__pipeline;
 
 struct mtl_model {
@@ -84,6 +88,11 @@ bool mtl__param_matches(const mtl__param *p, const char *name);
 /* The writer's claim on the model: MTL_ERR_BUSY when another has it. */
 mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err);
 void mtl__model_release(mtl_model *m);
+
+/* Forget the calibration. Whatever changes weights calls it. */
+void mtl__model_uncalibrate(mtl_model *m);
+/* After slopes and shifts were written. */
+void mtl__model_calibrated(mtl_model *m);
 
 /* Copy tensors and scaling of every task and layer that both have with equal shapes. */
 void mtl__model_adopt(mtl_model *to, const mtl_model *from);

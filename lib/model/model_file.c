@@ -192,6 +192,36 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s)
     mtl__bytes_append(b, "", 1);
 }
 
+static const char *const calibration_parts[] = {"slope", "shift", "radius"};
+
+static float *part_of(const mtl_model *m, int64_t part, int64_t task)
+{
+    return m->pipe.slope + part * m->net.outputs + m->net.task[task].column;
+}
+
+/* Only of a model that has one. */
+static void write_calibration(mtl__bytes *b, const mtl_model *m)
+{
+    bool is_there = m->pipe.is_calibrated;
+    for (int64_t j = 0; j < m->net.outputs; j++)
+        is_there = is_there || !isnan(m->pipe.radius[j]);
+    if (!is_there)
+        return;
+    mtl__json_write_key(b, "calibration");
+    mtl__bytes_text(b, "{");
+    for (int64_t i = 0; i < MTL__COUNT_OF(calibration_parts); i++) {
+        mtl__json_write_key(b, calibration_parts[i]);
+        mtl__bytes_text(b, "[");
+        for (int64_t t = 0; t < m->net.tasks; t++)
+            for (int64_t j = 0; j < m->spec->task[t].outputs; j++) {
+                mtl__json_write_item(b);
+                mtl__json_write_f64(b, part_of(m, i, t)[j]);
+            }
+        mtl__bytes_text(b, "]");
+    }
+    mtl__bytes_text(b, "}");
+}
+
 static void write_state(mtl__bytes *b, const mtl_model *m)
 {
     mtl__bytes_text(b, "{");
@@ -206,7 +236,9 @@ static void write_state(mtl__bytes *b, const mtl_model *m)
             mtl__json_write_item(b);
             mtl__json_write_string(b, m->param[i].name);
         }
-    mtl__bytes_text(b, "]}");
+    mtl__bytes_text(b, "]");
+    write_calibration(b, m);
+    mtl__bytes_text(b, "}");
     mtl__bytes_append(b, "", 1);
 }
 
@@ -432,6 +464,40 @@ static mtl_status check_size(const mtl_spec *s, int64_t file_bytes, mtl_error *e
     return st;
 }
 
+/* Can the number be in that part? Tasks of values have a radius only, the others all but that. */
+static bool is_possible(int64_t part, bool of_values, float x)
+{
+    if (part == 2)
+        return of_values ? !(x < 0) : isnan(x);
+    return of_values ? x == (float)(1 - part) : isfinite(x);
+}
+
+static mtl_status read_calibration(mtl_model *m, mtl__json from, mtl_error *err)
+{
+    mtl__json list, item;
+    mtl_status st;
+    for (int64_t i = 0; i < MTL__COUNT_OF(calibration_parts); i++) {
+        st = mtl__json_get(from, calibration_parts[i], MTL__JSON_ARRAY, &list, err);
+        if (st != MTL_OK)
+            return st;
+        bool fine = mtl__json_count(list) == m->net.outputs;
+        mtl__json_iter it = mtl__json_iterate(list);
+        for (int64_t t = 0; t < m->net.tasks; t++)
+            for (int64_t j = 0; j < m->spec->task[t].outputs && fine; j++) {
+                double x = NAN; /* null */
+                mtl__json_next(&it, NULL, &item);
+                fine = mtl__json_f64(item, &x) || mtl__json_type_of(item) == MTL__JSON_NULL;
+                part_of(m, i, t)[j] = (float)x;
+                fine = fine && is_possible(i, m->spec->task[t].kind == MTL_REGRESSION, (float)x);
+            }
+        if (!fine)
+            return MTL_FAIL(err, MTL_ERR_FORMAT, "the calibration's \"%s\" cannot be",
+                            calibration_parts[i]);
+    }
+    mtl__model_calibrated(m);
+    return MTL_OK;
+}
+
 static mtl_status read_state(mtl_model *m, mtl__json root, mtl_error *err)
 {
     mtl__json list, name;
@@ -447,6 +513,10 @@ static mtl_status read_state(mtl_model *m, mtl__json root, mtl_error *err)
         if (i == m->params)
             return MTL_FAIL(err, MTL_ERR_FORMAT, "a frozen tensor is named that is not there");
         m->param[i].is_frozen = true;
+    }
+    if (mtl__json_type_of(mtl__json_member(root, "calibration")) != MTL__JSON_NONE) {
+        MTL_TRY(st, mtl__json_get(root, "calibration", MTL__JSON_OBJECT, &list, err), done);
+        st = read_calibration(m, list, err);
     }
 done:
     return st;
@@ -500,7 +570,8 @@ static mtl_status check_format(const mtl__safetensors *in, mtl_error *err)
 {
     mtl__json format = mtl__safetensors_text(in, "mtl.format");
     if (mtl__json_type_of(format) != MTL__JSON_STRING)
-        return MTL_FAIL(err, MTL_ERR_FORMAT, "the file has no \"mtl.format\": it is no libmtl model");
+        return MTL_FAIL(err, MTL_ERR_FORMAT,
+                        "the file has no \"mtl.format\": it is no libmtl model");
     if (!mtl__json_is(format, FORMAT))
         return MTL_FAIL(err, MTL_ERR_VERSION, "the file's format is newer than %s", FORMAT);
     return MTL_OK;

@@ -179,6 +179,7 @@ mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_data
         return st;
     }
     mtl__scaling_apply(&f->scaling, m);
+    mtl__model_uncalibrate(m);
     if (!m->is_set)
         mtl__model_draw(m, f->trainer->set.seed);
     m->is_set = true;

@@ -121,6 +121,9 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
     mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
     mtl__targets_fill(&j->targets, 0, some, 0);
     mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);
+    if (j->is_raw)
+        return;
+    mtl__forward_calibrate(&m->forward, rows, z, outputs);
     mtl__targets_run(&j->targets, rows, z, NULL, NULL);
     for (int64_t t = 0; t < m->net.tasks; t++) {
         j->sum[t] += j->targets.loss[t];

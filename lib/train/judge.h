@@ -21,6 +21,7 @@ typedef struct mtl__judge {
     void *scratch;
     int64_t scratch_bytes;
     bool scratch_taken;
+    bool is_raw; /* a run leaves z itself in predicted: no calibration, no link, no loss */
     mtl__forward_buffers buffers;
     /* results of the last run */
     double loss;       /* sum of task weight * task loss */

@@ -383,6 +383,25 @@ static mtl_status evaluate(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+/* On failure the model is as it was. */
+static mtl_status calibrate(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_model *m = model_of_file(s, false);
+    mtl_report *r = NULL;
+    const long long fail_at = s->f.memory.fail_at;
+    s->f.memory.fail_at = 0;
+    const uint64_t before = predict_hash(m, &s->p);
+    arm(s, fail_at);
+    mtl_status st = mtl_model_calibrate(m, s->data, NULL, &r, err);
+    s->f.memory.fail_at = 0;
+    ck_assert((st == MTL_OK) == (r != NULL));
+    ck_assert((st == MTL_OK) == (predict_hash(m, &s->p) != before));
+    *hash = predict_hash(m, &s->p);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    return st;
+}
+
 static mtl_status transfer(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_model *m = NULL;
@@ -419,6 +438,7 @@ static const struct {
     {"partial_fit", partial_fit, 20, false},
     {"lr_find", lr_find, 25, false},
     {"evaluate", evaluate, 5, false},
+    {"calibrate", calibrate, 8, false},
     {"transfer", transfer, 20, false},
 };
 

@@ -4,7 +4,7 @@
 
 static const int32_t groups[] = {MTL_OPTIONS_CONTEXT,  MTL_OPTIONS_FIT, MTL_OPTIONS_TRANSFER,
                                  MTL_OPTIONS_EVALUATE, MTL_OPTIONS_CSV,
-                                 MTL_OPTIONS_MAKE_CLASSIFICATION};
+                                 MTL_OPTIONS_MAKE_CLASSIFICATION, MTL_OPTIONS_CALIBRATE};
 enum { GROUPS = sizeof groups / sizeof *groups };
 
 typedef struct row {

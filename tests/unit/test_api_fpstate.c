@@ -225,6 +225,21 @@ static uint64_t call_metric(scene *s, const state *host)
     return hash_bytes(hash, &value, sizeof value);
 }
 
+static uint64_t call_calibrate(scene *s, const state *host)
+{
+    mtl_model *m = NULL;
+    mtl_report *r = NULL;
+    char *text = NULL;
+    float lower[600], upper[600];
+    done(mtl_model_clone(s->m, &m, s->err));
+    UNDER(host, s, mtl_model_calibrate(m, s->data, NULL, &r, s->err));
+    UNDER(host, s, mtl_report_to_json(r, &text, s->err));
+    UNDER(host, s, mtl_predict_interval(m, 3, 300, s->p.x, PROBLEM_INPUTS, lower, upper, 2, s->err));
+    mtl_report_destroy(r);
+    uint64_t hash = hash_bytes(hash_bytes(HASH_START, lower, sizeof lower), upper, sizeof upper);
+    return hash ^ text_bits(text) ^ model_bits(s, m);
+}
+
 static uint64_t call_generate(scene *s, const state *host)
 {
     mtl_dataset *d = NULL;
@@ -267,7 +282,7 @@ static const struct {
     {"predict_task", call_predict_task}, {"evaluate", call_evaluate}, {"transfer", call_transfer},
     {"clone", call_clone},           {"save, load", call_save_load}, {"metric", call_metric},
     {"make_classification", call_generate}, {"split", call_split}, {"csv", call_csv},
-    {"options", call_options},
+    {"options", call_options},       {"calibrate", call_calibrate},
 };
 
 START_TEST(any_state)

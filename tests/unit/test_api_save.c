@@ -80,7 +80,8 @@ static mtl_model *loaded(const bytes *b)
     return m;
 }
 
-/* ---- round trips --------------------------------------------------------------------------------- */
+/* ---- round trips
+ * --------------------------------------------------------------------------------- */
 
 static void assert_equal_models(const mtl_model *a, const mtl_model *b, const problem *p)
 {
@@ -156,9 +157,10 @@ END_TEST
 
 START_TEST(odd_names_and_values)
 {
-    static const char *const names[] = {"a b", "quote\"s", "back\\slash", "new\nline", "tab\t",
-                                        "\x01", "\x7f", "Größe", "\xf0\x9f\x8c\x8d", "a.b.c",
-                                        "head.a.weight", "/", "{}[]", "trunk", ":"};
+    static const char *const names[] = {
+        "a b",   "quote\"s",         "back\\slash", "new\nline",     "tab\t", "\x01", "\x7f",
+        "Größe", "\xf0\x9f\x8c\x8d", "a.b.c",       "head.a.weight", "/",     "{}[]", "trunk",
+        ":"};
     enum { COUNT = sizeof names / sizeof *names };
     mtl_spec *s = NULL;
     mtl_model *m = NULL;
@@ -191,7 +193,8 @@ END_TEST
 START_TEST(names_that_are_no_utf8)
 {
     /* Refused when the task is named, or saved and read back; not found out at saving. */
-    static const char *const names[] = {"\xff", "\xc3", "\xed\xa0\x80", "\xc0\xaf", "\xf5\x80\x80\x80"};
+    static const char *const names[] = {"\xff", "\xc3", "\xed\xa0\x80", "\xc0\xaf",
+                                        "\xf5\x80\x80\x80"};
     for (int i = 0; i < 5; i++) {
         mtl_spec *s = NULL;
         mtl_model *m = NULL;
@@ -216,8 +219,8 @@ START_TEST(extreme_numbers)
 {
     mtl_spec *s = NULL;
     mtl_model *m = NULL;
-    const float w[8] = {-0.0f, 1e-45f, -1.17549435e-38f, 3.40282347e38f, -3.40282347e38f, 0.1f,
-                        1.00000012f, 0};
+    const float w[8] = {-0.0f,           1e-45f, -1.17549435e-38f, 3.40282347e38f,
+                        -3.40282347e38f, 0.1f,   1.00000012f,      0};
     float back[8];
     done(mtl_spec_create(NULL, 8, &s, err));
     done(mtl_spec_add_task(s, "a", MTL_REGRESSION, 1, err));
@@ -233,7 +236,8 @@ START_TEST(extreme_numbers)
 }
 END_TEST
 
-/* ---- broken contents ----------------------------------------------------------------------------- */
+/* ---- broken contents
+ * ----------------------------------------------------------------------------- */
 
 static mtl_status load_status(const char *p, int64_t size)
 {
@@ -412,6 +416,58 @@ START_TEST(hostile_descriptions)
 }
 END_TEST
 
+/* The calibration's JSON; with one value changed the file may load, but never to a wrong number. */
+START_TEST(hostile_calibrations)
+{
+    static const struct {
+        const char *from, *to;
+        mtl_status expected;
+    } changes[] = {
+        {"\\\"calibration\\\":{", "\\\"calibration\\\":7,\\\"x\\\":{", MTL_ERR_FORMAT},
+        {"\\\"calibration\\\":{", "\\\"calibration\\\":[],\\\"x\\\":{", MTL_ERR_FORMAT},
+        {"\\\"calibration\\\":{", "\\\"calibration\\\":null,\\\"x\\\":{", MTL_ERR_FORMAT},
+        {"\\\"slope\\\":[", "\\\"slop\\\":[", MTL_ERR_FORMAT},
+        {"\\\"slope\\\":[", "\\\"slope\\\":[1,", MTL_ERR_FORMAT},
+        {"\\\"slope\\\":[", "\\\"slope\\\":[],\\\"x\\\":[", MTL_ERR_FORMAT},
+        {"\\\"slope\\\":[", "\\\"slope\\\":{},\\\"x\\\":[", MTL_ERR_FORMAT},
+        {",1,1],\\\"shift", ",1,2],\\\"shift", MTL_ERR_FORMAT}, /* of a regression task */
+        {",1,1],\\\"shift", ",1,null],\\\"shift", MTL_ERR_FORMAT},
+        {",1,1],\\\"shift", ",1],\\\"shift", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[1e999,", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[1e39,", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[null,", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[\\\"0\\\",", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[[0],", MTL_ERR_FORMAT},
+        {"\\\"shift\\\":[0,", "\\\"shift\\\":[0.5,", MTL_OK},
+        {"\\\"radius\\\":[null,", "\\\"radius\\\":[2,", MTL_ERR_FORMAT}, /* of a class task */
+        {"\\\"radius\\\":[null,", "\\\"radius\\\":[true,", MTL_ERR_FORMAT},
+        {",1e999]}", ",-1]}", MTL_ERR_FORMAT},
+        {",1e999]}", ",-1e999]}", MTL_ERR_FORMAT},
+        {",1e999]}", ",\\\"1\\\"]}", MTL_ERR_FORMAT},
+        {",1e999]}", ",false]}", MTL_ERR_FORMAT},
+        {",1e999]}", "]}", MTL_ERR_FORMAT},
+        {",1e999]}", ",1,1]}", MTL_ERR_FORMAT},
+        {",1e999]}", ",null]}", MTL_OK}, /* no interval of this output */
+        {",1e999]}", ",0]}", MTL_OK},
+    };
+    scene s = scene_make();
+    mtl_options *o = options(MTL_OPTIONS_CALIBRATE, "coverage=0.9999"); /* infinite intervals */
+    done(mtl_model_calibrate(s.m, s.data, o, NULL, err));
+    mtl_options_destroy(o);
+    bytes b = saved(s.m);
+    ck_assert_int_eq(load_status(b.p, b.size), MTL_OK);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        bytes c = changed(&b, changes[i].from, changes[i].to);
+        mtl_status st = load_status(c.p, c.size);
+        ck_assert_msg(st == changes[i].expected, "%s to %s: %s, not %s", changes[i].from,
+                      changes[i].to, mtl_status_name(st), mtl_status_name(changes[i].expected));
+        free(c.p);
+    }
+    free(b.p);
+    scene_free(&s);
+}
+END_TEST
+
 START_TEST(no_tasks)
 {
     mtl_spec *s = NULL;
@@ -484,7 +540,8 @@ START_TEST(random_damage)
 }
 END_TEST
 
-/* ---- files --------------------------------------------------------------------------------------- */
+/* ---- files
+ * --------------------------------------------------------------------------------------- */
 
 START_TEST(refused_paths)
 {
@@ -635,6 +692,7 @@ int main(void)
     add_case(s, "every flipped bit is refused", every_bit);
     add_case(s, "the test's own checksum is right", the_repair_is_right);
     add_case(s, "hostile descriptions are refused", hostile_descriptions);
+    add_case(s, "hostile calibrations are refused", hostile_calibrations);
     add_case(s, "a model without tasks is refused", no_tasks);
     add_case(s, "numbers that cannot be are refused", numbers_that_cannot_be);
     add_case(s, "random damage is refused or valid", random_damage);
