@@ -459,6 +459,35 @@ START_TEST(files_and_clones_keep_it)
 }
 END_TEST
 
+START_TEST(same_bits_on_every_level_and_thread_count)
+{
+    static const char *const contexts[] = {"threads=1 cpu=c", "threads=3"};
+    void *file[2];
+    int64_t bytes[2];
+    uint64_t hash[2], interval[2];
+    problem p = problem_make(120, 3, 10);
+    for (int i = 0; i < 2; i++) {
+        mtl_context *ctx = context(contexts[i]);
+        mtl_dataset *d = problem_data(&p, ctx);
+        mtl_model *m = problem_model(ctx);
+        fit(m, d, "epochs=2");
+        calibrate(m, d, "binary=platt");
+        hash[i] = predict_hash(m, &p);
+        interval[i] = interval_hash(m, &p);
+        done(mtl_model_save_buffer(m, &file[i], &bytes[i], err));
+        mtl_model_destroy(m);
+        mtl_dataset_destroy(d);
+        mtl_context_destroy(ctx);
+    }
+    ck_assert_uint_eq(hash[0], hash[1]);
+    ck_assert_uint_eq(interval[0], interval[1]);
+    ck_assert_int_eq(bytes[0], bytes[1]);
+    ck_assert_mem_eq(file[0], file[1], (size_t)bytes[0]);
+    mtl_free(file[0]), mtl_free(file[1]);
+    problem_free(&p);
+}
+END_TEST
+
 START_TEST(new_weights_drop_it)
 {
     scene s = scene_make();
@@ -608,6 +637,8 @@ int main(void)
     add_case(s, "coverage is as promised", coverage_is_as_promised);
     add_case(s, "intervals of a scaled model", intervals_of_a_scaled_model);
     add_case(s, "files and clones keep it", files_and_clones_keep_it);
+    add_case(s, "same bits on every level and thread count",
+             same_bits_on_every_level_and_thread_count);
     add_case(s, "new weights drop it", new_weights_drop_it);
     add_case(s, "calibrating twice is calibrating once", calibrating_twice_is_calibrating_once);
     add_case(s, "tasks without labels keep theirs", tasks_without_labels_keep_theirs);
