@@ -881,8 +881,9 @@ MTL_API void mtl_trainer_destroy(mtl_trainer *trainer);
 /**
  * Learn from rows that no fit has seen how far the model's probabilities and values can be trusted.
  * The result is part of the model: every prediction and evaluation uses it, mtl_model_save() and
- * mtl_model_clone() keep it. mtl_fit() and mtl_model_tensor_set() drop it, as it is of the old weights;
- * a model that mtl_transfer() makes has none; predictors keep what they were made with.
+ * mtl_model_clone() keep it. It is of these weights: mtl_fit(), mtl_partial_fit(), mtl_trainer_create()
+ * and mtl_model_tensor_set() drop it, a model that mtl_transfer() makes has none. Predictors keep what
+ * they were made with.
  *
  * Methods, an option for each kind of task:
  * - "temperature" (default of class tasks): the logits of a task times 1 / T, with the T in 0.01 ..
