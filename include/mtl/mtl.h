@@ -312,7 +312,11 @@ enum {
     MTL_BINARY = 1,     /**< one label column, 0 or 1; predicts a probability */
     MTL_MULTICLASS = 2, /**< one label column, class number 0 .. outputs-1; predicts probabilities */
     MTL_MULTILABEL = 3, /**< one 0/1 label column per output; predicts probabilities */
-    MTL_REGRESSION = 4  /**< one label column per output; predicts values in label units */
+    MTL_REGRESSION = 4, /**< one label column per output; predicts values in label units */
+    MTL_COUNT = 5,      /**< one label column per output, numbers >= 0, such as counts and amounts;
+                             predicts their mean, > 0, the network giving its logarithm */
+    MTL_QUANTILE = 6    /**< one label column; each output predicts a quantile in label units, and a
+                             quantile is never below the one before it */
 };
 
 /**
@@ -401,8 +405,9 @@ MTL_API mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mt
 /**
  * Add a task.
  * @param name     Also the name of its label column; not empty, not yet used in the spec.
- * @param kind     One of MTL_BINARY, MTL_MULTICLASS, MTL_MULTILABEL, MTL_REGRESSION.
- * @param outputs  Classes (>= 2), labels or values (>= 1); 1 for binary.
+ * @param kind     One of MTL_BINARY, MTL_MULTICLASS, MTL_MULTILABEL, MTL_REGRESSION, MTL_COUNT,
+ *                 MTL_QUANTILE.
+ * @param outputs  Classes (>= 2), labels, values or quantiles (>= 1); 1 for binary.
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_add_task(mtl_spec *spec, const char *name, int32_t kind,
@@ -410,7 +415,33 @@ MTL_API mtl_status mtl_spec_add_task(mtl_spec *spec, const char *name, int32_t k
 
 /**
  * Settings of a task, keys of the group MTL_OPTIONS_TASK: "weight" of its loss in the sum, "loss",
- * "head" (own layers between trunk and output, "32:relu,16:relu").
+ * "head" (own layers between trunk and output, "32:relu,16:relu"), "class_weights", "quantiles".
+ *
+ * Losses, y being the label, z the network's output and p the predicted probability:
+ * - binary and multilabel: "binary_cross_entropy:smoothing=s,positive_weight=w" (the label becomes
+ *   y (1 - s) + s / 2, and w multiplies the part of class 1); "focal:gamma=2,alpha=0.25" (Lin et
+ *   al. 2017, eq. 5; alpha weighs class 1, 1 - alpha class 0).
+ * - multiclass: "cross_entropy:smoothing=s" (Szegedy et al. 2016: s is shared out evenly among the
+ *   classes); "focal:gamma=2"; "ordinal" (McCullagh 1980, proportional odds: P(y <= k) =
+ *   sigmoid(t_k - z_0). Of the outputs only the first depends on the inputs. The biases of the others
+ *   make the thresholds, the second being t_0 and log(1 + exp(z)) of each further one a step up;
+ *   their weights are 0 in a new model and are not trained.)
+ * - regression: "squared_error", "absolute_error", "huber:delta=1" (d^2 / 2 up to |d| = delta, then
+ *   delta (|d| - delta / 2)), "log_cosh". While targets are standardised inside ("scale_targets"),
+ *   losses and delta are in these units, standard deviations of the label.
+ * - count: "poisson" (exp(z) - y z), "gamma" (z + y exp(-z), labels > 0), "tweedie:power=1.5"
+ *   (exp((2-p) z) / (2-p) - y exp((1-p) z) / (1-p), 1.01 <= p <= 1.99): half the deviance up to terms
+ *   of y alone. Labels are not scaled. Beyond an exponent of 60 a loss goes on along its tangent.
+ * - quantile: "quantile", the mean over the outputs of the pinball loss (Koenker & Bassett 1978), of
+ *   standardised targets like regression. "quantiles" lists their probabilities, ascending,
+ *   "0.1/0.5/0.9"; default k / (outputs + 1), k = 1 .. outputs. The first output is the lowest one, and
+ *   log(1 + exp(z)) of each further output is the step to the next.
+ *
+ * "class_weights" multiplies the weights of labels by their class, before the mean is taken: one number
+ * for each class, "1/2/0.5"; for binary and multilabel those of 0 and 1. "balanced" takes labels /
+ * (classes * labels of the class), row weights left aside, as scikit-learn does, from the training
+ * rows of the first fit, for each column of a multilabel task by itself; a class without a label has
+ * 1. Later fits keep them.
  * @return MTL_OK; MTL_ERR_NAME for an unknown task; else as mtl_options_set_i64().
  * @since 0.1
  */
@@ -668,6 +699,52 @@ MTL_API mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int6
 MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t frozen,
                                     mtl_error *err);
 
+/**
+ * A loss of the caller's own: value and gradient of some rows.
+ *
+ * The rows are those of a batch that have a label of the task; it is not called without any. What it
+ * gives becomes the task's loss as that of every other: divided by the sum of the weights of the
+ * labels, times the task's weight, in the training and validation figures alike.
+ *
+ * @param rows        1 or more.
+ * @param outputs     The task's outputs.
+ * @param z           [rows, outputs] as the network gives them, before the link: logits for class
+ *                    tasks, logarithms for count, standardised for regression, first value and steps
+ *                    for quantile.
+ * @param label_cols  The task's label columns.
+ * @param label       [rows, label_cols], standardised where the task's targets are; NaN = missing,
+ *                    which only a row with another label has.
+ * @param weight      [rows] weights of the rows, 1 where the data set has none.
+ * @param value       Out: sum over the labels of weight * loss.
+ * @param gradient    Out, [rows, outputs], 0 before the call: derivative of @p value by z. NULL when
+ *                    it is not wanted. Where every output has a label of its own, that of a missing
+ *                    label is set to 0 afterwards.
+ * @param user        As given to mtl_model_set_loss().
+ * @return #MTL_CONTINUE to go on. Anything else ends a fit or transfer before the step is made, with
+ *         the model so far and the reason "cancelled"; mtl_evaluate() then fails with MTL_ERR_STATE.
+ * @since 0.1
+ */
+typedef int32_t (*mtl_loss_cb)(int64_t rows, int64_t outputs, const float *z, int64_t label_cols,
+                               const float *label, const float *weight, double *value,
+                               float *gradient, void *user);
+
+/**
+ * Use a loss of the caller's own for a task in mtl_fit(), mtl_transfer() and mtl_evaluate(). The task's
+ * option "loss" still says how outputs become predictions, and "class_weights" is left aside. Clones
+ * and the results of mtl_transfer() have it too; files do not.
+ * @param cb  Called on the thread of the call that trains or judges, once for each batch (when
+ *            judging, for each block of up to 256 rows); from several threads at once if several
+ *            evaluate the model. The same bits come out if it gives the same bits. NULL = the loss of
+ *            the task's options (default).
+ * @return MTL_OK; MTL_ERR_NAME for an unknown task; MTL_ERR_BUSY.
+ * @note   A C++ exception or longjmp that leaves through it loses nothing in mtl_fit() once the model
+ *         is destroyed, which is all that can be done with it then; in mtl_transfer() the memory of
+ *         the model being made, in mtl_evaluate() that of the evaluation.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_loss_cb cb,
+                                      void *user, mtl_error *err);
+
 /** @} */
 
 /**
@@ -679,7 +756,8 @@ MTL_API mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t 
  * series with one value per epoch: "learning_rate" (of the epoch's last step), "loss/train" and
  * "loss/valid" (sum of weighted task losses, without the penalties), "loss/train/TASK", "loss/valid/TASK", and "metric/NAME/TASK" (on the
  * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
- * class tasks and rmse for regression. NaN where a task had no label.
+ * class tasks, rmse for regression and count, and for quantile mae of the middle output (number
+ * outputs / 2), which stands for the value in every metric. NaN where a task had no label.
  *
  * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
  * "metric/NAME", the mean of that metric over the tasks that have a figure (NaN when none has; the
@@ -736,8 +814,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * the model has no task for are ignored.
  *
  * The first fit of a model also fits its pipeline, on the training rows only: mean and standard
- * deviation of each input ("scale_inputs"; missing inputs become the mean) and of each regression
- * target ("scale_targets"). Later fits keep it.
+ * deviation of each input ("scale_inputs"; missing inputs become the mean) and of each regression or
+ * quantile target ("scale_targets"), and balanced class weights. Later fits keep it.
  *
  * A step: the losses' gradient is cut to "clip_value", then to "clip_norm"; the penalties' gradient
  * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the
@@ -924,7 +1002,8 @@ MTL_API mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held
 /**
  * Predict all tasks side by side, in the order of mtl_model_task_name().
  * @param x    [rows, inputs], NaN = missing.
- * @param out  [rows, mtl_model_outputs()]: probabilities for class tasks, label units for regression.
+ * @param out  [rows, mtl_model_outputs()]: probabilities for class tasks, label units for regression
+ *             and quantile, the mean for count.
  * @return MTL_OK; MTL_ERR_SHAPE for a bad stride or row count; MTL_ERR_NOMEM.
  * @since 0.1
  */
@@ -995,10 +1074,11 @@ MTL_API void mtl_predictor_destroy(mtl_predictor *predictor);
  * one class only) is NaN.
  * @param options  Of the group MTL_OPTIONS_EVALUATE; "metrics" lists those of mtl_metric(); each
  *                 is told of the tasks whose kind it serves. "auto", the default, is accuracy, f1,
- *                 roc_auc and log_loss for class tasks, rmse, mae and r2 for regression; "auto mcc"
+ *                 roc_auc and log_loss for class tasks, rmse, mae and r2 for all others; "auto mcc"
  *                 adds to them.
  * @param report   Release with mtl_report_destroy().
- * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_DATA when no task has labels; MTL_ERR_VALUE; MTL_ERR_NOMEM.
+ * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_DATA when no task has labels; MTL_ERR_VALUE; MTL_ERR_NOMEM;
+ *         MTL_ERR_STATE when a loss of the caller's own did not go on.
  * @since 0.1
  */
 MTL_API mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data,

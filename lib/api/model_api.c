@@ -69,6 +69,23 @@ mtl_status mtl_model_load_buffer(mtl_context *ctx, const void *buffer, int64_t b
     return st;
 }
 
+mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_loss_cb cb, void *user,
+                              mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(task);
+    int64_t t = mtl__spec_task(model->spec, task);
+    if (t < 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "no task is called \"%.64s\"", task);
+    mtl_status st = mtl__model_acquire(model, err);
+    if (st != MTL_OK)
+        return st;
+    model->spec->task[t].loss_cb = cb;
+    model->spec->task[t].loss_user = user;
+    mtl__model_release(model);
+    return MTL_OK;
+}
+
 int64_t mtl_model_inputs(const mtl_model *model)
 {
     return model ? model->net.inputs : 0;

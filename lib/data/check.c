@@ -72,6 +72,12 @@ static bool is_class(float y, int64_t outputs)
     return y >= 0 && (double)y < (double)outputs && y == (float)(int64_t)y;
 }
 
+static bool is_amount(float y, int64_t outputs)
+{
+    (void)outputs;
+    return y >= 0 && isfinite(y);
+}
+
 static bool is_finite(float y, int64_t outputs)
 {
     (void)outputs;
@@ -88,12 +94,14 @@ static const struct kind_rule {
     [MTL_MULTICLASS] = {"multiclass", "a class number", 1, 2, INT64_MAX, is_class},
     [MTL_MULTILABEL] = {"multilabel", "0 or 1", 0, 1, INT64_MAX, is_bit},
     [MTL_REGRESSION] = {"regression", "finite", 0, 1, INT64_MAX, is_finite},
+    [MTL_COUNT] = {"count", "finite and >= 0", 0, 1, INT64_MAX, is_amount},
+    [MTL_QUANTILE] = {"quantile", "finite", 1, 1, INT64_MAX, is_finite},
 };
 
 mtl_status mtl__array_check_kind(const char *task, int64_t cols, int32_t kind, int64_t outputs,
                                  mtl_error *err)
 {
-    if (kind < MTL_BINARY || kind > MTL_REGRESSION)
+    if (kind < MTL_BINARY || kind > MTL_QUANTILE)
         return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": no kind has number %d", task,
                         (int)kind);
     const struct kind_rule *r = &rules[kind];

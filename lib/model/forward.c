@@ -103,9 +103,9 @@ static void add_outlets(mtl__forward *f, const mtl_model *m, const float *y_mean
     for (int64_t t = 0; t < m->net.tasks; t++) {
         const mtl__task_spec *s = &m->spec->task[t];
         int64_t column = m->net.task[t].column;
-        bool scaled = s->kind == MTL_REGRESSION;
+        bool scaled = mtl__kind_is_scaled(s->kind);
         const mtl__outlet next = {.link = s->loss->link,
-                                  .joins = s->loss->by_columns != NULL,
+                                  .joins = mtl__loss_is_by_columns(s->loss),
                                   .mean = scaled ? y_mean + column : NULL,
                                   .scale = scaled ? y_scale + column : NULL,
                                   .column = column,

@@ -168,8 +168,9 @@ static bool alloc_pipeline(mtl_model *m)
     const mtl__allocator *al = &m->ctx->al;
     int64_t in = m->net.inputs, out = m->net.outputs;
     float **const vector[] = {&m->pipe.x_mean, &m->pipe.x_scale, &m->pipe.x_inverse,
-                              &m->pipe.y_mean, &m->pipe.y_scale};
-    for (int v = 0; v < 5; v++) {
+                              &m->pipe.y_mean, &m->pipe.y_scale,   &m->pipe.zero_weight,
+                              &m->pipe.class_weight};
+    for (int v = 0; v < MTL__COUNT_OF(vector); v++) {
         int64_t n = v < 3 ? in : out;
         bool is_mean = v == 0 || v == 3;
         float *p = *vector[v] = mtl__alloc_array(al, n, sizeof(float));
@@ -206,6 +207,21 @@ void mtl__model_calibrated(mtl_model *m)
     m->pipe.is_calibrated = m->forward.is_calibrated = is_calibrated;
 }
 
+/* Class weights that the description states. */
+static void set_class_weights(mtl_model *m)
+{
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        const mtl__task_spec *s = &m->spec->task[t];
+        const float *stated = s->class_weights.value;
+        for (int64_t j = 0; stated && j < s->outputs; j++) {
+            int64_t column = m->net.task[t].column + j;
+            bool by_class = s->kind == MTL_MULTICLASS;
+            m->pipe.class_weight[column] = stated[by_class ? j : 1];
+            m->pipe.zero_weight[column] = by_class ? 1 : stated[0];
+        }
+    }
+}
+
 static mtl_status build(mtl_model *m, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
@@ -218,6 +234,7 @@ static mtl_status build(mtl_model *m, mtl_error *err)
     if (!m->values || !m->param || !m->out_column || !alloc_pipeline(m))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a model of %lld parameters",
                         (long long)m->net.params);
+    set_class_weights(m);
     int64_t column = 0;
     for (int64_t t = 0; t < m->net.tasks; t++) {
         m->out_column[t] = column;
@@ -280,6 +297,8 @@ void mtl__model_destroy(mtl_model *m)
     mtl__free(al, m->pipe.y_mean, out);
     mtl__free(al, m->pipe.y_scale, out);
     mtl__free(al, m->pipe.slope, 3 * out);
+    mtl__free(al, m->pipe.zero_weight, out);
+    mtl__free(al, m->pipe.class_weight, out);
     mtl__free(al, m->out_column, m->net.tasks * (int64_t)sizeof *m->out_column);
     for (int64_t i = 0; i < m->params; i++)
         mtl__strfree(al, m->param[i].name);
@@ -320,12 +339,34 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
             memset(values + r * p->ld, 0, (size_t)p->shape[1] * sizeof *values);
 }
 
+/* Columns column .. column + cols of a layer's weights. */
+static void clear_columns(const mtl__layer *l, int64_t column, int64_t cols, float *vector)
+{
+    for (int64_t r = 0; r < l->in; r++)
+        memset(vector + l->weight + r * l->out + column, 0, (size_t)cols * sizeof *vector);
+}
+
+void mtl__model_clear_fixed(const mtl_model *m, float *vector)
+{
+    const mtl__network *net = &m->net;
+    for (int64_t t = 0; t < net->tasks; t++) {
+        const mtl__chain *c = &net->head[net->task[t].chain];
+        const int64_t column = net->task[t].column + 1, cols = m->spec->task[t].outputs - 1;
+        if (!m->spec->task[t].loss->has_thresholds)
+            continue;
+        clear_columns(&net->layer[c->first + c->count - 1], column - c->column, cols, vector);
+        if (net->skip >= 0)
+            clear_columns(&net->layer[net->skip], column, cols, vector);
+    }
+}
+
 void mtl__model_draw(mtl_model *m, uint64_t seed)
 {
     for (int64_t i = 0; i < m->params; i++) {
         mtl__rng rng = mtl__rng_make(seed, MTL__RNG_INIT, (uint32_t)i);
         draw_param(m, &m->param[i], &rng);
     }
+    mtl__model_clear_fixed(m, m->values);
 }
 
 static bool same_shape(const mtl__param *a, const mtl__param *b)
@@ -360,6 +401,8 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from)
         int64_t a = to->net.task[t].column, b = from->net.task[u].column;
         memcpy(to->pipe.y_mean + a, from->pipe.y_mean + b, bytes);
         memcpy(to->pipe.y_scale + a, from->pipe.y_scale + b, bytes);
+        memcpy(to->pipe.zero_weight + a, from->pipe.zero_weight + b, bytes);
+        memcpy(to->pipe.class_weight + a, from->pipe.class_weight + b, bytes);
     }
     to->pipe.is_fitted = from->pipe.is_fitted;
     to->is_set = from->is_set;

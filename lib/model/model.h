@@ -30,6 +30,9 @@ typedef struct mtl__pipeline {
        z + shift before the link; radius: half an interval around a value, NaN = none. */
     float *slope, *shift, *radius;
     bool is_calibrated; /* some logit changes by it */
+    /* Weights of classes, [outputs] by column of z: of class j of a multiclass task class_weight of
+       its column j; of others those of the labels 0 (zero_weight) and 1. 1 without class weights. */
+    float *zero_weight, *class_weight;
 } mtl__pipeline;
 
 struct mtl_model {
@@ -65,6 +68,10 @@ void mtl__model_draw(mtl_model *m, uint64_t seed);
 /* Input columns with an embedding are numbers, not figures: they are moved by one, so that 0 is left
    for the missing ones, and not scaled. */
 void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
+
+/* Set to 0, in a vector as long as the parameters, the weights that are not trained: those of the
+   thresholds of ordinal tasks. */
+void mtl__model_clear_fixed(const mtl_model *m, float *vector);
 
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);

@@ -164,9 +164,16 @@ static void write_task(mtl__bytes *b, const mtl__task_spec *t)
     write_text(b, "name", t->name);
     write_text(b, "kind", mtl__kind_name(t->kind));
     write_i64(b, "outputs", t->outputs);
-    write_text(b, "loss", t->loss->choice.name);
+    mtl__json_write_key(b, "loss");
+    mtl__bytes_text(b, "\"");
+    mtl__spec_loss_text(t, b);
+    mtl__bytes_text(b, "\"");
     write_f64(b, "weight", t->weight);
     write_text(b, "head", t->head);
+    if (t->class_weights.text)
+        write_text(b, "class_weights", t->class_weights.text);
+    if (t->quantiles.text)
+        write_text(b, "quantiles", t->quantiles.text);
     mtl__bytes_text(b, "}");
 }
 
@@ -281,12 +288,22 @@ static void add_pipeline(tensor_list *l, const mtl_model *m)
     for (int64_t t = 0; t < m->net.tasks; t++) {
         const mtl__task_spec *spec = &m->spec->task[t];
         int64_t column = m->net.task[t].column;
-        if (spec->kind != MTL_REGRESSION)
-            continue;
-        add_vector(l, "pipeline.target.", spec->name, ".mean", m->pipe.y_mean + column,
-                   spec->outputs);
-        add_vector(l, "pipeline.target.", spec->name, ".scale", m->pipe.y_scale + column,
-                   spec->outputs);
+        const bool scaled = mtl__kind_is_scaled(spec->kind);
+        const struct {
+            bool is_there;
+            const char *what;
+            float *data;
+        } part[] = {
+            {scaled, ".mean", m->pipe.y_mean},
+            {scaled, ".scale", m->pipe.y_scale},
+            {mtl__spec_is_balanced(spec) && spec->kind != MTL_MULTICLASS, ".zero_weight",
+             m->pipe.zero_weight},
+            {mtl__spec_is_balanced(spec), ".class_weight", m->pipe.class_weight},
+        };
+        for (int i = 0; i < MTL__COUNT_OF(part); i++)
+            if (part[i].is_there)
+                add_vector(l, "pipeline.target.", spec->name, part[i].what, part[i].data + column,
+                           spec->outputs);
     }
 }
 
@@ -301,7 +318,7 @@ static void free_tensors(tensor_list *l)
 /* extra: room for so many more. Free the list whatever the result. */
 static mtl_status list_tensors(const mtl_model *m, int64_t extra, tensor_list *l, mtl_error *err)
 {
-    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 2 * m->net.tasks + extra};
+    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 4 * m->net.tasks + extra};
     l->tensor = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->tensor);
     l->made = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->made);
     l->failed = !l->tensor || !l->made;
@@ -384,6 +401,20 @@ static mtl_status open_text(const mtl__safetensors *in, const char *key, char **
     return mtl__json_check(*copy, (int64_t)strlen(*copy), in->al, root, err);
 }
 
+/* A text that a file has only where it is not empty. */
+static mtl_status read_setting(mtl_spec *s, const char *task, mtl__json json, const char *key,
+                               mtl_error *err)
+{
+    char *text = NULL;
+    if (!mtl__json_member(json, key).s)
+        return MTL_OK;
+    mtl_status st = mtl__json_get_string(json, key, &s->ctx->al, &text, err);
+    if (st == MTL_OK)
+        st = mtl__spec_task_set_text(s, task, key, text, err);
+    mtl__strfree(&s->ctx->al, text);
+    return st;
+}
+
 static mtl_status read_task(mtl_spec *s, mtl__json task, mtl_error *err)
 {
     const mtl__allocator *al = &s->ctx->al;
@@ -401,6 +432,8 @@ static mtl_status read_task(mtl_spec *s, mtl__json task, mtl_error *err)
     MTL_TRY(st, mtl__spec_task_set_text(s, name, "loss", loss, err), done);
     MTL_TRY(st, mtl__spec_task_set_number(s, name, "weight", weight, false, err), done);
     MTL_TRY(st, mtl__spec_task_set_text(s, name, "head", head, err), done);
+    MTL_TRY(st, read_setting(s, name, task, "class_weights", err), done);
+    MTL_TRY(st, read_setting(s, name, task, "quantiles", err), done);
 done:
     mtl__strfree(al, name);
     mtl__strfree(al, kind);
@@ -530,7 +563,9 @@ static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
     for (int64_t i = 0; i < m->net.inputs && fine; i++)
         fine = isfinite(p->x_mean[i]) && isfinite(p->x_scale[i]) && p->x_scale[i] > 0;
     for (int64_t i = 0; i < m->net.outputs && fine; i++)
-        fine = isfinite(p->y_mean[i]) && isfinite(p->y_scale[i]) && p->y_scale[i] > 0;
+        fine = isfinite(p->y_mean[i]) && isfinite(p->y_scale[i]) && p->y_scale[i] > 0 &&
+               isfinite(p->zero_weight[i]) && p->zero_weight[i] >= 0 &&
+               isfinite(p->class_weight[i]) && p->class_weight[i] >= 0;
     return fine ? MTL_OK : MTL_FAIL(err, MTL_ERR_FORMAT, "a number in the file cannot be");
 }
 

@@ -9,10 +9,18 @@
 static const mtl__option task_table[] = {
     MTL__OPTION_F64("weight", 1, 0, 1000000, "factor of the task's loss in the sum"),
     MTL__OPTION_STR("loss", "auto",
-                    "auto|binary_cross_entropy|cross_entropy|squared_error", &mtl__losses,
-                    "loss; auto = the usual one of the task's kind"),
+                    "auto|binary_cross_entropy:smoothing=0,positive_weight=1|"
+                    "cross_entropy:smoothing=0|focal:gamma=2,alpha=0.25|ordinal|squared_error|"
+                    "absolute_error|huber:delta=1|log_cosh|poisson|gamma|tweedie:power=1.5|"
+                    "quantile",
+                    &mtl__losses, "loss; auto = the usual one of the task's kind"),
     MTL__OPTION_STR("head", "", "", NULL,
                     "own layers before the output layer, units:activation, e.g. 32:relu,16:relu"),
+    MTL__OPTION_STR("class_weights", "", "", NULL,
+                    "factor of a label's weight by its class, e.g. 1/2/0.5, or balanced = labels / "
+                    "(classes * labels of the class) in the training rows"),
+    MTL__OPTION_STR("quantiles", "", "", NULL,
+                    "which quantiles, e.g. 0.1/0.5/0.9; empty = evenly spaced, k / (outputs + 1)"),
 };
 
 const mtl__option_group mtl__task_options =
@@ -23,16 +31,18 @@ static const char *const kind_names[] = {
     [MTL_MULTICLASS] = "multiclass",
     [MTL_MULTILABEL] = "multilabel",
     [MTL_REGRESSION] = "regression",
+    [MTL_COUNT] = "count",
+    [MTL_QUANTILE] = "quantile",
 };
 
 const char *mtl__kind_name(int32_t kind)
 {
-    return kind >= MTL_BINARY && kind <= MTL_REGRESSION ? kind_names[kind] : NULL;
+    return kind >= MTL_BINARY && kind <= MTL_QUANTILE ? kind_names[kind] : NULL;
 }
 
 int32_t mtl__kind_parse(const char *name)
 {
-    for (int32_t kind = MTL_BINARY; kind <= MTL_REGRESSION; kind++)
+    for (int32_t kind = MTL_BINARY; kind <= MTL_QUANTILE; kind++)
         if (strcmp(name, kind_names[kind]) == 0)
             return kind;
     return 0;
@@ -64,8 +74,18 @@ static void free_list(const mtl__allocator *al, mtl__layer_list *list)
     *list = (mtl__layer_list){0};
 }
 
+static void free_numbers(const mtl__allocator *al, mtl__numbers *n)
+{
+    mtl__strfree(al, n->text);
+    if (n->value)
+        mtl__free(al, n->value, n->count * (int64_t)sizeof *n->value);
+    *n = (mtl__numbers){0};
+}
+
 static void free_task(const mtl__allocator *al, mtl__task_spec *t)
 {
+    free_numbers(al, &t->class_weights);
+    free_numbers(al, &t->quantiles);
     mtl__strfree(al, t->name);
     mtl__strfree(al, t->head);
     free_list(al, &t->tower);
@@ -262,7 +282,7 @@ mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64
     void *array = s->task;
     mtl_status st = check_task(s, name, kind, outputs, err);
     if (st == MTL_OK)
-        st = mtl__loss_choose("auto", name, kind, &t.loss, err);
+        st = mtl__loss_choose("auto", name, kind, &t.loss, t.loss_param, err);
     if (st != MTL_OK)
         return st;
     t.name = mtl__strdup(al, name);
@@ -320,6 +340,107 @@ static mtl_status set_head(mtl_spec *s, mtl__task_spec *t, const char *value, mt
     return MTL_OK;
 }
 
+static mtl_status set_loss(mtl_spec *s, mtl__task_spec *t, const char *value, mtl_error *err)
+{
+    (void)s;
+    return mtl__loss_choose(value, t->name, t->kind, &t->loss, t->loss_param, err);
+}
+
+/* --- lists of numbers ---------------------------------------------------------------------------- */
+
+/* What a list holds: `count` numbers, each in low .. high, each above the one before if they ascend. */
+typedef struct list_rule {
+    const char *key;
+    int64_t count;
+    double low, high;
+    bool ascend;
+} list_rule;
+
+static int64_t count_items(const char *text)
+{
+    int64_t n = 1;
+    for (; *text; text++)
+        n += *text == '/';
+    return n;
+}
+
+static mtl_status read_items(const char *task, const char *text, const list_rule *rule, float *out,
+                             mtl_error *err)
+{
+    for (int64_t i = 0; i < rule->count; i++) {
+        const char *end = text + strcspn(text, "/");
+        double x;
+        if (mtl__parse_f64(text, end, &x) != end || text == end)
+            return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": %s: \"%.*s\" is not a number", task,
+                            rule->key, (int)mtl__min(end - text, 64), text);
+        if (!(x >= rule->low && x <= rule->high))
+            return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": %s must be in %s .. %s, not %s",
+                            task, rule->key, mtl__num(rule->low).text, mtl__num(rule->high).text,
+                            mtl__num(x).text);
+        out[i] = (float)x;
+        if (rule->ascend && i > 0 && !(out[i] > out[i - 1]))
+            return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": %s must ascend; %s comes after %s",
+                            task, rule->key, mtl__num(x).text, mtl__num((double)out[i - 1]).text);
+        text = end + 1;
+    }
+    return MTL_OK;
+}
+
+/* Replace *list; "" is none, and `word` stands for no numbers. */
+static mtl_status set_numbers(mtl_spec *s, const mtl__task_spec *t, mtl__numbers *list,
+                              const char *text, const char *word, const list_rule *rule,
+                              mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    const bool has_values = *text && strcmp(text, word) != 0;
+    mtl__numbers n = {.count = has_values ? rule->count : 0};
+    mtl_status st = MTL_OK;
+    if (has_values && count_items(text) != rule->count)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": %s has %lld numbers, not %lld", t->name,
+                        rule->key, (long long)count_items(text), (long long)rule->count);
+    n.text = *text ? mtl__strdup(al, text) : NULL;
+    n.value = has_values ? mtl__alloc_array(al, n.count, sizeof *n.value) : NULL;
+    if ((*text && !n.text) || (has_values && !n.value))
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %s of task \"%.64s\"", rule->key, t->name);
+    if (st == MTL_OK && has_values)
+        st = read_items(t->name, text, rule, n.value, err);
+    if (st != MTL_OK) {
+        free_numbers(al, &n);
+        return st;
+    }
+    free_numbers(al, list);
+    *list = n;
+    return MTL_OK;
+}
+
+static mtl_status refuse_kind(const mtl__task_spec *t, const char *key, mtl_error *err)
+{
+    return MTL_FAIL(err, MTL_ERR_RANGE, "task \"%.64s\": a %s task has no %s", t->name,
+                    mtl__kind_name(t->kind), key);
+}
+
+static mtl_status set_class_weights(mtl_spec *s, mtl__task_spec *t, const char *value,
+                                    mtl_error *err)
+{
+    const list_rule rule = {.key = "class_weights",
+                            .count = t->kind == MTL_MULTICLASS ? t->outputs : 2,
+                            .high = 1e6};
+    if (!mtl__kind_is_class(t->kind) && *value)
+        return refuse_kind(t, rule.key, err);
+    return set_numbers(s, t, &t->class_weights, value, MTL__BALANCED, &rule, err);
+}
+
+static mtl_status set_quantiles(mtl_spec *s, mtl__task_spec *t, const char *value, mtl_error *err)
+{
+    const list_rule rule = {
+        .key = "quantiles", .count = t->outputs, .low = 1e-6, .high = 0.999999, .ascend = true};
+    if (t->kind != MTL_QUANTILE && *value)
+        return refuse_kind(t, rule.key, err);
+    return set_numbers(s, t, &t->quantiles, value, "", &rule, err);
+}
+
+/* --- settings ------------------------------------------------------------------------------------ */
+
 static mtl_status find(const mtl_spec *s, const char *task, const char *key, mtl__task_spec **t,
                        const mtl__option **option, mtl_error *err)
 {
@@ -347,6 +468,16 @@ mtl_status mtl__spec_task_set_number(mtl_spec *s, const char *task, const char *
     return st;
 }
 
+static const struct setter {
+    const char *key;
+    mtl_status (*set)(mtl_spec *s, mtl__task_spec *t, const char *value, mtl_error *err);
+} setters[] = {
+    {"loss", set_loss},
+    {"head", set_head},
+    {"class_weights", set_class_weights},
+    {"quantiles", set_quantiles},
+};
+
 mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *key,
                                    const char *value, mtl_error *err)
 {
@@ -357,9 +488,26 @@ mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *ke
         st = mtl__option_check_text(option, value, err);
     if (st != MTL_OK)
         return st;
-    if (strcmp(key, "head") == 0)
-        return set_head(s, t, value, err);
-    return mtl__loss_choose(value, task, t->kind, &t->loss, err);
+    for (int i = 0; i < MTL__COUNT_OF(setters); i++)
+        if (strcmp(key, setters[i].key) == 0)
+            return setters[i].set(s, t, value, err);
+    return MTL_FAIL(err, MTL_ERR_KEY, "task options have no text \"%.64s\"", key);
+}
+
+void mtl__spec_loss_text(const mtl__task_spec *t, mtl__bytes *out)
+{
+    const mtl__choice_param *p = t->loss->choice.param;
+    const char *before = ":";
+    mtl__bytes_text(out, t->loss->choice.name);
+    for (int i = 0; p && p[i].key; i++) {
+        if (mtl__loss_is_initial(t->loss, t->loss_param, i))
+            continue;
+        mtl__bytes_text(out, before);
+        mtl__bytes_text(out, p[i].key);
+        mtl__bytes_text(out, "=");
+        mtl__bytes_text(out, mtl__num(t->loss_param[i]).text);
+        before = ",";
+    }
 }
 
 static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *err)
@@ -370,7 +518,15 @@ static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *er
     mtl__task_spec *copy = &to->task[to->tasks - 1];
     copy->weight = t->weight;
     copy->loss = t->loss;
-    return set_head(to, copy, t->head, err);
+    memcpy(copy->loss_param, t->loss_param, sizeof copy->loss_param);
+    copy->loss_cb = t->loss_cb;
+    copy->loss_user = t->loss_user;
+    st = set_head(to, copy, t->head, err);
+    if (st == MTL_OK && t->class_weights.text)
+        st = set_class_weights(to, copy, t->class_weights.text, err);
+    if (st == MTL_OK && t->quantiles.text)
+        st = set_quantiles(to, copy, t->quantiles.text, err);
+    return st;
 }
 
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err)

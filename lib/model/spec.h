@@ -28,14 +28,27 @@ typedef struct mtl__layer_list {
     int64_t count, capacity;
 } mtl__layer_list;
 
+/* "1/2/0.5": numbers, or a word in their place. */
+typedef struct mtl__numbers {
+    char *text;   /* as given, NULL = "" */
+    float *value; /* NULL = "" or a word */
+    int64_t count;
+} mtl__numbers;
+
+#define MTL__BALANCED "balanced"
+
 typedef struct mtl__task_spec {
     char *name;
     int32_t kind;
     int64_t outputs;
     double weight;
     const mtl__loss *loss;
+    double loss_param[MTL__CHOICE_PARAMS];
     char *head; /* as given, "" = none */
     mtl__layer_list tower;
+    mtl__numbers class_weights, quantiles;
+    mtl_loss_cb loss_cb; /* in the place of loss, NULL = none */
+    void *loss_user;
 } mtl__task_spec;
 
 struct mtl_spec {
@@ -70,6 +83,12 @@ mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *ke
                                    const char *value, mtl_error *err);
 /* Number of the task of that name, or -1. */
 int64_t mtl__spec_task(const mtl_spec *s, const char *name);
+/* The loss as a text that mtl__spec_task_set_text() takes: "huber:delta=2". */
+void mtl__spec_loss_text(const mtl__task_spec *t, mtl__bytes *out);
+static inline bool mtl__spec_is_balanced(const mtl__task_spec *t)
+{
+    return t->class_weights.text && !t->class_weights.value;
+}
 
 /* Kinds of task: "binary", ...; NULL and 0 for unknown ones. */
 const char *mtl__kind_name(int32_t kind);
@@ -78,7 +97,19 @@ int32_t mtl__kind_parse(const char *name);
 /* Label columns that a task of this kind has. */
 static inline int64_t mtl__label_cols(int32_t kind, int64_t outputs)
 {
-    return kind == MTL_BINARY || kind == MTL_MULTICLASS ? 1 : outputs;
+    return kind == MTL_BINARY || kind == MTL_MULTICLASS || kind == MTL_QUANTILE ? 1 : outputs;
+}
+
+/* Are labels class numbers, and predictions probabilities? */
+static inline bool mtl__kind_is_class(int32_t kind)
+{
+    return kind == MTL_BINARY || kind == MTL_MULTICLASS || kind == MTL_MULTILABEL;
+}
+
+/* Are targets standardised inside the model? */
+static inline bool mtl__kind_is_scaled(int32_t kind)
+{
+    return kind == MTL_REGRESSION || kind == MTL_QUANTILE;
 }
 
 #endif

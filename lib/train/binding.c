@@ -3,13 +3,32 @@
 
 #include <math.h>
 
+/* Losses of amounts above 0 cannot take a 0, which the task's kind allows. */
+static mtl_status check_positive(const mtl__task_spec *t, const mtl__labels *l, int64_t rows,
+                                 mtl_error *err)
+{
+    if (!t->loss->is_positive || t->loss_cb)
+        return MTL_OK;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < l->cols; j++)
+            if (mtl__array_row(&l->y, r)[j] <= 0)
+                return MTL_FAIL(err, MTL_ERR_VALUE,
+                                "task \"%.64s\": row %lld, column %lld is 0; the loss %s needs "
+                                "labels above 0",
+                                t->name, (long long)r, (long long)j, t->loss->choice.name);
+    return MTL_OK;
+}
+
 static mtl_status bind_task(const mtl_model *m, mtl__binding *b, int64_t task, mtl_error *err)
 {
     const mtl__task_spec *t = &m->spec->task[task];
     b->label[task] = mtl__dataset_task(b->data, t->name);
     if (b->label[task] < 0)
         return MTL_OK;
-    return mtl__dataset_check_labels(b->data, b->label[task], t->kind, t->outputs, err);
+    mtl_status st = mtl__dataset_check_labels(b->data, b->label[task], t->kind, t->outputs, err);
+    if (st == MTL_OK)
+        st = check_positive(t, &b->data->labels[b->label[task]], b->data->rows, err);
+    return st;
 }
 
 static bool has_label(const mtl__binding *b, int64_t task)

@@ -338,8 +338,10 @@ static mtl_status fit_tasks(const calibration *c, bool of_values, mtl_error *err
 {
     mtl_status st = MTL_OK;
     for (int64_t t = 0; t < c->m->net.tasks && st == MTL_OK; t++) {
-        const int32_t kind = c->m->spec->task[t].kind;
-        const int64_t method = method_of(c->o, kind);
+        const mtl__task_spec *task = &c->m->spec->task[t];
+        const int32_t kind = task->kind;
+        /* Cumulative logits are no logits of classes: ordinal tasks stay as they are. */
+        const int64_t method = task->loss->has_thresholds ? NONE : method_of(c->o, kind);
         if ((kind == MTL_REGRESSION) != of_values)
             continue;
         if (method == NONE)

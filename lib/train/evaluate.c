@@ -73,7 +73,7 @@ static bool fits(const char *name, int32_t kind)
     if (mtl__metric_find(name, &c, NULL) != MTL_OK)
         return true;
     const uint32_t serves = ((const mtl__metric *)c.row)->serves;
-    return kind == MTL_REGRESSION   ? serves == MTL__METRIC_VALUES
+    return !mtl__kind_is_class(kind)  ? serves == MTL__METRIC_VALUES
            : kind == MTL_MULTICLASS ? serves & MTL__METRIC_MULTICLASS
                                     : serves == MTL__METRIC_CLASSES;
 }
@@ -124,7 +124,7 @@ static mtl_status report_confusion(const mtl__judge *j, int64_t task, mtl_report
 {
     const mtl__task_spec *t = &j->m->spec->task[task];
     int64_t entry;
-    if (t->kind == MTL_REGRESSION || (t->kind == MTL_MULTICLASS && t->outputs > CONFUSION_CLASSES))
+    if (!mtl__kind_is_class(t->kind) || (t->kind == MTL_MULTICLASS && t->outputs > CONFUSION_CLASSES))
         return MTL_OK;
     const mtl__metric_args a = mtl__judge_args(j, task);
     const int64_t cells = mtl__metric_confusion_cells(a.outputs, a.label_cols);
@@ -156,6 +156,15 @@ static mtl_status write_report(const mtl__judge *j, const char *metrics, mtl_rep
     return st;
 }
 
+static mtl_status check_refused(const mtl__judge *j, mtl_error *err)
+{
+    int64_t task = j->targets.refused;
+    if (task < 0)
+        return MTL_OK;
+    return MTL_FAIL(err, MTL_ERR_STATE, "task \"%.64s\": the callback of its loss did not go on",
+                    j->m->spec->task[task].name);
+}
+
 mtl_status mtl__evaluate(const mtl_model *m, const mtl_dataset *data, const mtl_options *o,
                          mtl_report **report, mtl_error *err)
 {
@@ -167,6 +176,7 @@ mtl_status mtl__evaluate(const mtl_model *m, const mtl_dataset *data, const mtl_
     MTL_TRY(st, mtl__judge_create(m, &bound, &judge, err), done);
     MTL_TRY(st, mtl__report_create(m->ctx, &r, err), done);
     mtl__judge_run(judge);
+    MTL_TRY(st, check_refused(judge, err), done);
     MTL_TRY(st, write_report(judge, mtl__option_str(o, &mtl__evaluate_options, "metrics"), r, err),
             done);
     *report = r;

@@ -64,7 +64,7 @@ mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_da
 typedef struct mtl__scaling {
     const mtl__allocator *al;
     int64_t inputs, outputs;
-    float *x_mean, *x_scale, *y_mean, *y_scale;
+    float *x_mean, *x_scale, *y_mean, *y_scale, *zero_weight, *class_weight;
 } mtl__scaling;
 
 /* A fit in parts: begun, its trainer advanced until it has a reason to end, finished, freed. It hangs
@@ -91,7 +91,7 @@ mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_
                         mtl_report **report, mtl_error *err);
 
 /* Those of the model, then fitted on data: inputs if fit_inputs; the targets of regression tasks for
-   which fit_target [tasks] says so. */
+   which fit_target [tasks] says so; balanced class weights if no fit was before. */
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err);
 void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m);

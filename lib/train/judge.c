@@ -137,6 +137,7 @@ void mtl__judge_run(mtl__judge *j)
     const mtl_model *m = j->m;
     for (int64_t t = 0; t < m->net.tasks; t++)
         j->sum[t] = j->total[t] = 0;
+    j->targets.refused = -1;
     for (int64_t first = 0; first < j->rows; first += j->block_rows)
         run_block(j, first, mtl__min(j->block_rows, j->rows - first));
     j->loss = 0;
@@ -150,10 +151,15 @@ void mtl__judge_run(mtl__judge *j)
 mtl__metric_args mtl__judge_args(const mtl__judge *j, int64_t task)
 {
     const mtl_model *m = j->m;
-    int64_t cols = mtl__model_label_cols(m, task);
+    int64_t cols = mtl__model_label_cols(m, task), column = m->net.task[task].column;
+    int64_t outputs = m->spec->task[task].outputs;
+    if (m->spec->task[task].kind == MTL_QUANTILE) { /* the middle one stands for the value */
+        column += outputs / 2;
+        outputs = 1;
+    }
     return (mtl__metric_args){.rows = j->rows,
-                              .outputs = m->spec->task[task].outputs,
-                              .predicted = j->predicted + m->net.task[task].column,
+                              .outputs = outputs,
+                              .predicted = j->predicted + column,
                               .predicted_stride = m->net.outputs,
                               .label_cols = cols,
                               .label = j->label[task],
@@ -174,5 +180,5 @@ mtl_status mtl__judge_metric(const mtl__judge *j, const char *name, int64_t task
 
 const char *mtl__judge_main_metric(int32_t kind)
 {
-    return kind == MTL_REGRESSION ? "rmse" : "accuracy";
+    return kind == MTL_QUANTILE ? "mae" : mtl__kind_is_class(kind) ? "accuracy" : "rmse";
 }

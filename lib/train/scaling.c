@@ -1,12 +1,83 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/fit.h"
 
+#include <math.h>
 #include <string.h>
 
 static float *copy_of(const mtl__allocator *al, const float *values, int64_t n)
 {
     float *p = mtl__alloc_array(al, n, sizeof *p);
     return p ? memcpy(p, values, (size_t)n * sizeof *p) : NULL;
+}
+
+/* --- balanced class weights ---------------------------------------------------------------------- */
+
+/* Of the labels that each class has to its weight, labels / (classes * labels of the class) over the
+   classes that occur; 1 for one that does not. */
+static void weigh_classes(int64_t classes, const int64_t *count, int64_t step, float *weight)
+{
+    int64_t labels = 0, occur = 0;
+    for (int64_t c = 0; c < classes; c++) {
+        labels += count[c * step];
+        occur += count[c * step] > 0;
+    }
+    for (int64_t c = 0; c < classes; c++) {
+        double n = (double)count[c * step];
+        weight[c] = n > 0 ? (float)((double)labels / ((double)occur * n)) : 1;
+    }
+}
+
+/* count: [outputs] of a multiclass task, else [2, outputs] for the labels 0 and 1. */
+static void count_labels(const mtl__binding *b, int64_t label, bool by_class, int64_t outputs,
+                         int64_t *count)
+{
+    const mtl__labels *l = &b->data->labels[label];
+    for (int64_t r = 0; r < b->data->rows; r++) {
+        const float *y = mtl__array_row(&l->y, r);
+        for (int64_t j = 0; j < l->cols; j++)
+            if (!isnan(y[j]))
+                count[by_class ? (int64_t)y[j] : (int64_t)y[j] * outputs + j]++;
+    }
+}
+
+static mtl_status balance_task(const mtl_model *m, const mtl__binding *b, int64_t task,
+                               mtl__scaling *s, mtl_error *err)
+{
+    const mtl__task_spec *t = &m->spec->task[task];
+    const bool by_class = t->kind == MTL_MULTICLASS;
+    float *zero = s->zero_weight + m->net.task[task].column;
+    float *one = s->class_weight + m->net.task[task].column;
+    int64_t bytes = 2 * t->outputs * (int64_t)sizeof(int64_t);
+    int64_t *count = mtl__alloc_zero(s->al, bytes);
+    if (!count)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for class weights");
+    count_labels(b, b->label[task], by_class, t->outputs, count);
+    if (by_class)
+        weigh_classes(t->outputs, count, 1, one);
+    for (int64_t j = 0; j < t->outputs && !by_class; j++) {
+        float pair[2];
+        weigh_classes(2, count + j, t->outputs, pair);
+        zero[j] = pair[0];
+        one[j] = pair[1];
+    }
+    mtl__free(s->al, count, bytes);
+    return MTL_OK;
+}
+
+/* --- all of it ----------------------------------------------------------------------------------- */
+
+/* A quantile task has one label column, whose figures all of its outputs share. */
+static mtl_status fit_target_scale(const mtl_model *m, const mtl__binding *b, int64_t task,
+                                   mtl__scaling *s, mtl_error *err)
+{
+    float *mean = s->y_mean + m->net.task[task].column, *scale = s->y_scale + m->net.task[task].column;
+    mtl_status st = mtl__scaler_fit_labels(b->data, b->label[task], mean, scale, err);
+    int64_t cols = mtl__model_label_cols(m, task);
+    for (int64_t j = cols; st == MTL_OK && j < m->spec->task[task].outputs; j++) {
+        mean[j] = mean[0];
+        scale[j] = scale[0];
+    }
+    return st;
 }
 
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
@@ -19,18 +90,20 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     s.x_scale = copy_of(al, m->pipe.x_scale, s.inputs);
     s.y_mean = copy_of(al, m->pipe.y_mean, s.outputs);
     s.y_scale = copy_of(al, m->pipe.y_scale, s.outputs);
-    if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale)
+    s.zero_weight = copy_of(al, m->pipe.zero_weight, s.outputs);
+    s.class_weight = copy_of(al, m->pipe.class_weight, s.outputs);
+    if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight)
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
         st = mtl__scaler_fit_inputs(b->data, s.x_mean, s.x_scale, err);
     if (st == MTL_OK)
         mtl__model_keep_categories(m, s.x_mean, s.x_scale);
-    for (int64_t t = 0; t < m->net.tasks && st == MTL_OK; t++) {
-        int64_t column = m->net.task[t].column;
-        if (m->spec->task[t].kind == MTL_REGRESSION && b->label[t] >= 0 && fit_target[t])
-            st = mtl__scaler_fit_labels(b->data, b->label[t], s.y_mean + column,
-                                        s.y_scale + column, err);
-    }
+    for (int64_t t = 0; t < m->net.tasks && st == MTL_OK && !m->pipe.is_fitted; t++)
+        if (mtl__spec_is_balanced(&m->spec->task[t]) && b->label[t] >= 0)
+            st = balance_task(m, b, t, &s, err);
+    for (int64_t t = 0; t < m->net.tasks && st == MTL_OK; t++)
+        if (mtl__kind_is_scaled(m->spec->task[t].kind) && b->label[t] >= 0 && fit_target[t])
+            st = fit_target_scale(m, b, t, &s, err);
     if (st == MTL_OK)
         *out = s;
     else
@@ -46,6 +119,8 @@ void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m)
         m->pipe.x_inverse[i] = 1 / s->x_scale[i];
     memcpy(m->pipe.y_mean, s->y_mean, (size_t)s->outputs * sizeof(float));
     memcpy(m->pipe.y_scale, s->y_scale, (size_t)s->outputs * sizeof(float));
+    memcpy(m->pipe.zero_weight, s->zero_weight, (size_t)s->outputs * sizeof(float));
+    memcpy(m->pipe.class_weight, s->class_weight, (size_t)s->outputs * sizeof(float));
     m->pipe.is_fitted = true;
 }
 
@@ -57,5 +132,7 @@ void mtl__scaling_free(mtl__scaling *s)
     mtl__free(s->al, s->x_scale, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_mean, s->outputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_scale, s->outputs * (int64_t)sizeof(float));
+    mtl__free(s->al, s->zero_weight, s->outputs * (int64_t)sizeof(float));
+    mtl__free(s->al, s->class_weight, s->outputs * (int64_t)sizeof(float));
     *s = (mtl__scaling){0};
 }

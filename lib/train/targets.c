@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/fpstate.h"
+
 /* --- layout ------------------------------------------------------------------------------------ */
 
 bool mtl__targets_has_task(const mtl__targets *x, int64_t task)
@@ -21,9 +23,17 @@ static const mtl__array *weights_of(const mtl__targets *x, int source, int64_t t
     return b && b->label[task] >= 0 ? mtl__dataset_weight(b->data, b->label[task]) : NULL;
 }
 
-static bool joins(const mtl__target *g, const mtl__loss *loss, int64_t column)
+static bool joins(const mtl__target *g, const mtl__task_spec *t, int64_t column)
 {
-    return g->loss == loss && loss->by_columns && g->column + g->cols == column;
+    return g->loss == t->loss && mtl__loss_is_by_columns(t->loss) && !g->spec->loss_cb &&
+           !t->loss_cb && g->column + g->cols == column &&
+           memcmp(g->spec->loss_param, t->loss_param, sizeof t->loss_param) == 0;
+}
+
+/* Weights of classes leave a loss of the caller's alone. */
+static bool has_class_weights(const mtl__task_spec *t)
+{
+    return t->class_weights.text && !t->loss_cb;
 }
 
 /* Memory of a target that is complete. */
@@ -36,7 +46,7 @@ static void close_target(mtl__targets *x, mtl__target *g, int64_t rows, mtl__are
     if (x->target)
         x->target[x->count] = *g;
     x->count++;
-    if (g->loss->by_columns)
+    if (mtl__loss_is_by_columns(g->loss))
         x->widest = mtl__max(x->widest, g->cols);
 }
 
@@ -51,9 +61,9 @@ static void plan_targets(mtl__targets *x, int64_t rows, mtl__arena *arena)
             x->of_task[t] = -1;
         if (!mtl__targets_has_task(x, t))
             continue;
-        if (!joins(&g, spec->loss, column)) {
+        if (!joins(&g, spec, column)) {
             close_target(x, &g, rows, arena);
-            g = (mtl__target){.loss = spec->loss, .column = column};
+            g = (mtl__target){.loss = spec->loss, .spec = spec, .column = column};
         }
         if (x->of_task) {
             x->of_task[t] = x->count;
@@ -63,7 +73,12 @@ static void plan_targets(mtl__targets *x, int64_t rows, mtl__arena *arena)
         }
         g.cols += spec->outputs;
         g.labels += mtl__model_label_cols(m, t);
-        g.is_weighted = g.is_weighted || weights_of(x, 0, t) || weights_of(x, 1, t);
+        g.is_weighted = g.is_weighted || weights_of(x, 0, t) || weights_of(x, 1, t) ||
+                        has_class_weights(spec);
+        if (spec->loss_cb) {
+            x->own.cols = mtl__max(x->own.cols, spec->outputs);
+            x->own.rows = rows;
+        }
     }
     close_target(x, &g, rows, arena);
 }
@@ -98,11 +113,21 @@ static void make_runs(mtl__targets *x, int source)
     }
 }
 
+/* As much as the callbacks of any task need. */
+static void plan_own(mtl__targets *x, mtl__arena *arena)
+{
+    int64_t rows = x->own.rows, size = rows * x->own.cols;
+    x->own.z = mtl__arena_floats(arena, size);
+    x->own.y = mtl__arena_floats(arena, size);
+    x->own.w = mtl__arena_floats(arena, rows);
+    x->own.g = mtl__arena_floats(arena, size);
+}
+
 void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *first,
                        const mtl__binding *second, int64_t max_rows, mtl__arena *arena)
 {
     int64_t tasks = m->net.tasks, outputs = m->net.outputs;
-    *x = (mtl__targets){.m = m, .bound = {first, second}, .widest = 1};
+    *x = (mtl__targets){.m = m, .bound = {first, second}, .widest = 1, .refused = -1};
     x->target = mtl__arena_take(arena, tasks, sizeof *x->target);
     x->of_task = mtl__arena_take(arena, tasks, sizeof *x->of_task);
     x->label = mtl__arena_take(arena, tasks, sizeof *x->label);
@@ -113,6 +138,7 @@ void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *
     x->scale = mtl__arena_floats(arena, x->widest);
     x->sum = mtl__arena_floats(arena, x->widest);
     x->work = mtl__arena_floats(arena, MTL__COLUMNS_WORK * x->widest);
+    plan_own(x, arena);
     for (int i = 0; i < MTL__SOURCES; i++) {
         x->run[i] = mtl__arena_take(arena, x->bound[i] ? tasks : 0, sizeof *x->run[i]);
         if (x->target && x->bound[i])
@@ -148,15 +174,32 @@ static void fill_weights(const mtl__array *weight, mtl__rows rows, int64_t cols,
         fill_columns(w, ld, rows.count, cols, 1);
 }
 
+/* Multiply weights by those of the labels' classes. */
+static void weigh_classes(const mtl_model *m, int64_t task, int64_t rows, int64_t cols,
+                          const float *y, float *w, int64_t ld)
+{
+    const float *zero = m->pipe.zero_weight + m->net.task[task].column;
+    const float *one = m->pipe.class_weight + m->net.task[task].column;
+    const bool by_class = m->spec->task[task].kind == MTL_MULTICLASS;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            const float label = y[i * ld + j];
+            if (!isnan(label))
+                w[i * ld + j] *= by_class ? one[(int64_t)label] : label > 0 ? one[j] : zero[j];
+        }
+}
+
 /* What copying does not do: regression targets are scaled, weights stand beside each label. */
 static void finish_task(mtl__targets *x, int64_t task, int source, mtl__rows rows, int64_t at)
 {
     const mtl__target *g = &x->target[x->of_task[task]];
     int64_t cols = mtl__model_label_cols(x->m, task), place = at * g->labels + x->label[task];
-    if (x->m->spec->task[task].kind == MTL_REGRESSION)
+    if (mtl__kind_is_scaled(x->m->spec->task[task].kind))
         scale_labels(x->m, task, rows.count, cols, g->y + place, g->labels);
     if (g->w)
         fill_weights(weights_of(x, source, task), rows, cols, g->w + place, g->labels);
+    if (has_class_weights(&x->m->spec->task[task]))
+        weigh_classes(x->m, task, rows.count, cols, g->y + place, g->w + place, g->labels);
 }
 
 void mtl__targets_fill(mtl__targets *x, int source, mtl__rows rows, int64_t at)
@@ -197,7 +240,7 @@ static void run_columns(mtl__targets *x, const mtl__target *g, mtl__columns *c,
         x->weight[task[j]] += (double)c->sum[j];
     for (int64_t j = 0; c->g && j < g->cols; j++)
         x->scale[j] = gradient_scale(task_weight[task[j]], x->weight[task[j]]);
-    g->loss->by_columns(vec)(c);
+    mtl__loss_columns(vec, g->loss, g->spec->loss_param, c);
     for (int64_t j = 0; j < g->cols; j++)
         x->loss[task[j]] += (double)c->sum[j];
 }
@@ -212,8 +255,97 @@ static void run_rows(mtl__targets *x, const mtl__target *g, mtl__columns *c,
     double weight = (double)c->sum[0];
     float scale = c->g ? gradient_scale(task_weight[task], weight) : 0;
     x->weight[task] = weight;
-    x->loss[task] = (double)g->loss->by_rows(vec)(c->rows, g->cols, c->z, c->ldz, c->y, c->w, scale,
-                                                  c->g, c->ldg);
+    const mtl__rows_args a = {.rows = c->rows,
+                              .cols = g->cols,
+                              .z = c->z,
+                              .ldz = c->ldz,
+                              .y = c->y,
+                              .w = c->w,
+                              .scale = scale,
+                              .g = c->g,
+                              .ldg = c->ldg,
+                              .param = g->spec->loss_param,
+                              .list = g->spec->quantiles.value};
+    x->loss[task] = mtl__loss_rows(vec, g->loss, &a);
+}
+
+/* --- losses of the caller ------------------------------------------------------------------------ */
+
+static bool has_label(const float *y, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        if (!isnan(y[j]))
+            return true;
+    return false;
+}
+
+/* Pack the rows that have a label; returns their number, and *weight = the sum of the labels'. */
+static int64_t pack_rows(const mtl__targets *x, const mtl__target *g, const mtl__columns *c,
+                         double *weight)
+{
+    float *z = x->own.z, *y = x->own.y, *w = x->own.w;
+    int64_t n = 0;
+    *weight = 0;
+    for (int64_t r = 0; r < c->rows; r++) {
+        const float *label = c->y + r * g->labels;
+        if (!has_label(label, g->labels))
+            continue;
+        memcpy(z + n * g->cols, c->z + r * c->ldz, (size_t)g->cols * sizeof *z);
+        memcpy(y + n * g->labels, label, (size_t)g->labels * sizeof *y);
+        w[n] = c->w ? c->w[r * g->labels] : 1;
+        for (int64_t j = 0; j < g->labels; j++)
+            *weight += isnan(label[j]) ? 0 : (double)w[n];
+        n++;
+    }
+    return n;
+}
+
+/* The packed gradient to the rows that it is of. */
+static void unpack_gradient(const mtl__targets *x, const mtl__target *g, const mtl__columns *c,
+                            float scale)
+{
+    const float *from = x->own.g;
+    for (int64_t r = 0; r < c->rows; r++) {
+        const float *label = c->y + r * g->labels;
+        float *to = c->g + r * c->ldg;
+        const bool is_there = has_label(label, g->labels);
+        for (int64_t j = 0; j < g->cols; j++) {
+            const bool masked = g->labels == g->cols && isnan(label[j]);
+            to[j] = is_there && !masked ? scale * from[j] : 0;
+        }
+        from += is_there ? g->cols : 0;
+    }
+}
+
+static void run_own(mtl__targets *x, const mtl__target *g, mtl__columns *c,
+                    const double *task_weight)
+{
+    int64_t task = x->task_of[g->column];
+    double value = 0, *weight = &x->weight[task];
+    int64_t rows = pack_rows(x, g, c, weight);
+    if (c->g)
+        memset(x->own.g, 0, (size_t)(rows * g->cols) * sizeof *x->own.g);
+    if (rows > 0) {
+        int32_t answer = g->spec->loss_cb(rows, g->cols, x->own.z, g->labels, x->own.y, x->own.w,
+                                          &value, c->g ? x->own.g : NULL, g->spec->loss_user);
+        mtl__fp_enter(); /* whatever the callback did to the state */
+        if (answer != MTL_CONTINUE)
+            x->refused = task;
+    }
+    x->loss[task] = value;
+    if (c->g)
+        unpack_gradient(x, g, c, gradient_scale(task_weight[task], *weight));
+}
+
+static void run_target(mtl__targets *x, const mtl__target *g, mtl__columns *c,
+                       const double *task_weight)
+{
+    if (g->spec->loss_cb)
+        run_own(x, g, c, task_weight);
+    else if (mtl__loss_is_by_columns(g->loss))
+        run_columns(x, g, c, task_weight);
+    else
+        run_rows(x, g, c, task_weight);
 }
 
 void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const double *task_weight,
@@ -222,7 +354,7 @@ void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const doubl
     const int64_t ld = x->m->net.outputs;
     memset(x->loss, 0, (size_t)x->m->net.tasks * sizeof *x->loss);
     memset(x->weight, 0, (size_t)x->m->net.tasks * sizeof *x->weight);
-    for (int64_t i = 0; i < x->count; i++) {
+    for (int64_t i = 0; i < x->count && x->refused < 0; i++) {
         const mtl__target *g = &x->target[i];
         mtl__columns c = {.rows = rows,
                           .cols = g->cols,
@@ -235,6 +367,6 @@ void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const doubl
                           .ldg = ld,
                           .sum = x->sum,
                           .work = x->work};
-        (g->loss->by_columns ? run_columns : run_rows)(x, g, &c, task_weight);
+        run_target(x, g, &c, task_weight);
     }
 }

@@ -11,6 +11,7 @@
 
 typedef struct mtl__target {
     const mtl__loss *loss;
+    const mtl__task_spec *spec; /* of its first task */
     int64_t column, cols; /* of z */
     int64_t labels;       /* columns of y */
     bool is_weighted;
@@ -27,6 +28,12 @@ typedef struct mtl__label_run {
     int64_t ld;
 } mtl__label_run;
 
+/* What callbacks read and write: rows that have a label. */
+typedef struct mtl__own_rows {
+    int64_t rows, cols; /* room for */
+    float *z, *y, *w, *g;
+} mtl__own_rows;
+
 #define MTL__SOURCES 2
 
 typedef struct mtl__targets {
@@ -41,6 +48,8 @@ typedef struct mtl__targets {
     int64_t *task_of;          /* [columns of z] */
     int64_t widest;            /* columns of the widest target with a loss by columns, at least 1 */
     float *scale, *sum, *work; /* for as many */
+    mtl__own_rows own;         /* for callbacks */
+    int64_t refused;           /* a task whose callback did not go on, -1 = none; the rest is not run */
     /* of the last run, [tasks]; 0 for a task without labels */
     double *loss;   /* sum of weight * loss */
     double *weight; /* sum of the labels' weights */

@@ -43,8 +43,13 @@ static void run_step(mtl__trainer *t)
     const mtl__pass pass = pass_of(t);
     mtl__network_forward(net, &pass, &t->buffers, t->chain_on, b->rows, b->x, net->inputs);
     losses(t);
+    if (t->feed.batch.targets.refused >= 0) {
+        t->reason = "cancelled";
+        return;
+    }
     mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
                           net->inputs);
+    mtl__model_clear_fixed(t->m, t->grads);
     mtl__feed_prefetch(&t->feed); /* the update leaves the memory idle */
     mtl__update_run(t);
     t->rows_seen += b->rows;
@@ -107,6 +112,11 @@ static void push_series(mtl__trainer *t)
     }
 }
 
+static bool is_refused(const mtl__judge *j)
+{
+    return j && j->targets.refused >= 0;
+}
+
 /* With an average, this is what is judged, may be the best and is handed out. */
 static void finish_epoch(mtl__trainer *t)
 {
@@ -121,6 +131,10 @@ static void finish_epoch(mtl__trainer *t)
     }
     if (t->train)
         mtl__judge_run(t->train);
+    if (is_refused(t->valid))
+        t->valid_loss = NAN; /* of some of the rows: no figure to be the best by */
+    if (!t->reason && (is_refused(t->valid) || is_refused(t->train)))
+        t->reason = "cancelled";
     mtl__sched_after_epoch(&t->sched, &t->now.sched, t->valid_loss);
     push_series(t);
     for (int64_t i = 0; i < t->hooks; i++)
@@ -160,6 +174,8 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
         begin_epoch(t);
     if (mtl__feed_next(&t->feed)) {
         run_step(t);
+        if (t->feed.batch.targets.refused >= 0) /* the step was not made */
+            return params_finite(t) ? MTL_OK : diverged(t, err);
         if (!isfinite(t->step_loss))
             return diverged(t, err);
         for (int64_t i = 0; i < t->hooks; i++)

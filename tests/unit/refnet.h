@@ -6,6 +6,9 @@
 
 #include "api_testing.h"
 
+/* What a task leaves out is 0 on purpose. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 enum { REF_LAYERS = 5, REF_TASKS = 6, REF_WIDTH = 64 };
 
 typedef struct ref_layer {
@@ -19,6 +22,7 @@ typedef struct ref_task {
     int64_t outputs;
     double weight;
     ref_layer head[3]; /* own layers */
+    const char *loss, *class_weights, *quantiles; /* options, NULL = none */
 } ref_task;
 
 typedef struct ref_net {
@@ -36,7 +40,8 @@ typedef struct ref_data {
 
 static inline int64_t ref_cols(const ref_task *t)
 {
-    return t->kind == MTL_BINARY || t->kind == MTL_MULTICLASS ? 1 : t->outputs;
+    bool one = t->kind == MTL_BINARY || t->kind == MTL_MULTICLASS || t->kind == MTL_QUANTILE;
+    return one ? 1 : t->outputs;
 }
 
 static inline int ref_tasks(const ref_net *n)
@@ -65,6 +70,12 @@ static inline mtl_model *ref_model(const ref_net *n, mtl_context *ctx)
         done(mtl_spec_add_task(s, task->name, task->kind, task->outputs, err));
         done(mtl_spec_task_set_f64(s, task->name, "weight", task->weight, err));
         done(mtl_spec_task_set_str(s, task->name, "head", head, err));
+        if (task->loss)
+            done(mtl_spec_task_set_str(s, task->name, "loss", task->loss, err));
+        if (task->class_weights)
+            done(mtl_spec_task_set_str(s, task->name, "class_weights", task->class_weights, err));
+        if (task->quantiles)
+            done(mtl_spec_task_set_str(s, task->name, "quantiles", task->quantiles, err));
     }
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
@@ -96,7 +107,9 @@ static inline ref_data ref_random_data(const ref_net *n, int64_t rows, uint64_t 
         const ref_task *task = &n->task[t];
         float *y = floats(rows * ref_cols(task));
         for (int64_t i = 0; i < rows * ref_cols(task); i++) {
-            y[i] = task->kind == MTL_REGRESSION   ? 3 * next_unit(&seed)
+            y[i] = task->kind == MTL_REGRESSION || task->kind == MTL_QUANTILE
+                       ? 3 * next_unit(&seed)
+                   : task->kind == MTL_COUNT      ? (float)(1 + next_u32(&seed) % 4)
                    : task->kind == MTL_MULTICLASS ? (float)(next_u32(&seed) % task->outputs)
                                                   : (float)(next_u32(&seed) % 2);
             if ((int)(next_u32(&seed) % 100) < missing)
@@ -194,11 +207,115 @@ static inline double ref_log_sum(const double *z, int64_t n)
     return top + log(sum);
 }
 
+/* ---- losses, written as their definitions --------------------------------------------------- */
+
+static inline bool ref_is(const ref_task *t, const char *loss)
+{
+    size_t n = strlen(loss);
+    return t->loss && strncmp(t->loss, loss, n) == 0 && (!t->loss[n] || t->loss[n] == ':');
+}
+
+static inline double ref_param(const ref_task *t, const char *key, double initial)
+{
+    const char *p = t->loss ? strstr(t->loss, key) : NULL;
+    return p && p[strlen(key)] == '=' ? strtod(p + strlen(key) + 1, NULL) : initial;
+}
+
+/* Number i of "a/b/c". */
+static inline double ref_item(const char *list, int64_t i)
+{
+    while (i-- > 0)
+        list = strchr(list, '/') + 1;
+    return (double)strtof(list, NULL);
+}
+
+static inline double ref_softplus(double x)
+{
+    return ref_log_sum((double[]){0, x}, 2);
+}
+
+static inline double ref_sigmoid(double x)
+{
+    return exp(-ref_softplus(-x));
+}
+
+static inline double ref_value_loss(const ref_task *t, double z, double y)
+{
+    double d = fabs(z - y), delta = ref_param(t, "delta", 1);
+    if (ref_is(t, "absolute_error"))
+        return d;
+    if (ref_is(t, "huber"))
+        return d <= delta ? d * d / 2 : delta * (d - delta / 2);
+    return ref_is(t, "log_cosh") ? log(cosh(d)) : d * d;
+}
+
+static inline double ref_count_loss(const ref_task *t, double z, double y)
+{
+    double p = ref_param(t, "power", 1.5);
+    if (ref_is(t, "gamma"))
+        return z + y * exp(-z);
+    if (ref_is(t, "tweedie"))
+        return exp((2 - p) * z) / (2 - p) - y * exp((1 - p) * z) / (1 - p);
+    return exp(z) - y * z;
+}
+
+static inline double ref_binary_loss(const ref_task *t, double z, double y)
+{
+    double s = ref_param(t, "smoothing", 0), w = ref_param(t, "positive_weight", 1);
+    double p = y > 0 ? ref_sigmoid(z) : ref_sigmoid(-z), alpha = ref_param(t, "alpha", 0.25);
+    if (ref_is(t, "focal"))
+        return -(y > 0 ? alpha : 1 - alpha) * pow(1 - p, ref_param(t, "gamma", 2)) * log(p);
+    y = y * (1 - s) + s / 2;
+    return w * y * ref_softplus(-z) + (1 - y) * ref_softplus(z);
+}
+
+/* P(y <= k) of the ordinal link. */
+static inline double ref_cumulative(const double *z, int64_t classes, int64_t k)
+{
+    double threshold = z[1];
+    for (int64_t i = 1; i <= k; i++)
+        threshold += i < classes - 1 ? ref_softplus(z[i + 1]) : 0;
+    return k < 0 ? 0 : k >= classes - 1 ? 1 : ref_sigmoid(threshold - z[0]);
+}
+
+static inline double ref_class_loss(const ref_task *t, const double *z, int64_t y)
+{
+    double log_sum = ref_log_sum(z, t->outputs), loss = log_sum - z[y], mean = 0;
+    double s = ref_param(t, "smoothing", 0);
+    if (ref_is(t, "ordinal"))
+        return -log(ref_cumulative(z, t->outputs, y) - ref_cumulative(z, t->outputs, y - 1));
+    if (ref_is(t, "focal"))
+        return pow(1 - exp(-loss), ref_param(t, "gamma", 2)) * loss;
+    for (int64_t c = 0; c < t->outputs; c++)
+        mean += (log_sum - z[c]) / (double)t->outputs;
+    return (1 - s) * loss + s * mean;
+}
+
+static inline double ref_quantile_loss(const ref_task *t, const double *z, double y)
+{
+    double q = 0, sum = 0;
+    for (int64_t j = 0; j < t->outputs; j++) {
+        double level = t->quantiles ? ref_item(t->quantiles, j)
+                                    : (double)(j + 1) / (double)(t->outputs + 1);
+        q += j == 0 ? z[0] : ref_softplus(z[j]);
+        sum += fmax(level * (y - q), (level - 1) * (y - q));
+    }
+    return sum / (double)t->outputs;
+}
+
 /* Loss of one label value; column is its number among the label columns. */
 static inline double ref_loss_of(const ref_task *t, const double *z, int64_t column, double y)
 {
     if (t->kind == MTL_REGRESSION)
-        return (z[column] - y) * (z[column] - y);
+        return ref_value_loss(t, z[column], y);
+    if (t->kind == MTL_COUNT)
+        return ref_count_loss(t, z[column], y);
+    if (t->kind == MTL_QUANTILE)
+        return ref_quantile_loss(t, z, y);
+    if (t->kind == MTL_MULTICLASS && t->loss)
+        return ref_class_loss(t, z, (int64_t)y);
+    if (t->loss)
+        return ref_binary_loss(t, z[column], y);
     if (t->kind == MTL_MULTICLASS)
         return ref_log_sum(z, t->outputs) - z[(int64_t)y];
     return ref_log_sum((double[]){0, z[column]}, 2) - y * z[column];
@@ -219,8 +336,11 @@ static inline double ref_losses(const ref_net *n, const double *theta, const ref
                 double y = (double)d->y[t][r * cols + c];
                 if (isnan(y))
                     continue;
-                sum[t] += w * ref_loss_of(&n->task[t], own, c, y);
-                weights[t] += w;
+                double of_class = n->task[t].class_weights
+                                      ? ref_item(n->task[t].class_weights, (int64_t)y)
+                                      : 1;
+                sum[t] += w * of_class * ref_loss_of(&n->task[t], own, c, y);
+                weights[t] += w * of_class;
             }
         }
     }

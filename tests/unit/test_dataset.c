@@ -527,7 +527,7 @@ START_TEST(a_stated_kind_is_taken_at_its_word)
     assert_fails(mtl__dataset_set_kind(d, "b", MTL_BINARY, 1, &err), MTL_ERR_SHAPE, &err,
                  "2 label");
     assert_fails(mtl__dataset_set_kind(d, "b", MTL_MULTILABEL, 3, &err), MTL_ERR_SHAPE, &err, "3");
-    assert_fails(mtl__dataset_set_kind(d, "a", 5, 1, &err), MTL_ERR_RANGE, &err, "number 5");
+    assert_fails(mtl__dataset_set_kind(d, "a", 7, 1, &err), MTL_ERR_RANGE, &err, "number 7");
     assert_fails(mtl__dataset_set_kind(d, "c", MTL_BINARY, 1, &err), MTL_ERR_NAME, &err, "\"c\"");
     assert_ok(mtl__dataset_kind(d, 0, &k, &n, &err));
     ck_assert(k == MTL_MULTICLASS && n == 7);

@@ -6,10 +6,10 @@ static const char *const activations[] = {
     "relu", "tanh",      "sigmoid", "identity", "leaky_relu", "leaky_relu:slope=0.3", "elu:alpha=1.5",
     "selu", "gelu", "gelu_tanh", "silu", "softplus", "hard_swish"};
 
-static const ref_task binary = {"b", MTL_BINARY, 1, 1, {{0}}};
-static const ref_task classes = {"c", MTL_MULTICLASS, 4, 1, {{0}}};
-static const ref_task labels = {"l", MTL_MULTILABEL, 3, 1, {{0}}};
-static const ref_task values = {"v", MTL_REGRESSION, 2, 1, {{0}}};
+static const ref_task binary = {.name = "b", .kind = MTL_BINARY, .outputs = 1, .weight = 1};
+static const ref_task classes = {.name = "c", .kind = MTL_MULTICLASS, .outputs = 4, .weight = 1};
+static const ref_task labels = {.name = "l", .kind = MTL_MULTILABEL, .outputs = 3, .weight = 1};
+static const ref_task values = {.name = "v", .kind = MTL_REGRESSION, .outputs = 2, .weight = 1};
 
 static void check(const char *what, const ref_net *n, int64_t rows, int missing)
 {
@@ -142,6 +142,68 @@ START_TEST(shapes)
 }
 END_TEST
 
+/* Every loss in a task of its own, with plain heads and with own layers, masks, weights of rows. */
+START_TEST(every_loss)
+{
+    static const ref_task tasks[] = {
+        {.kind = MTL_BINARY, .loss = "binary_cross_entropy:smoothing=0.1,positive_weight=2"},
+        {.kind = MTL_BINARY, .loss = "focal"},
+        {.kind = MTL_BINARY, .loss = "binary_cross_entropy", .class_weights = "0.5/3"},
+        {.kind = MTL_MULTILABEL, .outputs = 3, .loss = "focal:gamma=1,alpha=0.6"},
+        {.kind = MTL_MULTILABEL, .outputs = 3, .loss = "focal", .class_weights = "2/0.25"},
+        {.kind = MTL_MULTICLASS, .outputs = 4, .loss = "cross_entropy:smoothing=0.2"},
+        {.kind = MTL_MULTICLASS, .outputs = 4, .loss = "cross_entropy", .class_weights = "1/2/0/3.5"},
+        {.kind = MTL_MULTICLASS, .outputs = 4, .loss = "focal:gamma=1.5", .class_weights = "1/2/0.5/3"},
+        {.kind = MTL_MULTICLASS, .outputs = 2, .loss = "ordinal"},
+        {.kind = MTL_MULTICLASS, .outputs = 5, .loss = "ordinal", .class_weights = "1/2/1/2/3"},
+        {.kind = MTL_REGRESSION, .outputs = 2, .loss = "absolute_error"},
+        {.kind = MTL_REGRESSION, .outputs = 2, .loss = "huber:delta=0.7"},
+        {.kind = MTL_REGRESSION, .outputs = 2, .loss = "log_cosh"},
+        {.kind = MTL_COUNT, .outputs = 2, .loss = "poisson"},
+        {.kind = MTL_COUNT, .outputs = 2, .loss = "gamma"},
+        {.kind = MTL_COUNT, .outputs = 1, .loss = "tweedie:power=1.3"},
+        {.kind = MTL_QUANTILE, .outputs = 3},
+        {.kind = MTL_QUANTILE, .outputs = 4, .quantiles = "0.05/0.4/0.5/0.99"},
+    };
+    float w[29];
+    uint64_t state = 8;
+    for (int i = 0; i < 29; i++)
+        w[i] = (float)(1 + next_u32(&state) % 4) / 2;
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        for (int own = 0; own < 2; own++) {
+            ref_net n = {4, {{6, "tanh"}}, {tasks[i], classes}};
+            n.task[0].name = "t";
+            n.task[0].weight = 1.5;
+            n.task[0].outputs += n.task[0].outputs == 0;
+            if (own)
+                n.task[0].head[0] = (ref_layer){5, "tanh"};
+            ref_data d = ref_random_data(&n, 29, 3 + i, 20);
+            d.weight = own ? w : NULL;
+            check_gradients(tasks[i].loss ? tasks[i].loss : "quantile", &n, &d, 11);
+            ref_data_free(&d);
+        }
+}
+END_TEST
+
+START_TEST(losses_side_by_side)
+{
+    /* Tasks that share a pass, and such that must not. */
+    ref_net n = {4, {{6, "tanh"}}, {binary, binary, binary, values, values, values}};
+    static const char *const losses[] = {
+        "focal", "focal", "binary_cross_entropy:positive_weight=2", "huber:delta=0.7", "huber:delta=0.4",
+        "huber:delta=0.4"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+    for (int t = 0; t < 6; t++) {
+        n.task[t].name = names[t];
+        n.task[t].loss = losses[t];
+    }
+    n.task[1].class_weights = "1/2";
+    ref_data d = ref_random_data(&n, 29, 3, 20);
+    check_gradients("losses side by side", &n, &d, 12);
+    ref_data_free(&d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gradients");
@@ -155,5 +217,7 @@ int main(void)
     add_case(s, "row weights", row_weights);
     add_case(s, "tasks without labels", silent_tasks);
     add_case(s, "shapes around the kernels' tiles", shapes);
+    add_case(s, "every loss", every_loss);
+    add_case(s, "losses with their own parameters side by side", losses_side_by_side);
     return run_suite(s);
 }
