@@ -977,6 +977,8 @@ MTL_API void mtl_trainer_destroy(mtl_trainer *trainer);
  *   the log, when that number exceeds n: n < coverage / (1 - coverage). Weights count as 0 or 1.
  * - "none": takes away what tasks of the kind had.
  *
+ * Ordinal tasks, counts and quantiles are left as they are.
+ *
  * A task without labels in the rows keeps what it had.
  * @param model     No other call on it may run meanwhile.
  * @param held_out  Borrowed until return. Missing labels and row weights as in mtl_fit().
