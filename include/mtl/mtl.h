@@ -537,6 +537,51 @@ MTL_API mtl_status mtl_dataset_split_stratified(const mtl_dataset *data, const c
                                                 double fraction, int64_t seed, mtl_dataset **first,
                                                 mtl_dataset **second, mtl_error *err);
 /**
+ * Split at random in two parts that keep groups of rows whole (the rows of one patient, say): no
+ * group has rows in both parts. Groups in random order are taken where that brings the first part
+ * nearer to its share of the rows; each part has at least one. Rows stand in @p data's order.
+ * @param groups  [rows] numbers, equal within a group, or NULL.
+ * @param task    With groups NULL: the task (one column) whose label tells groups apart, else NULL.
+ * @param fraction, seed  As in mtl_dataset_split().
+ * @return MTL_OK; MTL_ERR_INVALID with both groups and task, or none; MTL_ERR_NAME; MTL_ERR_SHAPE;
+ *         MTL_ERR_VALUE for a row whose label is missing; MTL_ERR_DATA when all rows are of one
+ *         group; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_split_grouped(const mtl_dataset *data, const int64_t *groups,
+                                             const char *task, double fraction, int64_t seed,
+                                             mtl_dataset **first, mtl_dataset **second,
+                                             mtl_error *err);
+/**
+ * One fold of a k-fold cross-validation. The same seed gives the same folds, so calls with fold = 0
+ * .. folds-1 put every row into exactly one test part; their sizes differ by one at most. Both parts
+ * borrow from @p data's arrays; rows stand in its order.
+ * @param folds  2 .. rows.
+ * @param fold   0 .. folds-1.
+ * @param seed   >= 0.
+ * @param train  All rows but the fold's.
+ * @param test   The fold's rows.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_DATA for fewer rows than folds; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_kfold(const mtl_dataset *data, int64_t folds, int64_t fold,
+                                     int64_t seed, mtl_dataset **train, mtl_dataset **test,
+                                     mtl_error *err);
+/** The same with every class of a task (one column; missing counts as a class) shared out evenly:
+ *  the folds' numbers of its rows differ by one at most. @since 0.1 */
+MTL_API mtl_status mtl_dataset_kfold_stratified(const mtl_dataset *data, const char *task,
+                                                int64_t folds, int64_t fold, int64_t seed,
+                                                mtl_dataset **train, mtl_dataset **test,
+                                                mtl_error *err);
+/** The same with groups kept whole: each, the largest first (of one size in random order), goes to
+ *  the fold with the fewest rows, as scikit-learn's GroupKFold does; the folds' sizes differ by the
+ *  largest group's at most. @param groups, task As in mtl_dataset_split_grouped().
+ *  @return As there; MTL_ERR_DATA for fewer groups than folds. @since 0.1 */
+MTL_API mtl_status mtl_dataset_kfold_grouped(const mtl_dataset *data, const int64_t *groups,
+                                             const char *task, int64_t folds, int64_t fold,
+                                             int64_t seed, mtl_dataset **train, mtl_dataset **test,
+                                             mtl_error *err);
+/**
  * Some rows, in the given order, repeats allowed; borrows from @p data's arrays.
  * @param rows  [count] row numbers.
  * @since 0.1

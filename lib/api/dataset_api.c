@@ -112,6 +112,86 @@ mtl_status mtl_dataset_split_stratified(const mtl_dataset *data, const char *tas
     return st == MTL_OK ? split(data, index, fraction, seed, first, second, err) : st;
 }
 
+/* Groups come as numbers or as the label of a task, which must have labels. */
+static mtl_status read_groups(const mtl_dataset *data, const int64_t *groups, const char *task,
+                              mtl__split_by *by, mtl_error *err)
+{
+    *by = (mtl__split_by){.task = -1, .groups = groups, .is_grouped = true};
+    if (!groups == !task)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "groups come from an array or from a task's label: "
+                                              "one of the two, not %s", task ? "both" : "none");
+    return task ? find_task(data, task, &by->task, err) : MTL_OK;
+}
+
+static mtl_status check_seed(int64_t seed, mtl_error *err)
+{
+    if (seed < 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "seed must be >= 0, not %lld", (long long)seed);
+    return MTL_OK;
+}
+
+mtl_status mtl_dataset_split_grouped(const mtl_dataset *data, const int64_t *groups,
+                                     const char *task, double fraction, int64_t seed,
+                                     mtl_dataset **first, mtl_dataset **second, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(first);
+    REQUIRE(second);
+    mtl__split_by by;
+    mtl_status st = read_groups(data, groups, task, &by, err);
+    if (st == MTL_OK)
+        st = check_seed(seed, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__dataset_split_grouped(data, &by, fraction, (uint64_t)seed, first, second, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+static mtl_status kfold(const mtl_dataset *data, const mtl__split_by *by, mtl__fold fold,
+                        int64_t seed, mtl_dataset **train, mtl_dataset **test, mtl_error *err)
+{
+    REQUIRE(train);
+    REQUIRE(test);
+    mtl_status st = check_seed(seed, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__dataset_kfold(data, by, fold, (uint64_t)seed, train, test, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_dataset_kfold(const mtl_dataset *data, int64_t folds, int64_t fold, int64_t seed,
+                             mtl_dataset **train, mtl_dataset **test, mtl_error *err)
+{
+    REQUIRE(data);
+    const mtl__split_by by = {.task = -1};
+    return kfold(data, &by, (mtl__fold){folds, fold}, seed, train, test, err);
+}
+
+mtl_status mtl_dataset_kfold_stratified(const mtl_dataset *data, const char *task, int64_t folds,
+                                        int64_t fold, int64_t seed, mtl_dataset **train,
+                                        mtl_dataset **test, mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(task);
+    mtl__split_by by = {0};
+    mtl_status st = find_task(data, task, &by.task, err);
+    return st == MTL_OK ? kfold(data, &by, (mtl__fold){folds, fold}, seed, train, test, err) : st;
+}
+
+mtl_status mtl_dataset_kfold_grouped(const mtl_dataset *data, const int64_t *groups,
+                                     const char *task, int64_t folds, int64_t fold, int64_t seed,
+                                     mtl_dataset **train, mtl_dataset **test, mtl_error *err)
+{
+    REQUIRE(data);
+    mtl__split_by by;
+    mtl_status st = read_groups(data, groups, task, &by, err);
+    return st == MTL_OK ? kfold(data, &by, (mtl__fold){folds, fold}, seed, train, test, err) : st;
+}
+
 mtl_status mtl_dataset_subset(const mtl_dataset *data, int64_t count, const int64_t *rows,
                               mtl_dataset **out, mtl_error *err)
 {

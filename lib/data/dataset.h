@@ -104,6 +104,26 @@ mtl_status mtl__dataset_split(const mtl_dataset *d, int64_t stratify, double fra
                               uint64_t seed, mtl_dataset **first, mtl_dataset **second,
                               mtl_error *err);
 
+/* What rows are split by: nothing; the classes of a task; groups, which stay whole, given by number
+   [rows] or by a task's label. */
+typedef struct mtl__split_by {
+    int64_t task; /* -1 = none */
+    const int64_t *groups;
+    bool is_grouped;
+} mtl__split_by;
+
+typedef struct mtl__fold {
+    int64_t count, number;
+} mtl__fold;
+
+/* fold.c */
+mtl_status mtl__dataset_split_grouped(const mtl_dataset *d, const mtl__split_by *by,
+                                      double fraction, uint64_t seed, mtl_dataset **first,
+                                      mtl_dataset **second, mtl_error *err);
+mtl_status mtl__dataset_kfold(const mtl_dataset *d, const mtl__split_by *by, mtl__fold fold,
+                              uint64_t seed, mtl_dataset **train, mtl_dataset **test,
+                              mtl_error *err);
+
 /* kind.c: what the labels of a task mean: as stated by set_kind, else read off them by the rule in
    mtl.h (mtl_dataset_set_kind). */
 mtl_status mtl__dataset_kind(const mtl_dataset *d, int64_t task, int32_t *kind, int64_t *outputs,
