@@ -16,6 +16,8 @@ GROUPS = [
     (6, "Make classification", "mtl_dataset_make_classification"),
     (7, "Task", "mtl_spec_task_set_i64, _f64, _str"),
     (8, "Calibrate", "mtl_model_calibrate"),
+    (9, "Make regression", "mtl_dataset_make_regression"),
+    (10, "Make tasks", "mtl_dataset_make_tasks"),
 ]
 TYPES = {1: "whole number", 2: "number", 3: "text"}
 

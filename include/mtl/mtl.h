@@ -156,7 +156,9 @@ enum {
     MTL_OPTIONS_CSV = 5,                 /**< mtl_dataset_load_csv() */
     MTL_OPTIONS_MAKE_CLASSIFICATION = 6, /**< mtl_dataset_make_classification() */
     MTL_OPTIONS_TASK = 7,                /**< keys of mtl_spec_task_set_i64/f64/str() */
-    MTL_OPTIONS_CALIBRATE = 8            /**< mtl_model_calibrate() */
+    MTL_OPTIONS_CALIBRATE = 8,           /**< mtl_model_calibrate() */
+    MTL_OPTIONS_MAKE_REGRESSION = 9,     /**< mtl_dataset_make_regression() */
+    MTL_OPTIONS_MAKE_TASKS = 10          /**< mtl_dataset_make_tasks() */
 };
 
 /** Types of options and report entries. @since 0.1 */
@@ -621,6 +623,38 @@ MTL_API mtl_status mtl_dataset_load_npy_labels(mtl_dataset *data, const char *ta
  */
 MTL_API mtl_status mtl_dataset_make_classification(mtl_context *ctx, const mtl_options *options,
                                                    mtl_dataset **out, mtl_error *err);
+/**
+ * Make a linear regression problem, as scikit-learn's make_regression does: standard normal inputs,
+ * coefficients uniform in [0, 100) for the informative columns and 0 for the others, labels
+ * x * coefficients + bias + normal noise. Task "target".
+ * @param options       Of the group MTL_OPTIONS_MAKE_REGRESSION.
+ * @param count         inputs * targets; not read with coefficients = NULL.
+ * @param coefficients  Out, may be NULL: [inputs, targets].
+ * @return MTL_OK; MTL_ERR_SHAPE for another count; MTL_ERR_TYPE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_make_regression(mtl_context *ctx, const mtl_options *options,
+                                               int64_t count, float *coefficients,
+                                               mtl_dataset **out, mtl_error *err);
+/**
+ * Make tasks that are more or less related (the linear part of section 4.2 of Ma et al. 2018,
+ * "Modeling task relationships in multi-task learning with multi-gate mixture-of-experts", for any
+ * number of tasks). Inputs are standard normal. With random orthonormal directions u_0, u_1, ... and
+ * the option "relatedness" r, task_0 has the coefficients w_0 = u_0, a related task t has w_t =
+ * r u_0 + sqrt(1 - r^2) u_t, and an unrelated one (the last ones) w_t = u_t. So r is the cosine of
+ * w_t with w_0, and the correlation of the labels before noise; r^2 that of two related tasks other
+ * than task_0; unrelated tasks have 0 with all others. The label is w_t * x + noise; a binary task
+ * has 1 where that is above 0.
+ * @param options       Of the group MTL_OPTIONS_MAKE_TASKS.
+ * @param count         inputs * tasks; not read with coefficients = NULL.
+ * @param coefficients  Out, may be NULL: [inputs, tasks].
+ * @return As mtl_dataset_make_regression(); MTL_ERR_RANGE for more tasks than inputs, or when all
+ *         are unrelated.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_make_tasks(mtl_context *ctx, const mtl_options *options,
+                                          int64_t count, float *coefficients, mtl_dataset **out,
+                                          mtl_error *err);
 
 /** Rows; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_dataset_rows(const mtl_dataset *data);

@@ -271,6 +271,37 @@ mtl_status mtl_dataset_make_classification(mtl_context *ctx, const mtl_options *
     return st;
 }
 
+typedef mtl_status make_fn(mtl_context *ctx, const mtl_options *o, int64_t count,
+                           float *coefficients, mtl_dataset **out, mtl_error *err);
+
+static mtl_status make(make_fn *fn, const mtl__option_group *group, mtl_context *ctx,
+                       const mtl_options *options, int64_t count, float *coefficients,
+                       mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(out);
+    mtl_status st = mtl__options_expect(options, group, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = fn(ctx, options, count, coefficients, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_dataset_make_regression(mtl_context *ctx, const mtl_options *options, int64_t count,
+                                       float *coefficients, mtl_dataset **out, mtl_error *err)
+{
+    return make(mtl__dataset_make_regression, &mtl__make_regression_options, ctx, options, count,
+                coefficients, out, err);
+}
+
+mtl_status mtl_dataset_make_tasks(mtl_context *ctx, const mtl_options *options, int64_t count,
+                                  float *coefficients, mtl_dataset **out, mtl_error *err)
+{
+    return make(mtl__dataset_make_tasks, &mtl__make_tasks_options, ctx, options, count,
+                coefficients, out, err);
+}
+
 int64_t mtl_dataset_rows(const mtl_dataset *data)
 {
     return data ? data->rows : 0;

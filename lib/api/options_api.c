@@ -9,6 +9,7 @@ static const mtl__option_group *const groups[] = {
     &mtl__context_options,  &mtl__fit_options,       &mtl__transfer_options,
     &mtl__evaluate_options, &mtl__csv_options,       &mtl__make_classification_options,
     &mtl__task_options,     &mtl__calibrate_options,
+    &mtl__make_regression_options, &mtl__make_tasks_options,
 };
 
 static const mtl__option_group *find_group(int32_t id)

@@ -137,9 +137,11 @@ mtl_status mtl__dataset_check_inputs(const mtl_dataset *d, mtl_error *err);
 mtl_status mtl__dataset_check_labels(const mtl_dataset *d, int64_t task, int32_t kind,
                                      int64_t outputs, mtl_error *err);
 
-/* load.c, generate.c */
+/* load.c, generate.c, make.c */
 extern const mtl__option_group mtl__csv_options;
 extern const mtl__option_group mtl__make_classification_options;
+extern const mtl__option_group mtl__make_regression_options;
+extern const mtl__option_group mtl__make_tasks_options;
 mtl_status mtl__dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *o,
                                  mtl_dataset **out, mtl_error *err);
 mtl_status mtl__dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
@@ -148,5 +150,10 @@ mtl_status mtl__dataset_load_npy_labels(mtl_dataset *d, const char *task, const 
                                         mtl_error *err);
 mtl_status mtl__dataset_make_classification(mtl_context *ctx, const mtl_options *o,
                                             mtl_dataset **out, mtl_error *err);
+/* make.c. coefficients [inputs, targets or tasks], count of them; or NULL. */
+mtl_status mtl__dataset_make_regression(mtl_context *ctx, const mtl_options *o, int64_t count,
+                                        float *coefficients, mtl_dataset **out, mtl_error *err);
+mtl_status mtl__dataset_make_tasks(mtl_context *ctx, const mtl_options *o, int64_t count,
+                                   float *coefficients, mtl_dataset **out, mtl_error *err);
 
 #endif

@@ -14,12 +14,12 @@ typedef struct grouping {
     const mtl_dataset *d;
     int64_t count; /* groups found */
     /* Scratch, [rows] each */
-    int64_t *key;   /* what tells groups apart */
-    int64_t *of_row; /* number of a row's group */
-    int64_t *size;  /* [count] */
-    int64_t *order; /* [count] groups in random order */
-    int64_t *rows;  /* the rows of the parts */
-    int64_t *chosen; /* [count]: in the first part or, of folds, which */
+    int64_t *key;         /* what tells groups apart */
+    int64_t *of_row;      /* number of a row's group */
+    int64_t *size;        /* [count] */
+    int64_t *order;       /* [count] groups in random order */
+    int64_t *rows;        /* the rows of the parts */
+    int64_t *chosen;      /* [count]: in the first part or, of folds, which */
     mtl__ordered *sorted; /* twice as many */
 } grouping;
 
@@ -131,9 +131,8 @@ static mtl_status no_memory(const mtl_dataset *d, const char *what, mtl_error *e
     return MTL_FAIL(err, MTL_ERR_NOMEM, "%s: no memory for %lld rows", what, (long long)d->rows);
 }
 
-static mtl_status split_groups(grouping *g, const mtl__split_by *by, double fraction,
-                               uint64_t seed, mtl_dataset **first, mtl_dataset **second,
-                               mtl_error *err)
+static mtl_status split_groups(grouping *g, const mtl__split_by *by, double fraction, uint64_t seed,
+                               mtl_dataset **first, mtl_dataset **second, mtl_error *err)
 {
     mtl_status st = find_groups(g, by, seed, err);
     if (st != MTL_OK)

@@ -287,18 +287,23 @@ START_TEST(what_cannot_be_folded_is_refused)
     refused(mtl_dataset_kfold(d, 2, 0, -1, &a, &b, err), MTL_ERR_RANGE, "seed");
     refused(by_group(d, 3, 0, 0, &a, &b, err), MTL_ERR_DATA, "2 groups make no 3");
     refused(mtl_dataset_kfold_stratified(d, "clas", 2, 0, 0, &a, &b, err), MTL_ERR_NAME, "clas");
-    refused(mtl_dataset_kfold_grouped(d, NULL, NULL, 2, 0, 0, &a, &b, err), MTL_ERR_INVALID, "none");
+    refused(mtl_dataset_kfold_grouped(d, NULL, NULL, 2, 0, 0, &a, &b, err), MTL_ERR_INVALID,
+            "none");
     refused(mtl_dataset_kfold_grouped(d, groups, "class", 2, 0, 0, &a, &b, err), MTL_ERR_INVALID,
             "both");
     refused(mtl_dataset_split_grouped(d, NULL, "class", 0.5, 0, &a, &b, err), MTL_ERR_DATA,
             "one group");
-    refused(mtl_dataset_split_grouped(d, groups, NULL, 1, 0, &a, &b, err), MTL_ERR_RANGE, "fraction");
-    refused(mtl_dataset_split_grouped(d, groups, NULL, 0.5, -1, &a, &b, err), MTL_ERR_RANGE, "seed");
+    refused(mtl_dataset_split_grouped(d, groups, NULL, 1, 0, &a, &b, err), MTL_ERR_RANGE,
+            "fraction");
+    refused(mtl_dataset_split_grouped(d, groups, NULL, 0.5, -1, &a, &b, err), MTL_ERR_RANGE,
+            "seed");
     labels[6] = NAN;
-    refused(mtl_dataset_split_grouped(d, NULL, "class", 0.5, 0, &a, &b, err), MTL_ERR_VALUE, "row 6");
+    refused(mtl_dataset_split_grouped(d, NULL, "class", 0.5, 0, &a, &b, err), MTL_ERR_VALUE,
+            "row 6");
     done(mtl_dataset_set_labels(d, "two", 2, numbers, 2, err));
     refused(mtl_dataset_kfold_stratified(d, "two", 2, 0, 0, &a, &b, err), MTL_ERR_SHAPE, "\"two\"");
-    refused(mtl_dataset_kfold_grouped(d, NULL, "two", 2, 0, 0, &a, &b, err), MTL_ERR_SHAPE, "2 label");
+    refused(mtl_dataset_kfold_grouped(d, NULL, "two", 2, 0, 0, &a, &b, err), MTL_ERR_SHAPE,
+            "2 label");
     ck_assert(!a && !b);
     mtl_dataset_destroy(d);
 }
