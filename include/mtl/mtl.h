@@ -906,6 +906,17 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * batch norm are averaged likewise. Before an average has begun ("swa") the parameters stand in for
  * it.
  *
+ * An epoch has as many places for rows as @p train has rows, whatever the option "sampling": the
+ * number of steps does not depend on it. "shuffle" gives every row one place. With "balanced:task=T"
+ * (T binary or multiclass; by default the first such task with labels) rows without a label of T
+ * keep one place each, and the classes that occur have equal shares of the others. With
+ * "tasks:mix=M,t=T,limit=K" every row belongs to the one task that it has labels of, and a task of n
+ * rows has a share proportional to min(n, K)^p (limit=0: n^p): p = 1 for mix=proportional, 1/2 for
+ * sqrt, 0 for uniform and 1/T for temperature (Raffel et al. 2020, section 3.5.2); batches mix tasks
+ * (Aghajanyan et al. 2021, "Muppet"). Shares are rounded up or down at random, so that they hold on
+ * average over epochs. The rows of a class or task are all drawn equally often in an epoch, give or
+ * take one, and all places are in random order. "sampling" needs "shuffle" = 1.
+ *
  * @param model    Trained in place. No other call on it may run meanwhile.
  * @param train    n rows with the model's input columns and labels of at least one of its tasks.
  *                 Borrowed until return.

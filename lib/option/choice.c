@@ -64,6 +64,10 @@ static mtl_status unknown_name(const mtl__choice_table *t, const char *text, int
 static mtl_status parse_value(const char *name, const mtl__choice_param *p, const char *text,
                               const char *end, double *value, mtl_error *err)
 {
+    if (p->texts && *p->texts == *MTL__CHOICE_TEXT) {
+        *value = (double)(end - text);
+        return MTL_OK;
+    }
     if (p->texts && *p->texts) {
         int64_t i = mtl__text_index(p->texts, text, end - text);
         *value = (double)i;
@@ -83,6 +87,17 @@ static mtl_status parse_value(const char *name, const mtl__choice_param *p, cons
                         mtl__num(x).text);
     *value = x;
     return MTL_OK;
+}
+
+/* Where the parameter at text ends: at a comma, but for free text. */
+static const char *param_end(const mtl__choice_row *row, const char *text, const char *end)
+{
+    const char *equals = find(text, end, '=');
+    for (int i = 0; row->param && row->param[i].key; i++)
+        if (row->param[i].texts && *row->param[i].texts == *MTL__CHOICE_TEXT &&
+            same(row->param[i].key, text, equals - text))
+            return end;
+    return find(text, end, ',');
 }
 
 /* One "key=value" of [text, end). */
@@ -114,7 +129,7 @@ mtl_status mtl__choice_parse(const mtl__choice_table *table, const char *text, i
     for (int i = 0; row->param && row->param[i].key; i++)
         c.value[i] = row->param[i].initial;
     for (const char *p = name_end; p < end;) {
-        const char *stop = find(p + 1, end, ',');
+        const char *stop = param_end(row, p + 1, end);
         mtl_status st = parse_param(row, p + 1, stop, c.value, err);
         if (st != MTL_OK)
             return st;

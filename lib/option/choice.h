@@ -6,12 +6,14 @@
 
 #include "base/error.h"
 
+#define MTL__CHOICE_TEXT "*" /* texts of a parameter that is any text */
 #define MTL__CHOICE_PARAMS 6 /* at most, with the one that ends the list */
 
 typedef struct mtl__choice_param {
     const char *key; /* NULL ends the list */
     double initial, low, high;
-    /* "binary|macro": the value is the number of the text; NULL = a number; or MTL__CHOICE_WHOLE */
+    /* "binary|macro": the value is the number of the text; MTL__CHOICE_TEXT: any text, commas too, up to
+       the end of the choice, the value is its length; NULL = a number; or MTL__CHOICE_WHOLE */
     const char *texts;
 } mtl__choice_param;
 

@@ -14,6 +14,7 @@ enum {
     MTL__RNG_SPLIT = 4,
     MTL__RNG_GENERATE = 5,
     MTL__RNG_REPLAY = 6,
+    MTL__RNG_SAMPLE = 10,
 };
 
 /* A cursor over one stream; substream tells apart layers, epochs, tasks ... */

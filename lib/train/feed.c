@@ -30,19 +30,21 @@ static void plan_batch(mtl__feed *f, mtl__arena *arena)
 }
 
 void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
-                    const mtl__binding *second, int64_t batch_rows, bool shuffle, uint64_t seed,
-                    mtl__arena *arena)
+                    const mtl__binding *second, int64_t batch_rows, bool shuffle,
+                    const mtl__sampling *sampling, uint64_t seed, mtl__arena *arena)
 {
     *f = (mtl__feed){.m = m, .shuffle = shuffle, .seed = seed, .sources = second ? 2 : 1};
     plan_source(&f->source[0], first, batch_rows, MTL__RNG_SHUFFLE, arena);
     if (second)
         plan_source(&f->source[1], second, batch_rows, MTL__RNG_REPLAY, arena);
     f->steps = (f->source[0].rows + f->source[0].batch - 1) / f->source[0].batch;
+    f->is_sampled = sampling->row != NULL;
+    if (f->is_sampled)
+        mtl__sampler_plan(&f->sampler, sampling, first, m, arena);
     plan_batch(f, arena);
 }
 
-/* The order of a round depends on its number alone, so a run can be taken up at any round. */
-static void begin_round(const mtl__feed *f, mtl__feed_source *s)
+static void all_rows(const mtl__feed *f, mtl__feed_source *s)
 {
     for (int64_t i = 0; i < s->rows; i++)
         s->order[i] = i;
@@ -50,6 +52,15 @@ static void begin_round(const mtl__feed *f, mtl__feed_source *s)
         mtl__rng rng = mtl__rng_make(f->seed, s->stream, (uint32_t)s->round);
         mtl__rng_shuffle(&rng, s->order, s->rows);
     }
+}
+
+/* The order of a round depends on its number alone, so a run can be taken up at any round. */
+static void begin_round(const mtl__feed *f, mtl__feed_source *s)
+{
+    if (f->is_sampled && s == &f->source[0])
+        mtl__sampler_draw(&f->sampler, f->seed, s->round, s->order);
+    else
+        all_rows(f, s);
     s->round++;
     s->next = 0;
 }

@@ -4,6 +4,7 @@
 #ifndef MTL__FEED_H
 #define MTL__FEED_H
 
+#include "train/sampler.h"
 #include "train/targets.h"
 
 typedef struct mtl__feed_source {
@@ -25,6 +26,8 @@ typedef struct mtl__feed {
     mtl__feed_source source[MTL__SOURCES];
     int32_t sources;
     bool shuffle;
+    bool is_sampled; /* the first source's rounds come from the sampler */
+    mtl__sampler sampler;
     uint64_t seed;
     int64_t steps; /* batches of an epoch */
     mtl__batch batch;
@@ -32,10 +35,11 @@ typedef struct mtl__feed {
 } mtl__feed;
 
 /* Set up from bindings that stay the caller's; memory comes from the arena (call it again after the
-   arena was reserved). second may be NULL. */
+   arena was reserved). second may be NULL. The
+   sampling concerns the first data set. */
 void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
-                    const mtl__binding *second, int64_t batch_rows, bool shuffle, uint64_t seed,
-                    mtl__arena *arena);
+                    const mtl__binding *second, int64_t batch_rows, bool shuffle,
+                    const mtl__sampling *sampling, uint64_t seed, mtl__arena *arena);
 
 /* Rows that the largest batch has. */
 int64_t mtl__feed_max_rows(const mtl__feed *f);

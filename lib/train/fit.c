@@ -13,6 +13,10 @@ static const mtl__option table[] = {
     MTL__OPTION_F64("l1", 0, 0, 1e30, "adds l1 * sum |w| over the weights (not the biases)"),
     MTL__OPTION_F64("l2", 0, 0, 1e30, "adds l2 / 2 * sum w^2 over the weights (not the biases)"),
     MTL__OPTION_I64("shuffle", 1, 0, 1, "1 = a new random order of the rows in each epoch"),
+    MTL__OPTION_STR("sampling", "shuffle", "shuffle|balanced:task=NAME|tasks:mix=proportional,t=2,limit=0",
+                    &mtl__samplings,
+                    "which rows an epoch has: all, classes of a task equally often, or tasks by a "
+                    "mixing rule (proportional|sqrt|uniform|temperature); see mtl_fit"),
     MTL__OPTION_I64("seed", 0, 0, 9007199254740991,
                     "of initial weights, row order, dropout and random split"),
     MTL__OPTION_F64("validation_split", 0, 0, 0.99,
@@ -136,6 +140,19 @@ static mtl_status fit_scaling(mtl__fit *f, const mtl__binding *train, const mtl_
     return st;
 }
 
+static mtl_status read_sampling(const mtl__fit *f, const mtl__binding *train, const mtl_options *o,
+                                mtl__train_settings *set, mtl_error *err)
+{
+    const mtl__option_group *g = &mtl__fit_options;
+    const mtl__choice choice = mtl__option_choice(o, g, "sampling");
+    const char *text = mtl__option_str(o, g, "sampling");
+    mtl_status st = mtl__sampling_resolve(train, f->m, &choice, text, &set->sampling, err);
+    if (st == MTL_OK && set->sampling.row && !set->shuffle)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "sampling \"%.64s\" draws at random: it needs shuffle = 1", text);
+    return st;
+}
+
 /* All that can fail before the model is changed. */
 static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_dataset *valid,
                           const mtl_options *o, const mtl__fit_changes *changes, mtl_error *err)
@@ -152,6 +169,7 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
         goto fail;
     }
     MTL_TRY(st, mtl__binding_create(f->m, train, "train", &first, err), fail);
+    MTL_TRY(st, read_sampling(f, &first, o, &set, err), fail);
     if (valid)
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
     MTL_TRY(st, fit_scaling(f, &first, o, err), fail);

@@ -157,7 +157,7 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
     const mtl__gemm *gemm = t->m->ctx->gemm;
     int slots = mtl__pool_slots(atomic_load(&t->m->ctx->pool));
     mtl__feed_plan(&t->feed, t->m, &t->bound[0], t->bound[1].label ? &t->bound[1] : NULL,
-                   t->set.batch_rows, t->set.shuffle, t->set.seed, arena);
+                   t->set.batch_rows, t->set.shuffle, &t->set.sampling, t->set.seed, arena);
     mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), arena, &t->buffers);
     mtl__update_plan(t, arena);
     t->last_good = mtl__arena_floats(arena, net->params);

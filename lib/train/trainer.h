@@ -35,6 +35,7 @@ typedef struct mtl__train_settings {
     const char *groups;           /* see train/groups.h */
     double l1, l2;
     bool shuffle, train_metrics;
+    mtl__sampling sampling;        /* zeroes: every row once */
     uint64_t seed;
     const double *task_factor; /* [tasks] of the tasks' weights, or NULL = 1 */
     int64_t patience;          /* 0 = none */
