@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "base/order.h"
 #include "data/array_priv.h"
 
 /* Of one column. Sums are of x - first, its first value: a constant column gives exactly 0 however
@@ -58,6 +59,51 @@ static mtl_status fit(const mtl_dataset *d, const mtl__array *a, int64_t cols, f
         scale[j] = deviation >= FLT_MIN ? (float)deviation : 1;
     }
     mtl__free(&d->ctx->al, c, bytes);
+    return MTL_OK;
+}
+
+/* ---- By order ---- */
+
+/* Of the sorted values of a column, between neighbours by their distance (NumPy's "linear"). */
+static double quantile(const mtl_dataset *d, const mtl__ordered *a, int64_t n, int64_t col, double q)
+{
+    const double at = q * (double)(n - 1);
+    const int64_t i = (int64_t)at, next = mtl__min(i + 1, n - 1);
+    const double low = mtl__array_row(&d->x, a[i].row)[col];
+    return low + (at - (double)i) * ((double)mtl__array_row(&d->x, a[next].row)[col] - low);
+}
+
+static int64_t sort_column(const mtl_dataset *d, int64_t col, mtl__ordered *a)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->rows; i++) {
+        float x = mtl__array_row(&d->x, i)[col];
+        if (!isnan(x))
+            a[n++] = (mtl__ordered){mtl__order_key(x), i};
+    }
+    mtl__order_sort(n, a, a + n);
+    return n;
+}
+
+mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
+                                     float *scale, mtl_error *err)
+{
+    if (kind == MTL__SCALER_STANDARD)
+        return mtl__scaler_fit_inputs(d, mean, scale, err);
+    const bool is_robust = kind == MTL__SCALER_ROBUST;
+    const double q = is_robust ? 0.25 : 0;
+    const int64_t bytes = 2 * d->rows * (int64_t)sizeof(mtl__ordered);
+    mtl__ordered *a = mtl__alloc(&d->ctx->al, bytes);
+    if (!a)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to sort %lld rows", (long long)d->rows);
+    for (int64_t j = 0; j < d->inputs; j++) {
+        const int64_t n = sort_column(d, j, a);
+        double low = n ? quantile(d, a, n, j, q) : 0, high = n ? quantile(d, a, n, j, 1 - q) : 0;
+        double range = is_robust ? high - low : (high - low) / 2;
+        mean[j] = (float)(n && is_robust ? quantile(d, a, n, j, 0.5) : low + (high - low) / 2);
+        scale[j] = range < FLT_MIN ? 1 : range < FLT_MAX ? (float)range : FLT_MAX;
+    }
+    mtl__free(&d->ctx->al, a, bytes);
     return MTL_OK;
 }
 

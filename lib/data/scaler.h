@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Standard scaling, fitted in double down the rows in order (two passes), missing values left out.
+/* Scaling of inputs and labels; the standard one is fitted in double down the rows in order (two passes), missing values left out.
  */
 #ifndef MTL__SCALER_H
 #define MTL__SCALER_H
@@ -9,7 +9,16 @@
 /* mean [inputs] and scale [inputs]: population standard deviation, 1 for a column that is constant
    or has fewer than two values; mean 0 for a column without values. */
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err);
-/* The same for the label columns of a task. */
+/* The same; or, by the order of the values, median and interquartile range; or the middle of the
+   range and half of it. In the order of the option's texts. */
+typedef enum mtl__scaler_kind {
+    MTL__SCALER_STANDARD,
+    MTL__SCALER_ROBUST,
+    MTL__SCALER_MIN_MAX,
+} mtl__scaler_kind;
+mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
+                                     float *scale, mtl_error *err);
+/* The standard scaling of the label columns of a task. */
 mtl_status mtl__scaler_fit_labels(const mtl_dataset *d, int64_t task, float *mean, float *scale,
                                   mtl_error *err);
 

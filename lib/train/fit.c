@@ -26,7 +26,9 @@ static const mtl__option table[] = {
                     "epochs without a better validation loss before the fit ends with the best "
                     "parameters; 0 = off"),
     MTL__OPTION_F64("time_limit", 0, 0, 1e9, "seconds after which the fit ends; 0 = none"),
-    MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = standardise inputs inside the model"),
+    MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = scale inputs inside the model, by \"scaler\""),
+    MTL__OPTION_STR("scaler", "standard", "standard|robust|min_max", NULL,
+                    "mean and deviation, median and interquartile range, or the range to -1 .. 1"),
     MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
     MTL__OPTION_STR("checkpoint", "", "", NULL,
                     "file that the run is written to, to be taken up by mtl_resume; \"\" = none"),
@@ -135,7 +137,7 @@ static mtl_status fit_scaling(mtl__fit *f, const mtl__binding *train, const mtl_
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     memset(fit_target, targets, (size_t)tasks * sizeof *fit_target);
     mtl_status st = mtl__scaling_create(f->m, train, first && mtl__option_i64(o, g, "scale_inputs"),
-                                        fit_target, &f->scaling, err);
+                                        (mtl__scaler_kind)mtl__option_index(o, g, "scaler"), fit_target, &f->scaling, err);
     mtl__free(al, fit_target, tasks * (int64_t)sizeof *fit_target);
     return st;
 }

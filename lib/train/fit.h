@@ -90,9 +90,10 @@ void mtl__fit_free(mtl__fit *f);
 mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_options *o,
                         mtl_report **report, mtl_error *err);
 
-/* Those of the model, then fitted on data: inputs if fit_inputs; the targets of regression tasks for
-   which fit_target [tasks] says so; balanced class weights if no fit was before. */
+/* Those of the model, then fitted on data: inputs by kind if fit_inputs; the targets of regression tasks
+   for which fit_target [tasks] says so; balanced class weights if no fit was before. */
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
+                               mtl__scaler_kind kind,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err);
 void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m);
 void mtl__scaling_free(mtl__scaling *s);

@@ -81,6 +81,7 @@ static mtl_status fit_target_scale(const mtl_model *m, const mtl__binding *b, in
 }
 
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
+                               mtl__scaler_kind kind,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
@@ -95,7 +96,7 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight)
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
-        st = mtl__scaler_fit_inputs(b->data, s.x_mean, s.x_scale, err);
+        st = mtl__scaler_fit_inputs_by(b->data, kind, s.x_mean, s.x_scale, err);
     if (st == MTL_OK)
         mtl__model_keep_categories(m, s.x_mean, s.x_scale);
     for (int64_t t = 0; t < m->net.tasks && st == MTL_OK && !m->pipe.is_fitted; t++)

@@ -3,6 +3,7 @@
 
 #include <float.h>
 
+#include "../golden/scaler.h"
 #include "data/scaler.h"
 
 static mtl_error err;
@@ -119,6 +120,50 @@ START_TEST(the_ends_of_float_stay_finite)
 }
 END_TEST
 
+START_TEST(scalers_by_order_are_those_of_scikit_learn)
+{
+    float mean[GOLDEN_COLS], scale[GOLDEN_COLS];
+    mtl_dataset *d;
+    assert_ok(mtl__dataset_create(NULL, golden_x, GOLDEN_ROWS, GOLDEN_COLS, GOLDEN_COLS, &d, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_ROBUST, mean, scale, &err));
+    for (int j = 0; j < GOLDEN_COLS; j++) {
+        assert_near(mean[j], golden_robust_center[j], 1e-7);
+        assert_near(scale[j] / golden_robust_scale[j], 1, 1e-6);
+    }
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MIN_MAX, mean, scale, &err));
+    for (int i = 0; i < GOLDEN_ROWS * GOLDEN_COLS; i++) {
+        int j = i % GOLDEN_COLS;
+        if (j != 4) /* constant: scikit-learn puts it at the low end, here it is the center, 0 */
+            assert_near(((double)golden_x[i] - mean[j]) / scale[j], golden_min_max[i], 3e-4);
+    }
+    ck_assert(mean[4] == 0.7f && scale[4] == 1);
+    mtl__dataset_destroy(d);
+}
+END_TEST
+
+START_TEST(scalers_by_order_have_ends_too)
+{
+    const float ends[] = {FLT_MAX,  NAN, 3,   -FLT_MAX, NAN, NAN,
+                          -FLT_MAX, NAN, NAN, FLT_MAX,  NAN, NAN};
+    float mean[3], scale[3];
+    mtl_dataset *d;
+    assert_ok(mtl__dataset_create(NULL, ends, 4, 3, 3, &d, &err));
+    for (int kind = MTL__SCALER_STANDARD; kind <= MTL__SCALER_MIN_MAX; kind++) {
+        assert_ok(mtl__scaler_fit_inputs_by(d, (mtl__scaler_kind)kind, mean, scale, &err));
+        ck_assert(mean[0] == 0 && scale[0] == FLT_MAX);
+        ck_assert(mean[1] == 0 && scale[1] == 1);
+        ck_assert(mean[2] == 3 && scale[2] == 1);
+    }
+    mtl__dataset_destroy(d);
+}
+END_TEST
+
+static mtl_status try_order(void *arg)
+{
+    float mean[COLS], scale[COLS];
+    return mtl__scaler_fit_inputs_by(arg, MTL__SCALER_ROBUST, mean, scale, NULL);
+}
+
 static mtl_status try_fit(void *arg)
 {
     float mean[COLS], scale[COLS];
@@ -135,6 +180,7 @@ START_TEST(memory_may_fail)
     ctx->al = test_allocator(&t);
     assert_ok(mtl__dataset_create(ctx, x, ROWS, COLS, COLS, &d, &err));
     ck_assert_int_eq(sweep_allocations(&t, try_fit, d), 1);
+    ck_assert_int_eq(sweep_allocations(&t, try_order, d), 1);
     mtl__dataset_destroy(d);
     mtl__context_unref(ctx);
 }
@@ -147,6 +193,9 @@ int main(void)
     add_case(s, "columns that tell nothing have scale 1", columns_that_tell_nothing_have_scale_1);
     add_case(s, "only the rows of a subset count", only_the_rows_of_a_subset_count);
     add_case(s, "the ends of float stay finite", the_ends_of_float_stay_finite);
+    add_case(s, "scalers by order are those of scikit-learn",
+             scalers_by_order_are_those_of_scikit_learn);
+    add_case(s, "scalers by order have ends too", scalers_by_order_have_ends_too);
     add_case(s, "memory may fail", memory_may_fail);
     return run_suite(s);
 }
