@@ -600,13 +600,28 @@ MTL_API mtl_status mtl_dataset_concat(int64_t count, const mtl_dataset *const *p
  * whatever the locale; an empty cell, NA or nan is missing).
  * @param options  Of the group MTL_OPTIONS_CSV. The option "labels" lists the label columns; without
  *                 it they are the columns whose header starts with "label:", the task's name being
- *                 what follows. All other columns are inputs.
+ *                 what follows. All other columns are inputs. Those that the option "categorical"
+ *                 names, or with "auto" those with a cell that is no number, hold texts, which
+ *                 become numbers 0, 1, ... in the order in which they first appear in the file
+ *                 (blanks around a text do not count; missing cells as everywhere); see
+ *                 mtl_dataset_category_name(). "auto" reads the file twice. Labels are numbers.
  * @return MTL_OK; MTL_ERR_IO; MTL_ERR_FORMAT with row and column; MTL_ERR_NAME; MTL_ERR_NOMEM.
  * @since 0.1
  */
 MTL_API mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path,
                                         const mtl_options *options, mtl_dataset **out,
                                         mtl_error *err);
+/**
+ * The same for a second file of the kind that @p reference was read from: its input columns have to
+ * be the reference's, in name and order, and texts of categorical columns get the reference's
+ * numbers; a text that it does not have is missing (NaN). The option "categorical" is not read.
+ * @return As mtl_dataset_load_csv(); MTL_ERR_SHAPE or MTL_ERR_NAME for other inputs.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_load_csv_like(mtl_context *ctx, const char *path,
+                                             const mtl_options *options,
+                                             const mtl_dataset *reference, mtl_dataset **out,
+                                             mtl_error *err);
 /** Read the inputs from a NumPy .npy file: one or two dimensions; f4, f8, i1, u1, i4, i8 or bool.
  *  @since 0.1 */
 MTL_API mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
@@ -662,6 +677,14 @@ MTL_API int64_t mtl_dataset_rows(const mtl_dataset *data);
 MTL_API int64_t mtl_dataset_inputs(const mtl_dataset *data);
 /** Name of an input column from the file's header, "" when it has none. @since 0.1 */
 MTL_API const char *mtl_dataset_input_name(const mtl_dataset *data, int64_t column);
+/** Texts of a categorical input column, the numbers 0 .. count-1; 0 for a column of numbers, out of
+ *  range and for NULL. Splits, subsets and copies have those of their data set; to
+ *  mtl_dataset_concat() parts must have the same. @since 0.1 */
+MTL_API int64_t mtl_dataset_category_count(const mtl_dataset *data, int64_t column);
+/** The text that number @p category stands for in a categorical input column, NULL when there is
+ *  none. @since 0.1 */
+MTL_API const char *mtl_dataset_category_name(const mtl_dataset *data, int64_t column,
+                                              int64_t category);
 /** Tasks with labels; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_dataset_task_count(const mtl_dataset *data);
 /** Name of task number @p task, NULL when out of range. @since 0.1 */

@@ -221,8 +221,8 @@ mtl_status mtl_dataset_concat(int64_t count, const mtl_dataset *const *parts, mt
     return mtl__dataset_concat(count, parts, out, err);
 }
 
-mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *options,
-                                mtl_dataset **out, mtl_error *err)
+static mtl_status load_csv(mtl_context *ctx, const char *path, const mtl_options *options,
+                           const mtl_dataset *like, mtl_dataset **out, mtl_error *err)
 {
     REQUIRE(path);
     REQUIRE(out);
@@ -230,9 +230,23 @@ mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path, const mtl_op
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__dataset_load_csv(ctx, path, options, out, err);
+    st = mtl__dataset_load_csv(ctx, path, options, like, out, err);
     mtl__fp_leave(fp);
     return st;
+}
+
+mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *options,
+                                mtl_dataset **out, mtl_error *err)
+{
+    return load_csv(ctx, path, options, NULL, out, err);
+}
+
+mtl_status mtl_dataset_load_csv_like(mtl_context *ctx, const char *path, const mtl_options *options,
+                                     const mtl_dataset *reference, mtl_dataset **out,
+                                     mtl_error *err)
+{
+    REQUIRE(reference);
+    return load_csv(ctx, path, options, reference, out, err);
 }
 
 mtl_status mtl_dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
@@ -316,6 +330,24 @@ const char *mtl_dataset_input_name(const mtl_dataset *data, int64_t column)
 {
     bool named = data && data->input_names && column >= 0 && column < data->inputs;
     return named ? data->input_names[column] : "";
+}
+
+static const mtl__names *categories_of(const mtl_dataset *data, int64_t column)
+{
+    static const mtl__names none;
+    bool any = data && data->categories && column >= 0 && column < data->inputs;
+    return any ? &data->categories->column[column].names : &none;
+}
+
+int64_t mtl_dataset_category_count(const mtl_dataset *data, int64_t column)
+{
+    return categories_of(data, column)->count;
+}
+
+const char *mtl_dataset_category_name(const mtl_dataset *data, int64_t column, int64_t category)
+{
+    const mtl__names *names = categories_of(data, column);
+    return category >= 0 && category < names->count ? names->name[category] : NULL;
 }
 
 int64_t mtl_dataset_task_count(const mtl_dataset *data)

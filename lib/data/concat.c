@@ -62,6 +62,25 @@ static mtl_status join_task(mtl_dataset *d, const mtl_dataset *part, int64_t num
     return MTL_OK;
 }
 
+/* A number must stand for the same text in all parts that have texts. */
+static mtl_status join_categories(mtl_dataset *d, const mtl_dataset *part, int64_t number,
+                                  mtl_error *err)
+{
+    int64_t column = -1;
+    if (d->categories && part->categories)
+        column = mtl__categories_differ(d->categories, part->categories);
+    if (column >= 0)
+        return MTL_FAIL(err, MTL_ERR_NAME,
+                        "part %lld: input column %lld has other categories than before; load it "
+                        "with the first as reference",
+                        (long long)number, (long long)column);
+    if (!d->categories) {
+        d->categories = part->categories;
+        mtl__categories_ref(d->categories);
+    }
+    return MTL_OK;
+}
+
 static mtl_status join_part(mtl_dataset *d, const mtl_dataset *part, int64_t number, mtl_error *err)
 {
     mtl_status st = MTL_OK;
@@ -71,6 +90,8 @@ static mtl_status join_part(mtl_dataset *d, const mtl_dataset *part, int64_t num
     if (part->input_names)
         st = d->input_names ? check_names(d, part, number, err)
                             : mtl__dataset_put_names(d, part->input_names, err);
+    if (st == MTL_OK)
+        st = join_categories(d, part, number, err);
     for (int64_t t = 0; t < part->tasks && st == MTL_OK; t++)
         st = join_task(d, part, number, t, err);
     return st;

@@ -88,6 +88,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
         mtl__array_release(mtl__array_at(d, i));
     for (int64_t t = 0; t < d->tasks; t++)
         mtl__strfree(&ctx->al, d->labels[t].task);
+    mtl__categories_unref(d->categories);
     mtl__names_free(&d->names, &ctx->al);
     mtl__free(&ctx->al, d->labels, d->tasks_capacity * (int64_t)sizeof *d->labels);
     if (d->input_names)

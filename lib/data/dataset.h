@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "ctx/context.h"
+#include "data/categories.h"
 #include "mem/names.h"
 
 /* A block of memory that several data sets use. */
@@ -44,6 +45,7 @@ struct mtl_dataset {
     int64_t tasks, tasks_capacity;
     mtl__names names; /* of the tasks, by their numbers */
     const char **input_names; /* [inputs], or NULL */
+    mtl__categories *categories; /* of the inputs, or NULL */
 };
 
 static inline const float *mtl__array_row(const mtl__array *a, int64_t row)
@@ -142,8 +144,9 @@ extern const mtl__option_group mtl__csv_options;
 extern const mtl__option_group mtl__make_classification_options;
 extern const mtl__option_group mtl__make_regression_options;
 extern const mtl__option_group mtl__make_tasks_options;
+/* like: a data set whose inputs and categories the file has to have, or NULL. */
 mtl_status mtl__dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *o,
-                                 mtl_dataset **out, mtl_error *err);
+                                 const mtl_dataset *like, mtl_dataset **out, mtl_error *err);
 mtl_status mtl__dataset_load_npy(mtl_context *ctx, const char *path, mtl_dataset **out,
                                  mtl_error *err);
 mtl_status mtl__dataset_load_npy_labels(mtl_dataset *d, const char *task, const char *path,

@@ -15,6 +15,9 @@ static const mtl__option table[] = {
                     "label columns, separated by commas; empty = those headed \"label:TASK\""),
     MTL__OPTION_STR("ignore", "", "", NULL,
                     "columns to leave out, separated by commas; they may hold any text"),
+    MTL__OPTION_STR("categorical", "", "", NULL,
+                    "input columns of texts, separated by commas; auto = those with a cell that is "
+                    "no number"),
     MTL__OPTION_STR("separator", ",", "", NULL, "the character between cells"),
 };
 
@@ -22,7 +25,8 @@ const mtl__option_group mtl__csv_options = MTL__OPTION_GROUP(MTL_OPTIONS_CSV, "c
 
 /* ---- CSV: what the columns are ---- */
 
-enum { ROLE_INPUT = 0, ROLE_LABEL, ROLE_IGNORED }; /* a column is an input by default */
+/* A column is an input by default; texts are inputs too. */
+enum { ROLE_INPUT = 0, ROLE_LABEL, ROLE_IGNORED, ROLE_TEXT };
 
 /* A file as it is being read. */
 typedef struct csv_load {
@@ -31,6 +35,8 @@ typedef struct csv_load {
     int64_t columns; /* in the file */
     /* Scratch, [columns] each */
     char *role;
+    bool *is_text;
+    int64_t *input; /* number of the input column, -1 = none */
     int64_t *selected; /* inputs, then labels: what a row gives */
     int64_t *label;    /* the label columns */
     float *row;
@@ -38,11 +44,18 @@ typedef struct csv_load {
     int64_t name_start; /* of the task's name in a label column's */
     mtl__array x, y;    /* [capacity, inputs], [capacity, tasks] */
     int64_t rows, capacity;
+    bool find_texts; /* categorical columns are found by looking */
+    const char *path;
+    const mtl__csv_dialect *dialect;
+    const mtl_dataset *like;     /* NULL, or what inputs and categories have to be */
+    mtl__categories *categories; /* NULL without categorical columns */
 } csv_load;
 
 static void take_scratch(csv_load *l, mtl__arena *a)
 {
     l->role = mtl__arena_take(a, l->columns, sizeof *l->role);
+    l->is_text = mtl__arena_take(a, l->columns, sizeof *l->is_text);
+    l->input = mtl__arena_take(a, l->columns, sizeof *l->input);
     l->selected = mtl__arena_take(a, l->columns, sizeof *l->selected);
     l->label = mtl__arena_take(a, l->columns, sizeof *l->label);
     l->row = mtl__arena_floats(a, l->columns);
@@ -71,10 +84,13 @@ static mtl_status mark_column(csv_load *l, const char *option, const char *name,
         c++;
     if (c == l->columns)
         return no_column(l, option, name, err);
-    if (l->role[c] != ROLE_INPUT)
+    if (l->role[c] != ROLE_INPUT || l->is_text[c])
         return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": column \"%.64s\" is listed twice",
                         option, name);
-    l->role[c] = role;
+    if (role == ROLE_TEXT)
+        l->is_text[c] = true;
+    else
+        l->role[c] = role;
     if (role == ROLE_LABEL)
         l->label[l->tasks++] = c;
     return MTL_OK;
@@ -126,16 +142,112 @@ static mtl_status choose_columns(csv_load *l, const mtl_options *o, mtl_error *e
         st = mark_list(l, o, "labels", ROLE_LABEL, err);
     if (st == MTL_OK && !*mtl__option_str(o, &mtl__csv_options, "labels"))
         st = mark_prefixed(l, err);
+    if (st == MTL_OK && !l->find_texts && !l->like)
+        st = mark_list(l, o, "categorical", ROLE_TEXT, err);
     if (st != MTL_OK)
         return st;
-    for (int64_t c = 0; c < l->columns; c++)
+    for (int64_t c = 0; c < l->columns; c++) {
+        l->input[c] = l->role[c] == ROLE_INPUT ? l->inputs : -1;
         if (l->role[c] == ROLE_INPUT)
             l->selected[l->inputs++] = c;
+    }
     if (l->inputs == 0)
         return MTL_FAIL(err, MTL_ERR_FORMAT, "none of %lld columns is an input",
                         (long long)l->columns);
     memcpy(l->selected + l->inputs, l->label, (size_t)l->tasks * sizeof *l->label);
     return mtl__csv_select(l->csv, l->selected, l->inputs + l->tasks, err);
+}
+
+/* ---- CSV: categories ---- */
+
+/* A first pass over the file finds the columns that are not all numbers. */
+static mtl_status find_texts(csv_load *l, mtl_error *err)
+{
+    mtl__csv *csv;
+    bool more = true;
+    mtl_status st = mtl__csv_open(&csv, l->path, l->dialect, l->al, err);
+    if (st != MTL_OK)
+        return st;
+    if (mtl__csv_column_count(csv) != l->columns)
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "%s: changed while it was read", mtl__path_tail(l->path));
+    mtl__csv_set_texts(csv, &(mtl__csv_texts){.found = l->is_text});
+    if (st == MTL_OK) /* the labels have to be numbers: the second pass will say so */
+        st = mtl__csv_select(csv, l->selected, l->inputs, err);
+    while (st == MTL_OK && more)
+        st = mtl__csv_next(csv, l->row, &more, err);
+    mtl__csv_close(csv);
+    return st;
+}
+
+/* The number of a text in its column: a new one, but of a reference's texts only those are known. */
+static mtl_status take_text(void *user, int64_t column, const char *text, float *value,
+                            mtl_error *err)
+{
+    enum { MAX_CATEGORIES = 1 << 24 }; /* a float holds all numbers below */
+    const csv_load *l = user;
+    const int64_t input = l->input[column];
+    const mtl__names *names = &l->categories->column[input].names;
+    int64_t number = mtl__names_find(names, text);
+    if (number < 0 && !l->like) {
+        number = names->count;
+        if (number == MAX_CATEGORIES)
+            return MTL_FAIL(err, MTL_ERR_RANGE, "column \"%.64s\" has more than %d categories",
+                            mtl__csv_column_name(l->csv, column), MAX_CATEGORIES);
+        if (!mtl__categories_add(l->categories, input, text))
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for category %lld", (long long)number);
+    }
+    *value = number < 0 ? __builtin_nanf("") : (float)number;
+    return MTL_OK;
+}
+
+/* The inputs have to be those of the reference, and so are the categories. */
+static mtl_status follow_reference(csv_load *l, mtl_error *err)
+{
+    const mtl_dataset *d = l->like;
+    if (d->inputs != l->inputs)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "%s: %lld input columns, the reference has %lld",
+                        mtl__path_tail(l->path), (long long)l->inputs, (long long)d->inputs);
+    for (int64_t j = 0; j < l->inputs; j++) {
+        const char *name = mtl__csv_column_name(l->csv, l->selected[j]);
+        if (d->input_names && strcmp(name, d->input_names[j]) != 0)
+            return MTL_FAIL(err, MTL_ERR_NAME,
+                            "%s: input column %lld is \"%.64s\", in the reference \"%.64s\"",
+                            mtl__path_tail(l->path), (long long)j, name, d->input_names[j]);
+        l->is_text[l->selected[j]] = d->categories && d->categories->column[j].is_on;
+    }
+    l->categories = d->categories;
+    mtl__categories_ref(l->categories);
+    return MTL_OK;
+}
+
+static mtl_status make_categories(csv_load *l, mtl_error *err)
+{
+    bool any = false;
+    for (int64_t c = 0; c < l->columns; c++)
+        any = any || l->is_text[c];
+    if (!any)
+        return MTL_OK;
+    l->categories = mtl__categories_create(l->al, l->inputs);
+    if (!l->categories)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the categories of %lld columns",
+                        (long long)l->inputs);
+    for (int64_t j = 0; j < l->inputs; j++)
+        l->categories->column[j].is_on = l->is_text[l->selected[j]];
+    return MTL_OK;
+}
+
+static mtl_status choose_texts(csv_load *l, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    if (l->like)
+        st = follow_reference(l, err);
+    else if (l->find_texts)
+        st = find_texts(l, err);
+    if (st == MTL_OK && !l->like)
+        st = make_categories(l, err);
+    if (st == MTL_OK && l->categories)
+        mtl__csv_set_texts(l->csv, &(mtl__csv_texts){.is_text = l->is_text, .take = take_text, .user = l});
+    return st;
 }
 
 /* ---- CSV: rows ---- */
@@ -210,6 +322,8 @@ static mtl_status make_dataset(csv_load *l, mtl_context *ctx, mtl_dataset **out,
     if (st != MTL_OK)
         return st;
     mtl__array_ref(&d->x);
+    d->categories = l->categories;
+    mtl__categories_ref(d->categories);
     st = put_input_names(l, d, err);
     if (st == MTL_OK)
         st = put_tasks(l, d, err);
@@ -230,13 +344,17 @@ static mtl_status load_csv(csv_load *l, mtl_context *ctx, const mtl_options *o, 
     if (!mtl__arena_reserve(&arena, l->al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)l->columns);
     take_scratch(l, &arena);
+    l->find_texts = strcmp(mtl__option_str(o, &mtl__csv_options, "categorical"), "auto") == 0;
     st = choose_columns(l, o, err);
+    if (st == MTL_OK)
+        st = choose_texts(l, err);
     if (st == MTL_OK)
         st = read_rows(l, err);
     if (st == MTL_OK)
         st = make_dataset(l, ctx, out, err);
     mtl__array_release(&l->x);
     mtl__array_release(&l->y);
+    mtl__categories_unref(l->categories);
     mtl__arena_release(&arena, l->al);
     return st;
 }
@@ -256,10 +374,10 @@ static mtl_status read_dialect(const mtl_options *o, mtl__csv_dialect *dialect, 
 }
 
 mtl_status mtl__dataset_load_csv(mtl_context *ctx, const char *path, const mtl_options *o,
-                                 mtl_dataset **out, mtl_error *err)
+                                 const mtl_dataset *like, mtl_dataset **out, mtl_error *err)
 {
-    csv_load l = {0};
     mtl__csv_dialect dialect = {0};
+    csv_load l = {.path = path, .dialect = &dialect, .like = like};
     mtl_status st = mtl__options_expect(o, &mtl__csv_options, err);
     if (st == MTL_OK)
         st = read_dialect(o, &dialect, err);

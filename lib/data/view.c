@@ -11,6 +11,8 @@ mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error
     mtl__array_ref(&s->x);
     s->weight = d->weight;
     mtl__array_ref(&s->weight);
+    s->categories = d->categories;
+    mtl__categories_ref(s->categories);
     if (d->input_names)
         MTL_TRY(st, mtl__dataset_put_names(s, d->input_names, err), fail);
     for (int64_t t = 0; t < d->tasks; t++) {

@@ -30,6 +30,7 @@ struct mtl__csv {
     int64_t columns;
     int64_t *name_at; /* [columns] offsets in names */
     int64_t *slot;    /* [columns] place in a row's values, -1 = not selected */
+    mtl__csv_texts texts;
 };
 
 /* ---- messages ---- */
@@ -414,6 +415,11 @@ mtl_status mtl__csv_select(mtl__csv *csv, const int64_t *columns, int64_t count,
     return MTL_OK;
 }
 
+void mtl__csv_set_texts(mtl__csv *csv, const mtl__csv_texts *texts)
+{
+    csv->texts = *texts;
+}
+
 /* ---- rows ---- */
 
 static bool is_missing(const char *s, int64_t size)
@@ -429,6 +435,30 @@ static bool is_missing(const char *s, int64_t size)
     return false;
 }
 
+static mtl_status bad_cell(const mtl__csv *csv, int64_t column, const cell *c, const char *what,
+                           mtl_error *err)
+{
+    return MTL_FAIL(err, MTL_ERR_FORMAT,
+                    "%s: line %lld, row %lld, column %lld \"%s\": \"%s\" is not %s",
+                    mtl__path_tail(csv->name), (long long)csv->line, (long long)csv->row,
+                    (long long)column + 1, show_column(csv, column).text, show(c->s, c->size).text,
+                    what);
+}
+
+/* Behind every cell a byte of the buffer is free for a while: the separator, the quote, the end of
+   the line, or room that was made to find the end of the file. */
+static mtl_status take_text(const mtl__csv *csv, int64_t column, const cell *c, cell text,
+                            float *value, mtl_error *err)
+{
+    char *end = csv->buffer + (text.s - csv->buffer) + text.size, behind = *end;
+    if (!mtl__utf8_is_valid(text.s, text.size) || memchr(text.s, 0, (size_t)text.size))
+        return bad_cell(csv, column, c, "UTF-8 text", err);
+    *end = 0;
+    mtl_status st = csv->texts.take(csv->texts.user, column, text.s, value, err);
+    *end = behind;
+    return st;
+}
+
 static mtl_status parse_cell(const mtl__csv *csv, int64_t column, const cell *c, float *value,
                              mtl_error *err)
 {
@@ -441,12 +471,15 @@ static mtl_status parse_cell(const mtl__csv *csv, int64_t column, const cell *c,
         *value = __builtin_nanf("");
         return MTL_OK;
     }
+    if (csv->texts.is_text && csv->texts.is_text[column])
+        return take_text(csv, column, c, (cell){.s = s, .size = end - s}, value, err);
     if (mtl__parse_f32(s, end, value) == end)
         return MTL_OK;
-    return MTL_FAIL(err, MTL_ERR_FORMAT,
-                    "%s: line %lld, row %lld, column %lld \"%s\": \"%s\" is not a number",
-                    mtl__path_tail(csv->name), (long long)csv->line, (long long)csv->row,
-                    (long long)column + 1, show_column(csv, column).text, show(c->s, c->size).text);
+    if (!csv->texts.found)
+        return bad_cell(csv, column, c, "a number", err);
+    csv->texts.found[column] = true;
+    *value = __builtin_nanf("");
+    return MTL_OK;
 }
 
 static mtl_status wrong_width(const mtl__csv *csv, int64_t found, mtl_error *err)

@@ -32,6 +32,16 @@ const char *mtl__csv_column_name(const mtl__csv *csv, int64_t column);
    all in the order of the file. A column may be named once. MTL_ERR_RANGE, MTL_ERR_NAME. */
 mtl_status mtl__csv_select(mtl__csv *csv, const int64_t *columns, int64_t count, mtl_error *err);
 
+/* Texts instead of numbers; everything by column of the file. */
+typedef struct mtl__csv_texts {
+    const bool *is_text; /* [columns] cells that are not missing go to take(), without outer blanks */
+    mtl_status (*take)(void *user, int64_t column, const char *text, float *value, mtl_error *err);
+    void *user;
+    bool *found; /* NULL, or [columns]: a cell that is no number sets it and is missing, no failure */
+} mtl__csv_texts;
+
+void mtl__csv_set_texts(mtl__csv *csv, const mtl__csv_texts *texts);
+
 /* The next row: values [selected columns], NaN where the cell is empty, NA, NaN or null. *more is
    false, and values are not written, at the end. After a failure the reader is of no more use. */
 mtl_status mtl__csv_next(mtl__csv *csv, float *values, bool *more, mtl_error *err);

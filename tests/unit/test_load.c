@@ -15,7 +15,7 @@ static mtl_status load_text(mtl_context *ctx, const char *text, const char *cons
     mtl_options *o = mtl__options_create(&mtl__csv_options);
     for (; settings && *settings; settings += 2)
         assert_ok(mtl__options_set_text(o, settings[0], settings[1], &err));
-    mtl_status st = mtl__dataset_load_csv(ctx, f.path, o, out, &err);
+    mtl_status st = mtl__dataset_load_csv(ctx, f.path, o, NULL, out, &err);
     mtl__options_destroy(o);
     unlink(f.path);
     return st;
@@ -186,10 +186,10 @@ START_TEST(bad_files_and_options_are_refused)
     assert_refused("a,label:\n1,2\n", NULL, MTL_ERR_NAME, "without a task");
     assert_refused("a,b\n1,2\n3,x\n", NULL, MTL_ERR_FORMAT, "row 2, column 2");
     assert_refused("a,b\n1,2\n3\n", NULL, MTL_ERR_FORMAT, "row 2");
-    assert_fails(mtl__dataset_load_csv(NULL, "/nowhere/at/all.csv", NULL, &d, &err), MTL_ERR_IO,
+    assert_fails(mtl__dataset_load_csv(NULL, "/nowhere/at/all.csv", NULL, NULL, &d, &err), MTL_ERR_IO,
                  &err, "all.csv");
     mtl_options *o = mtl__options_create(&mtl__make_classification_options);
-    assert_fails(mtl__dataset_load_csv(NULL, "all.csv", o, &d, &err), MTL_ERR_TYPE, &err, "csv");
+    assert_fails(mtl__dataset_load_csv(NULL, "all.csv", o, NULL, &d, &err), MTL_ERR_TYPE, &err, "csv");
     mtl__options_destroy(o);
     ck_assert_ptr_null(d);
 }
@@ -255,7 +255,7 @@ static mtl_status try_load(void *arg)
 {
     const attempt *a = arg;
     mtl_dataset *d = NULL, *e = NULL;
-    mtl_status st = mtl__dataset_load_csv(a->ctx, a->csv.path, NULL, &d, NULL);
+    mtl_status st = mtl__dataset_load_csv(a->ctx, a->csv.path, NULL, NULL, &d, NULL);
     ck_assert((st == MTL_OK) == (d != NULL));
     if (st == MTL_OK)
         st = mtl__dataset_load_npy(a->ctx, a->npy.path, &e, NULL);
