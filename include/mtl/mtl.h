@@ -476,6 +476,50 @@ MTL_API mtl_status mtl_spec_task_set_str(mtl_spec *spec, const char *task, const
  */
 MTL_API mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
                                       int64_t row_stride, mtl_dataset **out, mtl_error *err);
+/**
+ * Gives the inputs of rows first .. first+rows-1 of a streamed data set.
+ * @param x     Out: [rows, cols], row-major without gaps, NaN = missing.
+ * @param user  As given to mtl_dataset_create_stream().
+ * @return #MTL_CONTINUE; anything else when they cannot be read, which ends the call at work with
+ *         #MTL_ERR_IO. No exception or longjmp may leave it.
+ * @since 0.1
+ */
+typedef int32_t (*mtl_rows_cb)(int64_t first, int64_t rows, float *x, void *user);
+
+/**
+ * A data set whose inputs are read on request, for data larger than memory: mtl_fit(),
+ * mtl_transfer() and mtl_evaluate() hold a window of rows in memory at a time. Labels and weights
+ * are set as for any data set and stay in memory, a number for each row.
+ *
+ * mtl_fit() reads all rows in order once to check them and, where it fits the input scaling, twice
+ * for that (same bits as in memory); then every epoch reads every row at most once: the windows in random
+ * order, the rows of a window in random order (option "shuffle"; a window of all rows gives the bits
+ * of data in memory). Rows that should be mixed must not lie further apart in the file than a
+ * window has rows. A failure to read leaves the parameters of the last finished epoch.
+ *
+ * Not for a streamed data set (MTL_ERR_STATE): splits, folds, subsets, copies, mtl_dataset_add_rows(),
+ * mtl_dataset_get_inputs(), "validation" = random, "sampling" and "scaler" other than the defaults.
+ * @param rows, cols  Inputs: [rows, cols].
+ * @param window      Rows in memory at a time; at least 256 are held. 0 = as many as
+ *                    take 32 MB.
+ * @param read        Called from the thread of the call that needs rows; each row several times, with
+ *                    the same numbers. From several threads at once if the data set is used so.
+ * @param user        Handed to @p read; both are needed until the last use of the data set.
+ * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_create_stream(mtl_context *ctx, int64_t rows, int64_t cols,
+                                             int64_t window, mtl_rows_cb read, void *user,
+                                             mtl_dataset **out, mtl_error *err);
+/**
+ * The same with the inputs from a .npy file (types as mtl_dataset_load_npy(), C order), which stays
+ * open and must not change until the data set is destroyed. Nothing but the header is read here.
+ * @param window  As in mtl_dataset_create_stream().
+ * @return MTL_OK; MTL_ERR_IO; MTL_ERR_FORMAT, also for Fortran order; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_open_npy(mtl_context *ctx, const char *path, int64_t window,
+                                        mtl_dataset **out, mtl_error *err);
 /** A data set that owns copies of everything in @p data. @since 0.1 */
 MTL_API mtl_status mtl_dataset_copy(const mtl_dataset *data, mtl_dataset **out, mtl_error *err);
 /** Release. NULL is fine. @since 0.1 */

@@ -5,6 +5,13 @@
 
 #include "data/dataset.h"
 
+static mtl_status check_window(int64_t window, mtl_error *err)
+{
+    if (window < 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "window must be >= 0, not %lld", (long long)window);
+    return MTL_OK;
+}
+
 mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
                               int64_t row_stride, mtl_dataset **out, mtl_error *err)
 {
@@ -14,6 +21,30 @@ mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, in
                         (long long)cols);
     mtl_status st = mtl__check_matrix("x", x, rows, cols, row_stride, err);
     return st == MTL_OK ? mtl__dataset_create(ctx, x, rows, cols, row_stride, out, err) : st;
+}
+
+mtl_status mtl_dataset_create_stream(mtl_context *ctx, int64_t rows, int64_t cols, int64_t window,
+                                     mtl_rows_cb read, void *user, mtl_dataset **out,
+                                     mtl_error *err)
+{
+    int64_t size;
+    REQUIRE(read);
+    REQUIRE(out);
+    if (rows < 0 || cols < 1 || !mtl__mul_size(rows, cols, &size))
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "a data set of %lld rows and %lld input columns",
+                        (long long)rows, (long long)cols);
+    mtl_status st = check_window(window, err);
+    return st == MTL_OK ? mtl__dataset_create_stream(ctx, rows, cols, window, read, user, out, err)
+                        : st;
+}
+
+mtl_status mtl_dataset_open_npy(mtl_context *ctx, const char *path, int64_t window,
+                                mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(path);
+    REQUIRE(out);
+    mtl_status st = check_window(window, err);
+    return st == MTL_OK ? mtl__dataset_open_npy(ctx, path, window, out, err) : st;
 }
 
 mtl_status mtl_dataset_copy(const mtl_dataset *data, mtl_dataset **out, mtl_error *err)
@@ -389,7 +420,10 @@ mtl_status mtl_dataset_get_inputs(const mtl_dataset *data, int64_t first, int64_
                                   int64_t out_stride, mtl_error *err)
 {
     REQUIRE(data);
-    return copy_rows(data, &data->x, first, rows, data->inputs, out, out_stride, err);
+    mtl_status st = mtl__dataset_in_memory(data, "get_inputs", err);
+    return st == MTL_OK
+               ? copy_rows(data, &data->x, first, rows, data->inputs, out, out_stride, err)
+               : st;
 }
 
 mtl_status mtl_dataset_get_labels(const mtl_dataset *data, const char *task, int64_t first,

@@ -103,7 +103,9 @@ mtl_status mtl__dataset_add_rows(mtl_dataset *d, const char *task, int64_t rows,
                                  mtl_error *err)
 {
     int64_t total, t = mtl__dataset_task(d, task), tasks = d->tasks;
-    mtl_status st = mtl__array_check(NULL, x, rows, d->inputs, x_stride, err);
+    mtl_status st = mtl__dataset_in_memory(d, "add_rows", err);
+    if (st == MTL_OK)
+        st = mtl__array_check(NULL, x, rows, d->inputs, x_stride, err);
     if (st == MTL_OK)
         st = mtl__array_check(task, y, rows, cols, y_stride, err);
     if (st != MTL_OK)

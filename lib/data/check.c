@@ -46,16 +46,33 @@ mtl_status mtl__array_check_weights(const char *task, const mtl__array *w, int64
     return MTL_OK;
 }
 
+/* The first infinite input. */
+typedef struct infinite {
+    int64_t cols, row, column; /* row -1 = none */
+    float x;
+} infinite;
+
+static void find_infinite(void *arg, const mtl__array *a, int64_t first, int64_t rows)
+{
+    infinite *f = arg;
+    for (int64_t i = 0; i < rows && f->row < 0; i++) {
+        const float *x = mtl__array_row(a, i);
+        for (int64_t j = 0; j < f->cols; j++)
+            if (isinf(x[j])) {
+                *f = (infinite){f->cols, first + i, j, x[j]};
+                break;
+            }
+    }
+}
+
 mtl_status mtl__dataset_check_inputs(const mtl_dataset *d, mtl_error *err)
 {
-    for (int64_t i = 0; i < d->rows; i++) {
-        const float *x = mtl__array_row(&d->x, i);
-        for (int64_t j = 0; j < d->inputs; j++)
-            if (isinf(x[j]))
-                return MTL_FAIL(err, MTL_ERR_VALUE, "inputs: row %lld, column %lld is %s",
-                                (long long)i, (long long)j, mtl__num(x[j]).text);
-    }
-    return MTL_OK;
+    infinite f = {.cols = d->inputs, .row = -1};
+    mtl_status st = mtl__dataset_scan(d, find_infinite, &f, err);
+    if (st == MTL_OK && f.row >= 0)
+        return MTL_FAIL(err, MTL_ERR_VALUE, "inputs: row %lld, column %lld is %s",
+                        (long long)f.row, (long long)f.column, mtl__num(f.x).text);
+    return st;
 }
 
 /* ---- Labels by kind ---- */

@@ -163,15 +163,18 @@ mtl_status mtl__dataset_concat(int64_t count, const mtl_dataset *const *parts, m
 {
     mtl_dataset *d;
     int64_t rows = 0;
+    mtl_status st;
     if (count < 1 || !parts)
         return MTL_FAIL(err, MTL_ERR_INVALID, "concat of %lld parts", (long long)count);
     for (int64_t k = 0; k < count; k++) {
         if (!parts[k])
             return MTL_FAIL(err, MTL_ERR_INVALID, "concat: part %lld is NULL", (long long)k);
+        if ((st = mtl__dataset_in_memory(parts[k], "copy", err)) != MTL_OK)
+            return st;
         if (!mtl__add_size(rows, parts[k]->rows, &rows))
             return MTL_FAIL(err, MTL_ERR_SHAPE, "concat: too many rows");
     }
-    mtl_status st = mtl__dataset_make_owner(parts[0]->ctx, rows, parts[0]->inputs, &d, err);
+    st = mtl__dataset_make_owner(parts[0]->ctx, rows, parts[0]->inputs, &d, err);
     if (st != MTL_OK)
         return st;
     st = join(d, &(joint){count, parts}, err);

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "data/array_priv.h"
+#include "data/request.h"
 
 /* ---- Life ---- */
 
@@ -89,6 +90,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
     for (int64_t t = 0; t < d->tasks; t++)
         mtl__strfree(&ctx->al, d->labels[t].task);
     mtl__categories_unref(d->categories);
+    mtl__stream_unref(d->stream);
     mtl__names_free(&d->names, &ctx->al);
     mtl__free(&ctx->al, d->labels, d->tasks_capacity * (int64_t)sizeof *d->labels);
     if (d->input_names)

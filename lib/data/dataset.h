@@ -36,6 +36,8 @@ typedef struct mtl__labels {
     int64_t outputs;
 } mtl__labels;
 
+typedef struct mtl__stream mtl__stream; /* request.h */
+
 struct mtl_dataset {
     mtl_context *ctx;
     int64_t rows, inputs;
@@ -45,6 +47,8 @@ struct mtl_dataset {
     int64_t tasks, tasks_capacity;
     mtl__names names; /* of the tasks, by their numbers */
     const char **input_names; /* [inputs], or NULL */
+    mtl__stream *stream; /* inputs are read from there, from row stream_first on, and x is empty */
+    int64_t stream_first;
     mtl__categories *categories; /* of the inputs, or NULL */
 };
 
@@ -125,6 +129,23 @@ mtl_status mtl__dataset_split_grouped(const mtl_dataset *d, const mtl__split_by 
 mtl_status mtl__dataset_kfold(const mtl_dataset *d, const mtl__split_by *by, mtl__fold fold,
                               uint64_t seed, mtl_dataset **train, mtl_dataset **test,
                               mtl_error *err);
+
+/* request.c. window: rows in memory at a time, 0 = by their bytes. */
+mtl_status mtl__dataset_create_stream(mtl_context *ctx, int64_t rows, int64_t cols, int64_t window,
+                                      mtl_rows_cb read, void *user, mtl_dataset **out,
+                                      mtl_error *err);
+mtl_status mtl__dataset_open_npy(mtl_context *ctx, const char *path, int64_t window,
+                                 mtl_dataset **out, mtl_error *err);
+/* MTL_ERR_STATE for a data set whose inputs are streamed. what: who asks. */
+mtl_status mtl__dataset_in_memory(const mtl_dataset *d, const char *what, mtl_error *err);
+/* Rows of streamed inputs to hold in memory at a time; 0 = all are in memory. */
+int64_t mtl__dataset_window(const mtl_dataset *d);
+/* Streamed inputs of some rows to `to`. */
+mtl_status mtl__dataset_read(const mtl_dataset *d, int64_t first, int64_t rows, float *to,
+                             mtl_error *err);
+/* All inputs in order, in pieces where they are streamed: row i of a piece is row first + i. */
+typedef void mtl__scan_fn(void *arg, const mtl__array *x, int64_t first, int64_t rows);
+mtl_status mtl__dataset_scan(const mtl_dataset *d, mtl__scan_fn *fn, void *arg, mtl_error *err);
 
 /* kind.c: what the labels of a task mean: as stated by set_kind, else read off them by the rule in
    mtl.h (mtl_dataset_set_kind). */

@@ -14,8 +14,18 @@ typedef struct column {
     int64_t count;
 } column;
 
-static void add_values(const mtl__array *a, int64_t rows, int64_t cols, column *c)
+/* What is fitted: columns of one array, which may come in pieces. */
+typedef struct fitting {
+    int64_t cols;
+    column *c; /* [cols] */
+} fitting;
+
+static void add_values(void *arg, const mtl__array *a, int64_t first, int64_t rows)
 {
+    const fitting *f = arg;
+    const int64_t cols = f->cols;
+    column *c = f->c;
+    (void)first;
     for (int64_t i = 0; i < rows; i++) {
         const float *x = mtl__array_row(a, i);
         for (int64_t j = 0; j < cols; j++) {
@@ -28,10 +38,12 @@ static void add_values(const mtl__array *a, int64_t rows, int64_t cols, column *
     }
 }
 
-static void add_squares(const mtl__array *a, int64_t rows, int64_t cols, column *c)
+static void add_squares(void *arg, const mtl__array *a, int64_t first, int64_t rows)
 {
-    for (int64_t j = 0; j < cols; j++)
-        c[j].mean = c[j].count ? c[j].sum / (double)c[j].count : 0;
+    const fitting *f = arg;
+    const int64_t cols = f->cols;
+    column *c = f->c;
+    (void)first;
     for (int64_t i = 0; i < rows; i++) {
         const float *x = mtl__array_row(a, i);
         for (int64_t j = 0; j < cols; j++) {
@@ -42,7 +54,17 @@ static void add_squares(const mtl__array *a, int64_t rows, int64_t cols, column 
     }
 }
 
-static mtl_status fit(const mtl_dataset *d, const mtl__array *a, int64_t cols, float *mean,
+/* One pass over the inputs (y = NULL) or over labels. */
+static mtl_status pass(const mtl_dataset *d, const mtl__array *y, mtl__scan_fn *fn, fitting *f,
+                       mtl_error *err)
+{
+    if (!y)
+        return mtl__dataset_scan(d, fn, f, err);
+    fn(f, y, 0, d->rows);
+    return MTL_OK;
+}
+
+static mtl_status fit(const mtl_dataset *d, const mtl__array *y, int64_t cols, float *mean,
                       float *scale, mtl_error *err)
 {
     const int64_t bytes = cols * (int64_t)sizeof(column);
@@ -50,16 +72,20 @@ static mtl_status fit(const mtl_dataset *d, const mtl__array *a, int64_t cols, f
     if (!c)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scales of %lld columns",
                         (long long)cols);
-    add_values(a, d->rows, cols, c);
-    add_squares(a, d->rows, cols, c);
-    for (int64_t j = 0; j < cols; j++) {
+    fitting f = {cols, c};
+    mtl_status st = pass(d, y, add_values, &f, err);
+    for (int64_t j = 0; j < cols; j++)
+        c[j].mean = c[j].count ? c[j].sum / (double)c[j].count : 0;
+    if (st == MTL_OK)
+        st = pass(d, y, add_squares, &f, err);
+    for (int64_t j = 0; j < cols && st == MTL_OK; j++) {
         double deviation = c[j].count > 1 ? sqrt(c[j].squares / (double)c[j].count) : 0;
         mean[j] = (float)(c[j].first + c[j].mean);
         /* Below FLT_MIN the reciprocal would be infinite in float: constant for our purposes. */
         scale[j] = deviation >= FLT_MIN ? (float)deviation : 1;
     }
     mtl__free(&d->ctx->al, c, bytes);
-    return MTL_OK;
+    return st;
 }
 
 /* ---- By order ---- */
@@ -90,6 +116,9 @@ mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind
 {
     if (kind == MTL__SCALER_STANDARD)
         return mtl__scaler_fit_inputs(d, mean, scale, err);
+    mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);
+    if (st != MTL_OK)
+        return st;
     const bool is_robust = kind == MTL__SCALER_ROBUST;
     const double q = is_robust ? 0.25 : 0;
     const int64_t bytes = 2 * d->rows * (int64_t)sizeof(mtl__ordered);
@@ -109,7 +138,7 @@ mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind
 
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err)
 {
-    return fit(d, &d->x, d->inputs, mean, scale, err);
+    return fit(d, NULL, d->inputs, mean, scale, err);
 }
 
 mtl_status mtl__scaler_fit_labels(const mtl_dataset *d, int64_t task, float *mean, float *scale,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Data sets over the arrays of another one. */
 #include "data/array_priv.h"
+#include "data/request.h"
 
 mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error *err)
 {
@@ -11,6 +12,9 @@ mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error
     mtl__array_ref(&s->x);
     s->weight = d->weight;
     mtl__array_ref(&s->weight);
+    s->stream = d->stream;
+    s->stream_first = d->stream_first;
+    mtl__stream_ref(s->stream);
     s->categories = d->categories;
     mtl__categories_ref(s->categories);
     if (d->input_names)
@@ -71,7 +75,9 @@ mtl_status mtl__dataset_subset(const mtl_dataset *d, int64_t count, const int64_
                                mtl_dataset **out, mtl_error *err)
 {
     mtl_dataset *s;
-    mtl_status st;
+    mtl_status st = mtl__dataset_in_memory(d, "subset", err);
+    if (st != MTL_OK)
+        return st;
     if (count < 0 || (count > 0 && !rows))
         return MTL_FAIL(err, MTL_ERR_INVALID, "subset of %lld rows: no row numbers",
                         (long long)count);
@@ -103,6 +109,7 @@ mtl_status mtl__dataset_range(const mtl_dataset *d, int64_t first, int64_t count
     mtl_status st = mtl__dataset_share(d, &s, err);
     if (st != MTL_OK)
         return st;
+    s->stream_first += first;
     for (int64_t i = 0; i < mtl__array_count(s); i++) {
         mtl__array *a = mtl__array_at(s, i);
         if (a->index)

@@ -113,6 +113,27 @@ static mtl_status regular_size(int fd, const char *path, int64_t limit, int64_t 
     return MTL_OK;
 }
 
+mtl_status mtl__fd_size(int fd, const char *path, int64_t *size, mtl_error *err)
+{
+    return regular_size(fd, path, INT64_MAX, size, err);
+}
+
+int mtl__fd_read_at(int fd, void *p, int64_t size, int64_t offset)
+{
+    char *to = p;
+    while (size > 0) {
+        ssize_t n = pread(fd, to, (size_t)size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        to += n;
+        size -= n;
+        offset += n;
+    }
+    return 0;
+}
+
 /* Exactly `size` bytes up to the end of the file: one byte more is asked for and must not come. */
 static mtl_status read_exactly(int fd, const char *path, char *p, int64_t size, mtl_error *err)
 {

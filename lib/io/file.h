@@ -31,6 +31,12 @@ int mtl__fd_open(const char *path);
 void mtl__fd_close(int fd);
 mtl__source mtl__fd_source(int *fd);
 
+/* Bytes of a regular file. */
+mtl_status mtl__fd_size(int fd, const char *path, int64_t *size, mtl_error *err);
+/* Exactly `size` bytes from an offset on: 0, or an errno (EIO where the file ends before). Any number
+   of threads may do so at once. */
+int mtl__fd_read_at(int fd, void *p, int64_t size, int64_t offset);
+
 /* All of a regular file of at most `limit` bytes; *data is freed by mtl__free(al, *data, *size). */
 mtl_status mtl__file_read(const char *path, int64_t limit, const mtl__allocator *al, void **data,
                           int64_t *size, mtl_error *err);

@@ -238,6 +238,11 @@ fail:
     return st;
 }
 
+int64_t mtl__npy_element_bytes(const mtl__npy *in)
+{
+    return in->type->size;
+}
+
 /* ---- elements ---- */
 
 enum { BLOCK = 512 };

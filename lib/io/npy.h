@@ -19,6 +19,11 @@ typedef struct mtl__npy {
 /* MTL_ERR_FORMAT for what is malformed or not read: pickled objects, other types, other ranks. */
 mtl_status mtl__npy_open(mtl__npy *in, const void *bytes, int64_t size, mtl_error *err);
 
+/* No header reaches beyond so many bytes: mtl__npy_open looks at no others. */
+#define MTL__NPY_HEAD 10016
+
+int64_t mtl__npy_element_bytes(const mtl__npy *in);
+
 /* out [rows, cols], rows ld floats apart. Integers and doubles are rounded to nearest. */
 void mtl__npy_read(const mtl__npy *in, float *out, int64_t ld);
 

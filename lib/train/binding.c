@@ -52,6 +52,48 @@ static mtl_status check_shape(const mtl_model *m, const mtl_dataset *data, const
     return mtl__dataset_check_inputs(data, err);
 }
 
+/* ---- Streamed inputs ---- */
+
+static mtl_status make_window(mtl__binding *b, mtl_error *err)
+{
+    const mtl_dataset *d = b->data;
+    if (!d->stream)
+        return MTL_OK;
+    int64_t rows = mtl__min(d->rows, mtl__max(mtl__dataset_window(d), MTL__BLOCK_ROWS)), count;
+    mtl__window *w = mtl__alloc_zero(b->al, sizeof *w);
+    if (w && mtl__mul_size(rows, d->inputs, &count))
+        w->x = mtl__alloc_array(b->al, count, sizeof *w->x);
+    if (!w || !w->x) {
+        mtl__free(b->al, w, sizeof *w);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a window of %lld rows", (long long)rows);
+    }
+    w->capacity = rows;
+    b->window = w;
+    return MTL_OK;
+}
+
+void mtl__binding_load(const mtl__binding *b, int64_t first, int64_t count)
+{
+    mtl__window *w = b->window;
+    if (!w || (first >= w->first && first + count <= w->first + w->count))
+        return;
+    w->first = first;
+    w->count = mtl__min(w->capacity, b->data->rows - first);
+    assert(count <= w->count);
+    mtl_status st = mtl__dataset_read(b->data, first, w->count, w->x, &w->why);
+    for (int64_t i = 0; st != MTL_OK && i < w->count * b->data->inputs; i++)
+        w->x[i] = 0; /* for what is still to run before the failure is seen */
+}
+
+mtl_status mtl__binding_status(const mtl__binding *b, mtl_error *err)
+{
+    if (!b->window || b->window->why.code == MTL_OK)
+        return MTL_OK;
+    return MTL_FAIL(err, b->window->why.code, "%s", b->window->why.message);
+}
+
+/* ---- Life ---- */
+
 mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, const char *what,
                                mtl__binding *out, mtl_error *err)
 {
@@ -63,6 +105,7 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
     b.label = mtl__alloc_array(b.al, b.tasks, sizeof *b.label);
     if (!b.label)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld tasks", (long long)b.tasks);
+    st = make_window(&b, err);
     for (int64_t t = 0; t < b.tasks && st == MTL_OK; t++) {
         st = bind_task(m, &b, t, err);
         if (st == MTL_OK && !any && b.label[t] >= 0)
@@ -80,6 +123,10 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
 
 void mtl__binding_free(mtl__binding *b)
 {
+    if (b->window) {
+        mtl__free(b->al, b->window->x, b->window->capacity * b->data->inputs * (int64_t)sizeof(float));
+        mtl__free(b->al, b->window, sizeof *b->window);
+    }
     if (b->label)
         mtl__free(b->al, b->label, b->tasks * (int64_t)sizeof *b->label);
     *b = (mtl__binding){0};
@@ -88,8 +135,17 @@ void mtl__binding_free(mtl__binding *b)
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x)
 {
+    mtl__array window = {.stride = m->net.inputs};
     const mtl__array *a = &b->data->x;
     const float *base;
+    if (b->window) {
+        window.p = b->window->x;
+        a = &window;
+        rows.first -= b->window->first;
+        for (int64_t i = 0; rows.index && i < rows.count; i++)
+            scratch[i] = rows.index[i] - b->window->first;
+        rows.index = rows.index ? scratch : NULL;
+    }
     const int64_t *index = mtl__array_places(a, rows, scratch, &base);
     m->ctx->vec->standardize(rows.count, m->net.inputs, base, a->stride, index, m->pipe.x_mean,
                              m->pipe.x_inverse, x);

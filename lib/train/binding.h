@@ -5,10 +5,18 @@
 
 #include "model/model.h"
 
+/* Rows of streamed inputs that are in memory. The first failure to read stays. */
+typedef struct mtl__window {
+    int64_t first, count, capacity;
+    float *x; /* [capacity, inputs] */
+    mtl_error why;
+} mtl__window;
+
 typedef struct mtl__binding {
     const mtl_dataset *data;
     int64_t *label; /* [tasks of the model]: number of the labels in data, -1 = none */
     int64_t tasks;
+    mtl__window *window; /* NULL = all inputs are in memory */
     const mtl__allocator *al;
 } mtl__binding;
 
@@ -18,7 +26,14 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
                                mtl__binding *out, mtl_error *err);
 void mtl__binding_free(mtl__binding *b);
 
-/* Inputs of some rows, scaled, to x [rows, inputs]. scratch: see mtl__array_places. */
+/* Streamed inputs only: have rows first .. first + count in memory, at most the window's capacity,
+   which is a batch of the judge at least. */
+void mtl__binding_load(const mtl__binding *b, int64_t first, int64_t count);
+/* Whether all reading went well so far. */
+mtl_status mtl__binding_status(const mtl__binding *b, mtl_error *err);
+
+/* Inputs of some rows, which are in memory, scaled, to x [rows, inputs]. scratch: see mtl__array_places;
+   with a window as well where rows.index is given. */
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x);
 

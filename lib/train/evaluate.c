@@ -176,6 +176,7 @@ mtl_status mtl__evaluate(const mtl_model *m, const mtl_dataset *data, const mtl_
     MTL_TRY(st, mtl__judge_create(m, &bound, &judge, err), done);
     MTL_TRY(st, mtl__report_create(m->ctx, &r, err), done);
     mtl__judge_run(judge);
+    MTL_TRY(st, mtl__binding_status(&judge->bound, err), done);
     MTL_TRY(st, check_refused(judge, err), done);
     MTL_TRY(st, write_report(judge, mtl__option_str(o, &mtl__evaluate_options, "metrics"), r, err),
             done);

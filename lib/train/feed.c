@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/feed.h"
 
-#include "rng/rng.h"
-
 int64_t mtl__feed_max_rows(const mtl__feed *f)
 {
     int64_t rows = 0;
@@ -17,7 +15,9 @@ static void plan_source(mtl__feed_source *s, const mtl__binding *bound, int64_t 
     *s = (mtl__feed_source){.bound = *bound, .rows = bound->data->rows, .stream = stream};
     s->batch = mtl__min(batch_rows, s->rows);
     s->next = s->rows; /* the first batch begins a round */
-    s->order = mtl__arena_take(arena, s->rows, sizeof *s->order);
+    int64_t window = bound->window ? bound->window->capacity : s->rows;
+    s->order = mtl__arena_take(arena, window, sizeof *s->order);
+    s->windows = mtl__arena_take(arena, (s->rows + window - 1) / window, sizeof *s->windows);
 }
 
 static void plan_batch(mtl__feed *f, mtl__arena *arena)
@@ -44,25 +44,42 @@ void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
     plan_batch(f, arena);
 }
 
-static void all_rows(const mtl__feed *f, mtl__feed_source *s)
+/* first, first + 1, ... in this round's random order or as they stand. */
+static void put_in_order(const mtl__feed *f, mtl__feed_source *s, int64_t first, int64_t count,
+                         int64_t *to)
 {
-    for (int64_t i = 0; i < s->rows; i++)
-        s->order[i] = i;
-    if (f->shuffle) {
-        mtl__rng rng = mtl__rng_make(f->seed, s->stream, (uint32_t)s->round);
-        mtl__rng_shuffle(&rng, s->order, s->rows);
-    }
+    for (int64_t i = 0; i < count; i++)
+        to[i] = first + i;
+    if (f->shuffle)
+        mtl__rng_shuffle(&s->rng, to, count);
+}
+
+/* All rows are one window; streamed inputs have several, in random order and each of them in random
+   order. One window alone gives the same order as data in memory. */
+static void next_window(const mtl__feed *f, mtl__feed_source *s)
+{
+    const mtl__window *w = s->bound.window;
+    const int64_t size = w ? w->capacity : s->rows, first = s->windows[s->turn++] * size;
+    const int64_t count = mtl__min(size, s->rows - first);
+    put_in_order(f, s, first, count, s->order);
+    mtl__binding_load(&s->bound, first, count);
+    s->begin = s->next;
+    s->end = s->next + count;
 }
 
 /* The order of a round depends on its number alone, so a run can be taken up at any round. */
 static void begin_round(const mtl__feed *f, mtl__feed_source *s)
 {
-    if (f->is_sampled && s == &f->source[0])
+    const bool sampled = f->is_sampled && s == &f->source[0];
+    const int64_t window = s->bound.window ? s->bound.window->capacity : s->rows;
+    if (sampled)
         mtl__sampler_draw(&f->sampler, f->seed, s->round, s->order);
-    else
-        all_rows(f, s);
+    s->rng = mtl__rng_make(f->seed, s->stream, (uint32_t)s->round);
     s->round++;
-    s->next = 0;
+    s->next = s->begin = s->turn = 0;
+    s->end = sampled ? s->rows : 0;
+    if (!sampled)
+        put_in_order(f, s, 0, (s->rows + window - 1) / window, s->windows);
 }
 
 bool mtl__feed_seek(mtl__feed *f, int source, int64_t round, int64_t next)
@@ -75,6 +92,8 @@ bool mtl__feed_seek(mtl__feed *f, int source, int64_t round, int64_t next)
     if (round > 0) {
         s->round--;
         begin_round(f, s);
+        for (; s->end < next; s->next = s->end) /* the windows before, for their random numbers */
+            next_window(f, s);
         s->next = next;
     }
     return true;
@@ -94,7 +113,7 @@ typedef struct part {
 static mtl__rows rows_of(const part *p, int64_t first, int64_t count)
 {
     const mtl__feed_source *s = &p->f->source[p->source];
-    return (mtl__rows){.index = s->order + s->next + first, .count = count};
+    return (mtl__rows){.index = s->order + (s->next - s->begin) + first, .count = count};
 }
 
 /* Rows that take some 5 us to fill. */
@@ -118,9 +137,16 @@ static void fill_rows(void *arg, int64_t first, int64_t count)
 static void append(mtl__feed *f, int source, int64_t count)
 {
     part p = {f, source};
-    mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), fill_rows, &p);
-    f->source[source].next += count;
-    f->batch.rows += count;
+    mtl__feed_source *s = &f->source[source];
+    while (count > 0) {
+        if (s->next == s->end)
+            next_window(f, s);
+        int64_t some = mtl__min(count, s->end - s->next);
+        mtl__pool_ranges(atomic_load(&f->m->ctx->pool), some, row_grain(f), fill_rows, &p);
+        s->next += some;
+        f->batch.rows += some;
+        count -= some;
+    }
 }
 
 bool mtl__feed_next(mtl__feed *f)
@@ -166,6 +192,8 @@ void mtl__feed_prefetch(mtl__feed *f)
         const mtl__feed_source *s = &f->source[i];
         int64_t count = mtl__min(s->batch, s->rows - s->next);
         part p = {f, i};
+        if (s->bound.window || s->next == s->end) /* what is still to be read is not there */
+            continue;
         if (bytes_of_rows(f, s->rows) >= SMALL_SET && bytes_of_rows(f, count) <= LARGE_BATCH)
             mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), prefetch_rows, &p);
     }

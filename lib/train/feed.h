@@ -4,13 +4,18 @@
 #ifndef MTL__FEED_H
 #define MTL__FEED_H
 
+#include "rng/rng.h"
 #include "train/sampler.h"
 #include "train/targets.h"
 
 typedef struct mtl__feed_source {
     mtl__binding bound;
     int64_t rows, batch; /* rows of the data set; rows of it in a batch */
-    int64_t *order;      /* [rows]: row numbers of this round */
+    int64_t *order;      /* [rows, or those of a window]: row numbers of this round or window */
+    int64_t *windows;    /* of streamed inputs: their numbers in the order of this round */
+    int64_t begin, end;  /* positions in the round that `order` has; the window's number in it */
+    int64_t turn;        /* windows of this round that were begun */
+    mtl__rng rng;        /* of this round */
     int64_t round, next; /* rounds begun; position in order */
     uint32_t stream;     /* of the random order */
 } mtl__feed_source;

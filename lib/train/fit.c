@@ -149,6 +149,8 @@ static mtl_status read_sampling(const mtl__fit *f, const mtl__binding *train, co
     const mtl__choice choice = mtl__option_choice(o, g, "sampling");
     const char *text = mtl__option_str(o, g, "sampling");
     mtl_status st = mtl__sampling_resolve(train, f->m, &choice, text, &set->sampling, err);
+    if (st == MTL_OK && set->sampling.row)
+        st = mtl__dataset_in_memory(train->data, "sampling", err);
     if (st == MTL_OK && set->sampling.row && !set->shuffle)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "sampling \"%.64s\" draws at random: it needs shuffle = 1", text);

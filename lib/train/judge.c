@@ -118,6 +118,7 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
     const mtl__rows some = {.first = first, .count = rows};
     int64_t outputs = m->net.outputs;
     float *z = j->predicted + first * outputs;
+    mtl__binding_load(&j->bound, first, rows);
     mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
     mtl__targets_fill(&j->targets, 0, some, 0);
     mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);

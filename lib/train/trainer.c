@@ -154,6 +154,19 @@ static mtl_status diverged(mtl__trainer *t, mtl_error *err)
                     (long long)t->epoch + 1, (long long)t->step, (long long)t->epoch);
 }
 
+/* Streamed inputs that could not be read end the fit as a loss that is not finite does. */
+static mtl_status check_reading(const mtl__trainer *t, mtl_error *err)
+{
+    const mtl__binding *const all[] = {&t->bound[0], &t->bound[1], t->valid ? &t->valid->bound : NULL,
+                                       t->train ? &t->train->bound : NULL};
+    mtl_status st = MTL_OK;
+    for (int i = 0; i < MTL__COUNT_OF(all) && st == MTL_OK; i++)
+        st = all[i] ? mtl__binding_status(all[i], err) : MTL_OK;
+    if (st != MTL_OK)
+        memcpy(t->m->values, t->last_good, (size_t)t->m->net.params * sizeof(float));
+    return st;
+}
+
 static void begin_epoch(mtl__trainer *t)
 {
     for (int64_t i = 0; i < t->m->net.tasks; i++)
@@ -172,7 +185,10 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
 {
     if (!t->in_epoch)
         begin_epoch(t);
+    mtl_status st = MTL_OK;
     if (mtl__feed_next(&t->feed)) {
+        if ((st = check_reading(t, err)) != MTL_OK)
+            return st;
         run_step(t);
         if (t->feed.batch.targets.refused >= 0) /* the step was not made */
             return params_finite(t) ? MTL_OK : diverged(t, err);
@@ -187,8 +203,8 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
     if (is_at_end_of_epoch(t)) {
         finish_epoch(t);
         t->in_epoch = false;
+        st = check_reading(t, err);
     }
-    mtl_status st = MTL_OK;
     for (int64_t i = 0; i < t->hooks && st == MTL_OK; i++)
         if (t->hook[i].at_rest)
             st = t->hook[i].at_rest(t->hook[i].self, t, err);

@@ -3,7 +3,7 @@
 
 #include <float.h>
 
-#include "../golden/scaler.h"
+#include "../golden/scalers.h"
 #include "data/scaler.h"
 
 static mtl_error err;

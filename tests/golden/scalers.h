@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Written by make_scaler.py with scikit-learn 1.2.1, NumPy 1.24.2. Do not edit. */
+/* Written by make_scalers.py with scikit-learn 1.2.1, NumPy 1.24.2. Do not edit. */
 #include <math.h>
 
 /* clang-format off */

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Write scaler.h: a small table with missing values, and what scikit-learn's scalers learn from it.
+"""Write scalers.h: a small table with missing values, and what scikit-learn's scalers learn from it.
 
-    /usr/bin/python3 make_scaler.py > scaler.h
+    /usr/bin/python3 make_scalers.py > scalers.h
 """
 import numpy as np
 import sklearn
@@ -23,7 +23,7 @@ def table(name, values):
 
 
 print("/* SPDX-License-Identifier: MIT */")
-print(f"/* Written by make_scaler.py with scikit-learn {sklearn.__version__}, NumPy "
+print(f"/* Written by make_scalers.py with scikit-learn {sklearn.__version__}, NumPy "
       f"{np.__version__}. Do not edit. */")
 print("#include <math.h>\n\n/* clang-format off */")
 print(f"enum {{ GOLDEN_ROWS = {ROWS}, GOLDEN_COLS = {COLS} }};")
