@@ -389,6 +389,19 @@ MTL_API mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_
                                           int64_t units, mtl_error *err);
 
 /**
+ * Let the network see which inputs are missing: behind the input columns it gets as many indicators,
+ * 1 where the input is missing (NaN) and 0 where it is there (scikit-learn's MissingIndicator with
+ * features="all"). The missing input itself is 0 after scaling, as without. What the caller gives,
+ * to fits and predictions, keeps its columns: mtl_model_inputs() does not count indicators. The first
+ * layer has twice as many rows: weights of inputs, then of their indicators. An indicator that was
+ * never 1 in training has moved no weight but by a penalty.
+ * @param on  1 or 0 (default).
+ * @return MTL_OK; MTL_ERR_STATE behind a layer; MTL_ERR_RANGE, also for more than 8388608 inputs.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, mtl_error *err);
+
+/**
  * Give every task's output a linear term of the inputs as well, beside what its head makes of the
  * trunk (wide & deep: Cheng et al. 2016). Starts at 0; tensors "skip.TASK.weight" [inputs, outputs].
  * @param on  1 or 0 (default).

@@ -88,7 +88,7 @@ mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_loss_cb cb
 
 int64_t mtl_model_inputs(const mtl_model *model)
 {
-    return model ? model->net.inputs : 0;
+    return model ? model->net.raw_inputs : 0;
 }
 
 int64_t mtl_model_outputs(const mtl_model *model)

@@ -47,6 +47,14 @@ mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_t catego
     return mtl__spec_add_embedding(spec, column, categories, units, err);
 }
 
+mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, mtl_error *err)
+{
+    REQUIRE(spec);
+    if (on != 0 && on != 1)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "on must be 0 or 1, not %d", (int)on);
+    return mtl__spec_set_missing_indicators(spec, on == 1, err);
+}
+
 mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err)
 {
     REQUIRE(spec);

@@ -32,7 +32,7 @@ static mtl_status predict(const mtl_model *m, int64_t task, int64_t cols, int64_
                           const float *x, int64_t x_stride, float *out, int64_t out_stride,
                           mtl_error *err)
 {
-    mtl_status st = check_predict(rows, m->net.inputs, x, x_stride, cols, out, out_stride, err);
+    mtl_status st = check_predict(rows, m->net.raw_inputs, x, x_stride, cols, out, out_stride, err);
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();

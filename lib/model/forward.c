@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/forward.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -169,7 +170,8 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
 {
     const mtl__network *net = &m->net;
     *f = (mtl__forward){
-        .gemm = m->ctx->gemm, .vec = m->ctx->vec, .inputs = net->inputs, .outputs = net->outputs};
+        .gemm = m->ctx->gemm, .vec = m->ctx->vec, .raw_inputs = net->raw_inputs,
+        .inputs = net->inputs, .outputs = net->outputs};
     f->places = MTL__TURNS + 2 + net->trunk_layers;
     f->step = mtl__arena_take(arena, net->layers, sizeof *f->step);
     f->width = mtl__arena_take(arena, f->places, sizeof *f->width);
@@ -334,12 +336,33 @@ static void run_part(const mtl__forward *f, const mtl__forward_buffers *b, mtl__
     copy_columns(rows, part->cols, z + part->column, f->outputs, out, ldo);
 }
 
+void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs, int64_t rows,
+                        const float *x, int64_t ldx, const int64_t *index, const float *mean,
+                        const float *inverse, float *to)
+{
+    if (inputs == raw_inputs) {
+        vec->standardize(rows, inputs, x, ldx, index, mean, inverse, to);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + (index ? index[r] : r) * ldx;
+        float *row = to + r * inputs;
+        for (int64_t j = 0; j < raw_inputs; j++) {
+            row[j] = from[j];
+            row[raw_inputs + j] = isnan(from[j]);
+        }
+    }
+    /* The indicators have mean 0 and scale 1. */
+    vec->standardize(rows, inputs, to, inputs, NULL, mean, inverse, to);
+}
+
 void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                       const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
                       float *out, int64_t ldo)
 {
     float *scaled = b->place[MTL__INPUTS];
-    f->vec->standardize(rows, f->inputs, x, ldx, NULL, f->x_mean, f->x_inverse, scaled);
+    mtl__forward_scale(f->vec, f->raw_inputs, f->inputs, rows, x, ldx, NULL, f->x_mean, f->x_inverse,
+                       scaled);
     if (part) {
         run_part(f, b, pool, part, rows, out, ldo);
         return;

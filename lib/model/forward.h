@@ -45,7 +45,7 @@ typedef struct mtl__forward {
     const float *x_mean, *x_inverse;
     const float *slope, *shift; /* [outputs]: see mtl__pipeline */
     bool is_calibrated;         /* they change something */
-    int64_t inputs, outputs;
+    int64_t raw_inputs, inputs, outputs; /* as in mtl__network */
     int64_t work; /* multiply-adds of a row */
     mtl__step *step;
     int64_t steps;
@@ -79,7 +79,13 @@ typedef struct mtl__forward_part {
     int64_t chain;
 } mtl__forward_part;
 
-/* One block: x [rows, inputs] to out, all tasks side by side, or part [rows, part->cols]. */
+/* What the network sees of rows of x (at index, or as they follow): columns scaled, missing ones 0,
+   then, where `inputs` is more than raw_inputs, the indicators. to [rows, inputs]. */
+void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs, int64_t rows,
+                        const float *x, int64_t ldx, const int64_t *index, const float *mean,
+                        const float *inverse, float *to);
+
+/* One block: x [rows, raw_inputs] to out, all tasks side by side, or part [rows, part->cols]. */
 void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                       const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
                       float *out, int64_t ldo);

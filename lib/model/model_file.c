@@ -186,6 +186,10 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s)
         mtl__json_write_key(b, "linear_skip");
         mtl__json_write_bool(b, true);
     }
+    if (s->missing_indicators) {
+        mtl__json_write_key(b, "missing_indicators");
+        mtl__json_write_bool(b, true);
+    }
     mtl__json_write_key(b, "trunk");
     mtl__bytes_text(b, "[");
     for (int64_t i = 0; i < s->trunk.count; i++)
@@ -459,6 +463,7 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
 {
     mtl_spec *s = NULL;
     char *initializer = NULL;
+    bool indicators = false;
     int64_t inputs;
     mtl_status st;
     MTL_TRY(st, mtl__json_get_i64(root, "inputs", 1, MTL__SIZE_MAX, &inputs, err), done);
@@ -467,6 +472,9 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
     MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "linear_skip")) != MTL__JSON_NONE)
         MTL_TRY(st, mtl__json_get_bool(root, "linear_skip", &s->linear_skip, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "missing_indicators")) != MTL__JSON_NONE)
+        MTL_TRY(st, mtl__json_get_bool(root, "missing_indicators", &indicators, err), done);
+    MTL_TRY(st, mtl__spec_set_missing_indicators(s, indicators, err), done);
     MTL_TRY(st, each(s, root, "trunk", read_layer, err), done);
     MTL_TRY(st, each(s, root, "tasks", read_task, err), done);
     if (s->tasks == 0) {

@@ -167,8 +167,9 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
     for (int64_t t = 0; t < s->tasks; t++)
         capacity += s->task[t].tower.count + 1;
     *net = (mtl__network){.al = s->ctx->al,
-                          .inputs = s->inputs,
-                          .widest = s->inputs,
+                          .raw_inputs = s->inputs,
+                          .inputs = mtl__spec_width(s),
+                          .widest = mtl__spec_width(s),
                           .layers_capacity = capacity,
                           .skip = -1,
                           .tasks = s->tasks};
@@ -181,7 +182,7 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a network of %lld layers",
                         (long long)capacity);
     }
-    net->trunk_out = s->inputs;
+    net->trunk_out = net->inputs;
     bool fits = add_list(net, &s->trunk, &net->trunk_out);
     net->trunk_layers = net->layers;
     if (fits && add_heads(net, s) && (!s->linear_skip || add_skip(net)))

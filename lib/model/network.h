@@ -26,7 +26,8 @@ typedef struct mtl__net_task {
 
 typedef struct mtl__network {
     mtl__allocator al;
-    int64_t inputs, trunk_out, outputs; /* outputs: columns of z */
+    int64_t raw_inputs;                 /* columns that the caller gives */
+    int64_t inputs, trunk_out, outputs; /* inputs: with indicators; outputs: columns of z */
     int64_t widest;                     /* of inputs and all layers but the heads' last */
     mtl__layer *layer;
     int64_t layers, layers_capacity;

@@ -60,7 +60,7 @@ void mtl__predictor_destroy(mtl_predictor *p)
 
 int64_t mtl__predictor_inputs(const mtl_predictor *p)
 {
-    return p->forward.inputs;
+    return p->forward.raw_inputs;
 }
 
 int64_t mtl__predictor_outputs(const mtl_predictor *p)

@@ -176,10 +176,21 @@ mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err)
     return append_layer(s, &s->trunk, &layer, err);
 }
 
+mtl_status mtl__spec_set_missing_indicators(mtl_spec *s, bool on, mtl_error *err)
+{
+    if (s->trunk.count > 0)
+        return MTL_FAIL(err, MTL_ERR_STATE, "missing indicators come before all layers");
+    if (on && s->inputs > MTL__SIZE_MAX / 2)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "%lld inputs and as many indicators are more than %d",
+                        (long long)s->inputs, MTL__SIZE_MAX);
+    s->missing_indicators = on;
+    return MTL_OK;
+}
+
 /* Columns behind the first `count` layers of the trunk. */
 static int64_t width_behind(const mtl_spec *s, int64_t count)
 {
-    int64_t width = s->inputs;
+    int64_t width = mtl__spec_width(s);
     for (int64_t i = 0; i < count; i++) {
         const mtl__layer_spec *l = &s->trunk.layer[i];
         if (l->type == &mtl__dense_layer)
@@ -537,6 +548,7 @@ mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, m
         return st;
     copy->initializer = s->initializer;
     copy->linear_skip = s->linear_skip;
+    copy->missing_indicators = s->missing_indicators;
     for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
         st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);
     for (int64_t t = 0; t < s->tasks && st == MTL_OK && !trunk_only; t++)

@@ -60,12 +60,19 @@ struct mtl_spec {
     mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
     bool linear_skip;
+    bool missing_indicators; /* a second column for each input: 1 where it is missing */
 };
 
 extern const mtl__option_group mtl__task_options;
 
 mtl_status mtl__spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mtl_error *err);
 void mtl__spec_destroy(mtl_spec *s);
+mtl_status mtl__spec_set_missing_indicators(mtl_spec *s, bool on, mtl_error *err);
+/* Columns that the first layer sees. */
+static inline int64_t mtl__spec_width(const mtl_spec *s)
+{
+    return s->missing_indicators ? 2 * s->inputs : s->inputs;
+}
 /* Without its tasks if trunk_only. */
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err);
 mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err);

@@ -52,8 +52,10 @@ mtl_status mtl__model_summary(const mtl_model *m, char **text, mtl_error *err)
 {
     mtl__bytes b;
     mtl__bytes_init(&b, &m->ctx->al);
-    mtl__bytes_format(&b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.inputs,
+    mtl__bytes_format(&b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.raw_inputs,
                       m->pipe.is_fitted ? ", scaled as the training rows say" : "");
+    if (m->spec->missing_indicators)
+        mtl__bytes_format(&b, "%-24s 1 where an input is missing\n", "missing indicators");
     for (int64_t i = 0; i < m->net.trunk_layers; i++)
         layer_line(&b, "trunk", &m->net.layer[i]);
     for (int64_t t = 0; t < m->net.tasks; t++)

@@ -44,9 +44,9 @@ static bool has_label(const mtl__binding *b, int64_t task)
 static mtl_status check_shape(const mtl_model *m, const mtl_dataset *data, const char *what,
                               mtl_error *err)
 {
-    if (data->inputs != m->net.inputs)
+    if (data->inputs != m->net.raw_inputs)
         return MTL_FAIL(err, MTL_ERR_SHAPE, "%s: the model has %lld input columns, the data %lld",
-                        what, (long long)m->net.inputs, (long long)data->inputs);
+                        what, (long long)m->net.raw_inputs, (long long)data->inputs);
     if (data->rows == 0)
         return MTL_FAIL(err, MTL_ERR_DATA, "%s: the data set has no rows", what);
     return mtl__dataset_check_inputs(data, err);
@@ -135,7 +135,7 @@ void mtl__binding_free(mtl__binding *b)
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x)
 {
-    mtl__array window = {.stride = m->net.inputs};
+    mtl__array window = {.stride = m->net.raw_inputs};
     const mtl__array *a = &b->data->x;
     const float *base;
     if (b->window) {
@@ -147,6 +147,6 @@ void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows ro
         rows.index = rows.index ? scratch : NULL;
     }
     const int64_t *index = mtl__array_places(a, rows, scratch, &base);
-    m->ctx->vec->standardize(rows.count, m->net.inputs, base, a->stride, index, m->pipe.x_mean,
-                             m->pipe.x_inverse, x);
+    mtl__forward_scale(m->ctx->vec, m->net.raw_inputs, m->net.inputs, rows.count, base, a->stride,
+                       index, m->pipe.x_mean, m->pipe.x_inverse, x);
 }

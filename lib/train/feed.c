@@ -179,7 +179,7 @@ static void prefetch_rows(void *arg, int64_t first, int64_t count)
     const part *p = arg;
     const mtl__feed *f = p->f;
     const mtl__rows rows = rows_of(p, first, count);
-    mtl__array_prefetch(&f->source[p->source].bound.data->x, f->m->net.inputs, rows);
+    mtl__array_prefetch(&f->source[p->source].bound.data->x, f->m->net.raw_inputs, rows);
     mtl__targets_prefetch(&f->batch.targets, p->source, rows);
 }
 
