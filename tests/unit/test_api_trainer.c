@@ -16,8 +16,8 @@ static const char *const runs[] = {
     "epochs=4 batch_size=12 seed=5 patience=1 learning_rate=0.05 optimizer=adamw:amsgrad=1",
     "epochs=4 batch_size=10 average=ema:decay=0.8 clip_norm=0.5 schedule=one_cycle warmup=2",
     "epochs=5 batch_size=16 average=swa:start=0.4 l1=0.001 optimizer=nadam",
-    "epochs=5 batch_size=20 schedule=plateau:patience=0,factor=0.5 learning_rate=0.1 "
-    "optimizer=rmsprop:momentum=0.5 train_metrics=1",
+    ("epochs=5 batch_size=20 schedule=plateau:patience=0,factor=0.5 learning_rate=0.1 "
+     "optimizer=rmsprop:momentum=0.5 train_metrics=1"),
 };
 enum { RUNS = sizeof runs / sizeof runs[0] };
 
