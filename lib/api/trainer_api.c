@@ -6,14 +6,19 @@
 
 #include "train/stream.h"
 
+/* Check the options and claim the model. */
+static mtl_status claim(mtl_model *m, const mtl_options *o, mtl_error *err)
+{
+    mtl_status st = mtl__options_expect(o, &mtl__fit_options, err);
+    return st == MTL_OK ? mtl__model_acquire(m, err) : st;
+}
+
 mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset *valid,
                    const mtl_options *options, mtl_report **report, mtl_error *err)
 {
     REQUIRE(model);
     REQUIRE(train);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st == MTL_OK)
-        st = mtl__model_acquire(model, err);
+    mtl_status st = claim(model, options, err);
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
@@ -28,9 +33,7 @@ mtl_status mtl_partial_fit(mtl_model *model, const mtl_dataset *data, const mtl_
 {
     REQUIRE(model);
     REQUIRE(data);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st == MTL_OK)
-        st = mtl__model_acquire(model, err);
+    mtl_status st = claim(model, options, err);
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
@@ -117,9 +120,7 @@ mtl_status mtl_trainer_create(mtl_model *model, const mtl_dataset *train, const 
     REQUIRE(model);
     REQUIRE(train);
     REQUIRE(out);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st == MTL_OK)
-        st = mtl__model_acquire(model, err);
+    mtl_status st = claim(model, options, err);
     if (st != MTL_OK)
         return st;
     mtl_trainer *t = NULL;
@@ -198,6 +199,9 @@ mtl_status mtl_trainer_checkpoint(mtl_trainer *trainer, const char *path, mtl_er
     REQUIRE(trainer);
     REQUIRE(path);
     mtl_status st = check_alive(trainer, err);
+    if (st != MTL_OK)
+        return st;
+    st = mtl__checkpoint_check(trainer->fit->m, err);
     if (st != MTL_OK)
         return st;
     mtl__checkpoint *c = &trainer->fit->checkpoint;

@@ -25,16 +25,11 @@ static void add_bias_and_activate(const void *arg, int64_t rows, int64_t cols, f
                       e->slope ? e->slope + row0 * e->cols + col0 : NULL, e->cols);
 }
 
-/* Every member is named, so that none is cleared first: that took longer than a row's arithmetic. */
-static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+/* y = x W, or added to y. Every member is named, so that none is cleared first: that took longer than
+   a row's arithmetic. */
+MTL__INLINE void product(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                         mtl__gemm_epilogue_fn *epilogue, const void *arg)
 {
-    const mtl__activation *row = l->act.row;
-    const epilogue_arg arg = {.vec = p->vec,
-                              .act = &l->act,
-                              .fn = row->forward ? row->forward(p->vec) : NULL,
-                              .bias = p->params + l->bias,
-                              .slope = io->kept,
-                              .cols = l->out};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NN,
         .m = io->rows,
@@ -48,10 +43,22 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
         .c = io->y,
         .ldc = io->ldy,
         .accumulate = l->adds,
-        .epilogue = add_bias_and_activate,
-        .epilogue_arg = &arg,
+        .epilogue = epilogue,
+        .epilogue_arg = arg,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    const mtl__activation *row = l->act.row;
+    const epilogue_arg arg = {.vec = p->vec,
+                              .act = &l->act,
+                              .fn = row->forward ? row->forward(p->vec) : NULL,
+                              .bias = p->params + l->bias,
+                              .slope = io->kept,
+                              .cols = l->out};
+    product(l, p, io, add_bias_and_activate, &arg);
 }
 
 typedef struct sums_arg {
@@ -195,18 +202,7 @@ const mtl__layer_type mtl__dense_layer = {
 
 static void skip_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
 {
-    const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
-                                 .m = io->rows,
-                                 .n = l->out,
-                                 .k = l->in,
-                                 .a = io->x,
-                                 .lda = io->ldx,
-                                 .b = p->params + l->weight,
-                                 .ldb = l->out,
-                                 .b_packed = p->weights_packed,
-                                 .c = io->y,
-                                 .ldc = io->ldy};
-    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+    product(l, p, io, NULL, NULL);
 }
 
 static void skip_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,

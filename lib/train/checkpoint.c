@@ -96,6 +96,17 @@ static bool put_mark(mtl__trainer *t, const mark *k)
     return true;
 }
 
+mtl_status mtl__checkpoint_check(const mtl_model *m, mtl_error *err)
+{
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        if (m->spec->task[t].loss_cb)
+            return MTL_FAIL(err, MTL_ERR_STATE,
+                            "task \"%.64s\" has a loss of the caller's own, which a checkpoint cannot "
+                            "hold",
+                            m->spec->task[t].name);
+    return MTL_OK;
+}
+
 /* --- writing ----------------------------------------------------------------------------------- */
 
 static void write_hex(mtl__bytes *b, const char *key, const void *p, int64_t size)

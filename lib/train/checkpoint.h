@@ -23,6 +23,9 @@ void mtl__checkpoint_init(mtl__checkpoint *c, const mtl_options *o, const mtl_da
                           const mtl_dataset *valid);
 void mtl__checkpoint_hook(mtl__checkpoint *c, mtl__trainer *t);
 
+/* Can a run of this model be written? MTL_ERR_STATE when not. */
+mtl_status mtl__checkpoint_check(const mtl_model *m, mtl_error *err);
+
 /* Write one now, after the fingerprints of the data were taken, which costs a pass over them once. */
 void mtl__checkpoint_prepare(mtl__checkpoint *c);
 mtl_status mtl__checkpoint_write(const mtl__checkpoint *c, mtl__trainer *t, const char *path,

@@ -292,6 +292,36 @@ START_TEST(a_checkpoint_that_cannot_be_written)
 }
 END_TEST
 
+static int32_t my_loss(int64_t rows, int64_t outputs, const float *z, int64_t label_cols,
+                       const float *label, const float *weight, double *value, float *gradient,
+                       void *user)
+{
+    (void)outputs, (void)label_cols, (void)weight, (void)user;
+    *value = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        *value += (double)fabsf(z[i] - label[i]);
+        if (gradient)
+            gradient[i] = z[i] > label[i] ? 1 : -1;
+    }
+    return MTL_CONTINUE;
+}
+
+START_TEST(a_loss_of_the_callers_own)
+{
+    fixture f = make();
+    mtl_model *m = new_model();
+    done(mtl_model_set_loss(m, "fails", my_loss, NULL, err));
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1 checkpoint=/nowhere/at/all");
+    refused(mtl_fit(m, f.data, NULL, o, NULL, err), MTL_ERR_STATE, "\"fails\" has a loss");
+    mtl_trainer *t = begin(&f, m, runs[0]);
+    refused(mtl_trainer_checkpoint(t, "/nowhere/at/all", err), MTL_ERR_STATE, "\"fails\"");
+    mtl_trainer_destroy(t);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    release(&f);
+}
+END_TEST
+
 START_TEST(claims_and_ends)
 {
     fixture f = make();
@@ -429,6 +459,7 @@ int main(void)
     add_case(s, "cancelled and taken up", cancelled_and_taken_up);
     add_case(s, "what resume refuses", what_resume_refuses);
     add_case(s, "a checkpoint that cannot be written", a_checkpoint_that_cannot_be_written);
+    add_case(s, "a loss of the caller's own is not written", a_loss_of_the_callers_own);
     add_case(s, "claims and ends", claims_and_ends);
     add_case(s, "the handles of data may go", the_data_handles_may_go);
     add_case(s, "a stream is a long run", a_stream_is_a_long_run);
