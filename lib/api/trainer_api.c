@@ -206,8 +206,9 @@ mtl_status mtl_trainer_checkpoint(mtl_trainer *trainer, const char *path, mtl_er
         return st;
     mtl__checkpoint *c = &trainer->fit->checkpoint;
     mtl__fpstate fp = mtl__fp_enter();
-    mtl__checkpoint_prepare(c);
-    st = mtl__checkpoint_write(c, trainer->fit->trainer, path, err);
+    st = mtl__checkpoint_prepare(c, err);
+    if (st == MTL_OK)
+        st = mtl__checkpoint_write(c, trainer->fit->trainer, path, err);
     mtl__fp_leave(fp);
     return st;
 }

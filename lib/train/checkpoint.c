@@ -16,19 +16,34 @@ static uint32_t print_array(uint32_t crc, const mtl__array *a, int64_t rows, int
     return crc;
 }
 
-/* Of everything that training reads; 0 = no data set. */
-static uint32_t print_of(const mtl_dataset *d)
+typedef struct inputs_print {
+    uint32_t crc;
+    int64_t cols;
+} inputs_print;
+
+static void print_inputs(void *arg, const mtl__array *x, int64_t first, int64_t rows)
 {
+    inputs_print *p = arg;
+    (void)first;
+    p->crc = print_array(p->crc, x, rows, p->cols);
+}
+
+/* Of everything that training reads, streamed inputs too; 0 = no data set. */
+static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
+{
+    *out = 0;
     if (!d)
-        return 0;
-    uint32_t crc = print_array((uint32_t)d->rows, &d->x, d->rows, d->inputs);
-    for (int64_t t = 0; t < d->tasks; t++) {
+        return MTL_OK;
+    inputs_print p = {(uint32_t)d->rows, d->inputs};
+    mtl_status st = mtl__dataset_scan(d, print_inputs, &p, err);
+    for (int64_t t = 0; t < d->tasks && st == MTL_OK; t++) {
         const mtl__labels *l = &d->labels[t];
-        crc = mtl__crc32c(crc, l->task, (int64_t)strlen(l->task));
-        crc = print_array(crc, &l->y, d->rows, l->cols);
-        crc = print_array(crc, mtl__dataset_weight(d, t), d->rows, 1);
+        p.crc = mtl__crc32c(p.crc, l->task, (int64_t)strlen(l->task));
+        p.crc = print_array(p.crc, &l->y, d->rows, l->cols);
+        p.crc = print_array(p.crc, mtl__dataset_weight(d, t), d->rows, 1);
     }
-    return crc ? crc : 1;
+    *out = p.crc ? p.crc : 1;
+    return st;
 }
 
 /* --- figures ----------------------------------------------------------------------------------- */
@@ -245,21 +260,24 @@ static mtl_status write_when_due(void *self, mtl__trainer *t, mtl_error *err)
     return st;
 }
 
-void mtl__checkpoint_prepare(mtl__checkpoint *c)
+mtl_status mtl__checkpoint_prepare(mtl__checkpoint *c, mtl_error *err)
 {
+    uint32_t print[2];
     if (c->print[0])
-        return;
-    c->print[0] = print_of(c->train);
-    c->print[1] = print_of(c->valid);
+        return MTL_OK;
+    mtl_status st = print_of(c->train, &print[0], err);
+    if (st == MTL_OK)
+        st = print_of(c->valid, &print[1], err);
+    if (st == MTL_OK)
+        memcpy(c->print, print, sizeof print);
+    return st;
 }
 
 void mtl__checkpoint_hook(mtl__checkpoint *c, mtl__trainer *t)
 {
-    mtl__checkpoint_prepare(c);
     c->last_step = t->step;
     c->last_time = mtl__seconds();
-    if (*c->path)
-        mtl__trainer_hook(t, (mtl__hook){.self = c, .at_rest = write_when_due});
+    mtl__trainer_hook(t, (mtl__hook){.self = c, .at_rest = write_when_due});
 }
 
 /* --- reading ----------------------------------------------------------------------------------- */
@@ -347,8 +365,11 @@ static mtl_status same_print(const mtl__resumption *r, const char *key, const mt
                              mtl_error *err)
 {
     int64_t print;
+    uint32_t here;
     mtl_status st = mtl__json_get_i64(r->root, key, 0, UINT32_MAX, &print, err);
-    if (st != MTL_OK || print == print_of(d))
+    if (st == MTL_OK)
+        st = print_of(d, &here, err);
+    if (st != MTL_OK || print == here)
         return st;
     return MTL_FAIL(err, MTL_ERR_DATA, "%s: not the data set that the checkpoint was made with%s",
                     key, print == 0 ? ": there was none" : d ? "" : ": there was one");

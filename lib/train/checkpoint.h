@@ -18,7 +18,8 @@ typedef struct mtl__checkpoint {
     double last_time;
 } mtl__checkpoint;
 
-/* Set up from options (c->options), whose texts it borrows, and hang it into a trainer. */
+/* Set up from options (c->options), whose texts it borrows; and, when there is a path and the
+   fingerprints were taken, hang it into a trainer. */
 void mtl__checkpoint_init(mtl__checkpoint *c, const mtl_options *o, const mtl_dataset *train,
                           const mtl_dataset *valid);
 void mtl__checkpoint_hook(mtl__checkpoint *c, mtl__trainer *t);
@@ -27,7 +28,7 @@ void mtl__checkpoint_hook(mtl__checkpoint *c, mtl__trainer *t);
 mtl_status mtl__checkpoint_check(const mtl_model *m, mtl_error *err);
 
 /* Write one now, after the fingerprints of the data were taken, which costs a pass over them once. */
-void mtl__checkpoint_prepare(mtl__checkpoint *c);
+mtl_status mtl__checkpoint_prepare(mtl__checkpoint *c, mtl_error *err);
 mtl_status mtl__checkpoint_write(const mtl__checkpoint *c, mtl__trainer *t, const char *path,
                                  mtl_error *err);
 

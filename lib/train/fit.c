@@ -196,6 +196,8 @@ mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_data
     m->running_free = free_fit;
     mtl__checkpoint_init(&f->checkpoint, o, train, valid);
     mtl_status st = *f->checkpoint.path ? mtl__checkpoint_check(m, err) : MTL_OK;
+    if (st == MTL_OK && *f->checkpoint.path)
+        st = mtl__checkpoint_prepare(&f->checkpoint, err);
     if (st == MTL_OK)
         st = prepare(f, train, valid, o, changes, err);
     if (st != MTL_OK) {

@@ -18,6 +18,7 @@ static const char *const runs[] = {
     "epochs=5 batch_size=16 average=swa:start=0.4 l1=0.001 optimizer=nadam",
     ("epochs=5 batch_size=20 schedule=plateau:patience=0,factor=0.5 learning_rate=0.1 "
      "optimizer=rmsprop:momentum=0.5 train_metrics=1"),
+    "epochs=3 batch_size=12 seed=4 sampling=balanced:task=grade scaler=robust",
 };
 enum { RUNS = sizeof runs / sizeof runs[0] };
 
@@ -46,6 +47,7 @@ static mtl_model *new_model(void)
 {
     mtl_spec *s = problem_spec(NULL);
     mtl_model *m = NULL;
+    done(mtl_spec_add_norm(s, "batch", err));
     done(mtl_spec_add_dropout(s, 0.25, err));
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
@@ -166,6 +168,39 @@ START_TEST(stopped_at_random_in_a_longer_run)
         stop_at(&f, text, next_u32(&seed) % (steps + 1), file.path, whole, want);
     mtl_report_destroy(want);
     mtl_model_destroy(whole);
+    unlink(file.path);
+    release(&f);
+}
+END_TEST
+
+static int32_t give_rows(int64_t first, int64_t rows, float *x, void *user)
+{
+    const problem *p = user;
+    memcpy(x, p->x + first * PROBLEM_INPUTS, (size_t)(rows * PROBLEM_INPUTS) * sizeof *x);
+    return MTL_CONTINUE;
+}
+
+/* Rows come on request, in windows that are smaller than the data. */
+START_TEST(stopped_in_streamed_data)
+{
+    static const char text[] = "epochs=3 batch_size=6 seed=2";
+    fixture f = make();
+    temp_file file = temp_file_make("", 0);
+    mtl_dataset *memory = f.data;
+    mtl_report *want;
+    done(mtl_dataset_create_stream(NULL, ROWS, PROBLEM_INPUTS, 10, give_rows, &f.train, &f.data, err));
+    done(mtl_dataset_set_labels(f.data, "fails", 1, f.train.fails, 1, err));
+    done(mtl_dataset_set_labels(f.data, "hours", 2, f.train.hours, 2, err));
+    mtl_model *whole = straight(&f, text, &want);
+    for (int64_t step = 0; step <= (int64_t)figure(want, "steps"); step++)
+        stop_at(&f, text, step, file.path, whole, want);
+    mtl_model *out = NULL;
+    f.train.x[7] += 1; /* other rows behind the same callback are seen, too */
+    refused(mtl_resume(NULL, file.path, f.data, f.judged, NULL, &out, NULL, err), MTL_ERR_DATA,
+            "train: not the data set");
+    mtl_report_destroy(want);
+    mtl_model_destroy(whole);
+    mtl_dataset_destroy(memory);
     unlink(file.path);
     release(&f);
 }
@@ -455,6 +490,7 @@ int main(void)
     add_case(s, "any parts of a run are a fit", any_parts_are_a_fit);
     add_case(s, "stopped at every step of short runs", stopped_at_every_step);
     add_case(s, "stopped at 200 points of a longer run", stopped_at_random_in_a_longer_run);
+    add_case(s, "stopped in streamed data", stopped_in_streamed_data);
     add_case(s, "killed at every step", killed_at_every_step);
     add_case(s, "cancelled and taken up", cancelled_and_taken_up);
     add_case(s, "what resume refuses", what_resume_refuses);
