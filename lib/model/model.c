@@ -96,7 +96,6 @@ int64_t mtl__model_param(const mtl_model *m, const char *name)
     return mtl__names_find(&m->names, name);
 }
 
-/* A task's name may hold dots, so only three places can end a front part. */
 /* A number at *text, which goes behind it; -1 when there is none. */
 static int64_t read_number(const char **text)
 {
@@ -121,6 +120,7 @@ static bool is_depth_of(const mtl__param *p, const char *name)
     return *at == 0 && first <= layer && layer <= last;
 }
 
+/* A task's name may hold dots, so only three places can end a front part. */
 bool mtl__param_matches(const mtl__param *p, const char *name)
 {
     const size_t n = strlen(name), all = strlen(p->name);

@@ -18,6 +18,8 @@ static const char *const optimizers[] = {"adam",
                                          "lion:weight_decay=0.5"};
 enum { OPTIMIZERS = (int)(sizeof optimizers / sizeof *optimizers) };
 
+static bool with_batch_norm; /* in a test's next wide models; tests may share a process */
+
 typedef struct fixture {
     problem p;
     mtl_context *ctx;
@@ -27,6 +29,7 @@ typedef struct fixture {
 static fixture make(mtl_context *ctx)
 {
     fixture f = {.p = problem_make(60, 4, 10), .ctx = ctx};
+    with_batch_norm = false;
     f.data = problem_data(&f.p, ctx);
     f.valid = NULL;
     done(mtl_dataset_subset(f.data, 5, (int64_t[]){1, 3, 5, 7, 9}, &f.valid, err));
@@ -38,8 +41,6 @@ static void release(fixture *f)
     mtl_dataset_destroy(f->data), mtl_dataset_destroy(f->valid);
     problem_free(&f->p);
 }
-
-static bool with_batch_norm; /* in the next wide models */
 
 /* Trunk of 6 to 150 to 20, so that a norm has more than one block. */
 static mtl_model *wide_model(mtl_context *ctx)
