@@ -263,9 +263,11 @@ void mtl__sampler_draw(const mtl__sampler *s, uint64_t seed, int64_t round, int6
 {
     mtl__rng r = mtl__rng_make(seed, MTL__RNG_SAMPLE, (uint32_t)round);
     const double phase = mtl__rng_f64(&r);
+    const int64_t places = s->start[s->strata];
     int64_t at = 0;
     for (int64_t k = 0; k < s->strata; k++) {
-        const int64_t end = (int64_t)(s->edge[k + 1] + phase),
+        /* The sum may be rounded up to the next whole number. */
+        const int64_t end = mtl__min(places, (int64_t)(s->edge[k + 1] + phase)),
                       count = s->start[k + 1] - s->start[k];
         const int64_t *from = s->rows + s->start[k];
         for (; end - at >= count && count > 0; at += count)
