@@ -177,7 +177,10 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
     if (valid)
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
     MTL_TRY(st, fit_scaling(f, &first, o, err), fail);
-    return mtl__trainer_create(f->m, &set, &first, NULL, valid ? &judged : NULL, &f->trainer, err);
+    st = mtl__trainer_create(f->m, &set, &first, NULL, valid ? &judged : NULL, &f->trainer, err);
+    if (st == MTL_OK && changes && changes->reserve)
+        st = changes->reserve(changes->self, f->trainer, err);
+    return st;
 fail:
     mtl__binding_free(&first);
     mtl__binding_free(&judged);

@@ -54,6 +54,8 @@ typedef struct mtl__fit_changes {
     void *self;
     void (*settings)(void *self, mtl__train_settings *set); /* NULL = none */
     mtl_status (*trainer)(void *self, mtl__trainer *t, mtl_error *err);
+    mtl_status (*reserve)(void *self, mtl__trainer *t, mtl_error *err); /* NULL = none; a failure
+                                                                           leaves the model as it was */
 } mtl__fit_changes;
 
 mtl_status mtl__fit_changed(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,

@@ -100,7 +100,8 @@ done:
 static mtl_status run(sweep *s, mtl_model *copy, const mtl_dataset *train, const mtl_options *o,
                       mtl_error *err)
 {
-    const mtl__fit_changes changes = {s, change_settings, add_recorder};
+    const mtl__fit_changes changes = {
+        .self = s, .settings = change_settings, .trainer = add_recorder};
     const char *reason = "diverged";
     mtl_report *fit = NULL;
     mtl_error mine = {0};

@@ -45,8 +45,9 @@ static void one_pass(void *self, mtl__train_settings *set)
     set->seed += (uint64_t)s->calls;
 }
 
-static mtl_status reserve(stream *s, mtl__trainer *t, mtl_error *err)
+static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
 {
+    stream *s = self;
     const char *name;
     float *values;
     for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++) {
@@ -86,9 +87,7 @@ static mtl_status keep(void *self, mtl__trainer *t, mtl_error *err)
 static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
 {
     stream *s = self;
-    mtl_status st = reserve(s, t, err);
-    if (st != MTL_OK)
-        return st;
+    (void)err;
     if (s->optimizer == t->optim.row) {
         t->now = s->now;
         t->step = s->step;
@@ -123,6 +122,6 @@ mtl_status mtl__partial_fit(mtl_model *m, const mtl_dataset *data, const mtl_opt
     stream *s = stream_of(m);
     if (!s)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
-    const mtl__fit_changes changes = {.self = s, .settings = one_pass, .trainer = go_on};
+    const mtl__fit_changes changes = {.self = s, .settings = one_pass, .reserve = reserve, .trainer = go_on};
     return mtl__fit_changed(m, data, NULL, o, &changes, report, err);
 }
