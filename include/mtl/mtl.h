@@ -1111,7 +1111,8 @@ MTL_API mtl_status mtl_trainer_epoch(mtl_trainer *trainer, int32_t *more, mtl_er
 MTL_API mtl_status mtl_trainer_metric(const mtl_trainer *trainer, const char *name, double *value,
                                       mtl_error *err);
 /** Write the run as it stands, for mtl_resume(). The first call reads all data once, for their
- *  fingerprint. @return MTL_OK; MTL_ERR_IO; MTL_ERR_NOMEM; MTL_ERR_STATE, also for a task with a loss of
+ *  fingerprint. @return MTL_OK; MTL_ERR_IO; MTL_ERR_NOMEM; MTL_ERR_DIVERGED when a parameter is
+ *  infinite or not a number; MTL_ERR_STATE, also for a task with a loss of
  *  the caller's own (mtl_model_set_loss()), which no file can hold: a fit with the option "checkpoint"
  *  refuses it likewise. @since 0.1 */
 MTL_API mtl_status mtl_trainer_checkpoint(mtl_trainer *trainer, const char *path, mtl_error *err);

@@ -54,12 +54,17 @@ static mtl_status check_shape(const mtl_model *m, const mtl_dataset *data, const
 
 /* ---- Streamed inputs ---- */
 
+int64_t mtl__binding_window(const mtl_dataset *d)
+{
+    return d->stream ? mtl__min(d->rows, mtl__max(mtl__dataset_window(d), MTL__BLOCK_ROWS)) : d->rows;
+}
+
 static mtl_status make_window(mtl__binding *b, mtl_error *err)
 {
     const mtl_dataset *d = b->data;
     if (!d->stream)
         return MTL_OK;
-    int64_t rows = mtl__min(d->rows, mtl__max(mtl__dataset_window(d), MTL__BLOCK_ROWS)), count;
+    int64_t rows = mtl__binding_window(d), count;
     mtl__window *w = mtl__alloc_zero(b->al, sizeof *w);
     if (w && mtl__mul_size(rows, d->inputs, &count))
         w->x = mtl__alloc_array(b->al, count, sizeof *w->x);

@@ -26,6 +26,9 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
                                mtl__binding *out, mtl_error *err);
 void mtl__binding_free(mtl__binding *b);
 
+/* Rows that a window on the data set holds; all of them where the inputs are in memory. */
+int64_t mtl__binding_window(const mtl_dataset *d);
+
 /* Streamed inputs only: have rows first .. first + count in memory, at most the window's capacity,
    which is a batch of the judge at least. */
 void mtl__binding_load(const mtl__binding *b, int64_t first, int64_t count);

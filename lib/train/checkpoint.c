@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/checkpoint.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -28,7 +29,8 @@ static void print_inputs(void *arg, const mtl__array *x, int64_t first, int64_t 
     p->crc = print_array(p->crc, x, rows, p->cols);
 }
 
-/* Of everything that training reads, streamed inputs too; 0 = no data set. */
+/* Of everything that training reads, streamed inputs too, and of the windows where these take several,
+   since they decide the order of rows; 0 = no data set. */
 static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
 {
     *out = 0;
@@ -36,6 +38,9 @@ static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
         return MTL_OK;
     inputs_print p = {(uint32_t)d->rows, d->inputs};
     mtl_status st = mtl__dataset_scan(d, print_inputs, &p, err);
+    const int64_t window = mtl__binding_window(d);
+    if (window < d->rows)
+        p.crc = mtl__crc32c(p.crc, &window, sizeof window);
     for (int64_t t = 0; t < d->tasks && st == MTL_OK; t++) {
         const mtl__labels *l = &d->labels[t];
         p.crc = mtl__crc32c(p.crc, l->task, (int64_t)strlen(l->task));
@@ -78,12 +83,27 @@ static mark take_mark(const mtl__trainer *t)
     return k;
 }
 
-/* What a run can have left. */
+/* Every epoch has left one value in every series. */
+static bool has_series(const mtl_report *r, int64_t epochs)
+{
+    bool fine = true;
+    for (int64_t i = 0; i < r->count; i++)
+        fine = fine && (r->entry[i].type != MTL_TYPE_SERIES || r->entry[i].count == epochs);
+    return fine;
+}
+
+/* What a run can have left. Counts are far from where they could overflow. */
 static bool is_possible(const mark *k, const mtl__trainer *t)
 {
-    return k->epoch >= 0 && k->epoch <= t->set.epochs && k->step >= 0 && k->rows_seen >= 0 &&
-           k->best_epoch >= 0 && k->best_epoch <= k->epoch && k->now.averaged >= 0 &&
-           k->now.optim.step >= 0;
+    const int64_t count[] = {k->epoch,         k->step,         k->rows_seen,
+                             k->best_epoch,    k->now.averaged, k->now.optim.step,
+                             k->now.sched.bad, k->round[0],     k->now.sched.cooling,
+                             k->round[1]};
+    for (int i = 0; i < MTL__COUNT_OF(count); i++)
+        if (count[i] < 0 || count[i] > INT64_MAX / 4)
+            return false;
+    return k->epoch + (k->in_epoch != 0) <= t->set.epochs && k->best_epoch <= k->epoch &&
+           has_series(t->report, k->epoch);
 }
 
 static bool put_mark(mtl__trainer *t, const mark *k)
@@ -104,10 +124,10 @@ static bool put_mark(mtl__trainer *t, const mark *k)
         if (!mtl__feed_seek(&t->feed, i, k->round[i], k->next[i]))
             return false;
     /* What ended the run for good ends it again; a deadline or a cancel does not. */
-    if (!t->in_epoch && t->epoch == t->set.epochs)
-        t->reason = "epochs";
-    else if (!t->in_epoch && t->set.patience && t->epoch - t->best_epoch >= t->set.patience)
+    if (!t->in_epoch && t->set.patience && t->epoch - t->best_epoch >= t->set.patience)
         t->reason = "patience";
+    else if (!t->in_epoch && t->epoch == t->set.epochs)
+        t->reason = "epochs";
     return true;
 }
 
@@ -216,6 +236,8 @@ mtl_status mtl__checkpoint_write(const mtl__checkpoint *c, mtl__trainer *t, cons
 {
     mtl__tensor tensors[MOST_VECTORS];
     mtl__bytes text;
+    if (!mtl__trainer_is_finite(t))
+        return MTL_FAIL(err, MTL_ERR_DIVERGED, "a parameter is not finite: no checkpoint");
     mtl__bytes_init(&text, &t->m->ctx->al);
     write_text(&text, c, t);
     const mtl__model_extra extra = {
@@ -252,7 +274,8 @@ static bool is_due(const mtl__checkpoint *c, const mtl__trainer *t)
 static mtl_status write_when_due(void *self, mtl__trainer *t, mtl_error *err)
 {
     mtl__checkpoint *c = self;
-    if (!is_due(c, t))
+    /* Parameters that are not finite end the run soon; the last good file stays. */
+    if (!is_due(c, t) || !mtl__trainer_is_finite(t))
         return MTL_OK;
     mtl_status st = mtl__checkpoint_write(c, t, c->path, err);
     c->last_step = t->step;
@@ -282,6 +305,11 @@ void mtl__checkpoint_hook(mtl__checkpoint *c, mtl__trainer *t)
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
+static bool is_whole(double x)
+{
+    return fabs(x) < 0x1p62 && x == (double)(int64_t)x;
+}
+
 static mtl_status read_options(mtl__resumption *r, mtl_error *err)
 {
     mtl__json list, key, value;
@@ -300,7 +328,7 @@ static mtl_status read_options(mtl__resumption *r, mtl_error *err)
         else if (text)
             st = mtl__options_set_text(r->options, name, text, err);
         else if (mtl__json_f64(value, &number))
-            st = mtl__options_set_number(r->options, name, number, number == (double)(int64_t)number,
+            st = mtl__options_set_number(r->options, name, number, is_whole(number),
                                          err);
         else
             st = MTL_FAIL(err, MTL_ERR_FORMAT, "option \"%.64s\" of the checkpoint is no value", name);

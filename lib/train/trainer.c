@@ -79,7 +79,7 @@ double mtl__trainer_running_loss(const mtl__trainer *t)
     return mean_losses(t, NULL);
 }
 
-static bool params_finite(const mtl__trainer *t)
+bool mtl__trainer_is_finite(const mtl__trainer *t)
 {
     return t->m->ctx->vec->all_finite(t->m->net.params, t->m->values);
 }
@@ -191,14 +191,14 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
             return st;
         run_step(t);
         if (t->feed.batch.targets.refused >= 0) /* the step was not made */
-            return params_finite(t) ? MTL_OK : diverged(t, err);
+            return mtl__trainer_is_finite(t) ? MTL_OK : diverged(t, err);
         if (!isfinite(t->step_loss))
             return diverged(t, err);
         for (int64_t i = 0; i < t->hooks; i++)
             if (t->hook[i].after_step)
                 t->hook[i].after_step(t->hook[i].self, t);
     }
-    if ((t->reason || is_at_end_of_epoch(t)) && !params_finite(t))
+    if ((t->reason || is_at_end_of_epoch(t)) && !mtl__trainer_is_finite(t))
         return diverged(t, err);
     if (is_at_end_of_epoch(t)) {
         finish_epoch(t);
@@ -248,7 +248,10 @@ void mtl__trainer_end(mtl__trainer *t)
 {
     if (!t->reason)
         t->reason = "cancelled";
-    mtl__update_swap(t);
+    if (mtl__trainer_is_finite(t))
+        mtl__update_swap(t);
+    else /* stopped right behind a step that went astray */
+        memcpy(t->m->values, t->last_good, (size_t)t->m->net.params * sizeof(float));
     for (int64_t i = 0; i < t->hooks; i++)
         if (t->hook[i].at_end)
             t->hook[i].at_end(t->hook[i].self, t);

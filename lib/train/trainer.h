@@ -115,6 +115,7 @@ void mtl__trainer_destroy(mtl__trainer *t);
 void mtl__trainer_start(mtl__trainer *t);
 mtl_status mtl__trainer_advance(mtl__trainer *t, int64_t steps, mtl_error *err);
 void mtl__trainer_end(mtl__trainer *t);
+bool mtl__trainer_is_finite(const mtl__trainer *t); /* all parameters */
 
 /* All of it. */
 mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err);

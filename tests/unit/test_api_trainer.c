@@ -310,6 +310,61 @@ START_TEST(what_resume_refuses)
 }
 END_TEST
 
+/* Stopped right behind a step that threw the parameters away: what mtl_fit() would leave, and no file
+   that nobody could read. */
+START_TEST(a_run_stopped_where_it_went_astray)
+{
+    fixture f = make();
+    temp_file file = temp_file_make("", 0);
+    mtl_model *m = new_model(), *loaded = NULL;
+    char text[256];
+    snprintf(text, sizeof text,
+             "optimizer=sgd learning_rate=1e30 l2=1e30 batch_size=5 checkpoint=%s checkpoint_steps=1",
+             file.path);
+    mtl_trainer *t = begin(&f, m, text);
+    done(mtl_trainer_checkpoint(t, file.path, err));
+    done(mtl_trainer_step(t, 1, NULL, err)); /* the loss was finite before it */
+    refused(mtl_trainer_checkpoint(t, file.path, err), MTL_ERR_DIVERGED, "no checkpoint");
+    done(mtl_model_load(NULL, file.path, &loaded, err));
+    mtl_model_destroy(loaded);
+    done(mtl_trainer_finish(t, NULL, err));
+    mtl_trainer_destroy(t);
+    int64_t count;
+    float *p = parameters(m, &count);
+    for (int64_t i = 0; i < count; i++)
+        ck_assert(isfinite(p[i]));
+    free(p);
+    mtl_model_destroy(m);
+    unlink(file.path);
+    release(&f);
+}
+END_TEST
+
+/* Patience that runs out in the last epoch is the reason after resuming too. */
+START_TEST(the_reason_of_a_run_that_is_over)
+{
+    fixture f = make();
+    temp_file file = temp_file_make("", 0);
+    mtl_model *m = new_model(), *out = NULL;
+    mtl_report *want = NULL, *got = NULL;
+    mtl_trainer *t = begin(&f, m, "epochs=2 patience=1 learning_rate=0");
+    int32_t more = 1;
+    while (more)
+        done(mtl_trainer_step(t, 1, &more, err));
+    done(mtl_trainer_checkpoint(t, file.path, err));
+    done(mtl_trainer_finish(t, &want, err));
+    mtl_trainer_destroy(t);
+    ck_assert_str_eq(text_of(want, "reason"), "patience");
+    ck_assert(figure(want, "epochs") == 2);
+    done(mtl_resume(NULL, file.path, f.data, f.judged, NULL, &out, &got, err));
+    ck_assert_str_eq(text_of(got, "reason"), "patience");
+    mtl_report_destroy(want), mtl_report_destroy(got);
+    mtl_model_destroy(m), mtl_model_destroy(out);
+    unlink(file.path);
+    release(&f);
+}
+END_TEST
+
 START_TEST(a_checkpoint_that_cannot_be_written)
 {
     fixture f = make();
@@ -494,6 +549,8 @@ int main(void)
     add_case(s, "killed at every step", killed_at_every_step);
     add_case(s, "cancelled and taken up", cancelled_and_taken_up);
     add_case(s, "what resume refuses", what_resume_refuses);
+    add_case(s, "a run stopped where it went astray", a_run_stopped_where_it_went_astray);
+    add_case(s, "the reason of a run that is over", the_reason_of_a_run_that_is_over);
     add_case(s, "a checkpoint that cannot be written", a_checkpoint_that_cannot_be_written);
     add_case(s, "a loss of the caller's own is not written", a_loss_of_the_callers_own);
     add_case(s, "claims and ends", claims_and_ends);

@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- A callback over a problem's inputs ---- */
 
@@ -133,6 +134,42 @@ START_TEST(evaluate_and_transfer_read_streams_too)
 END_TEST
 
 /* Whatever call fails: the model is as it was, or as the last finished epoch left it. */
+/* Other inputs are other data, and so are windows that would bring rows in another order. */
+START_TEST(a_checkpoint_knows_its_stream)
+{
+    problem p = problem_make(700, 3, 10), q = problem_make(700, 4, 10);
+    reader r, a, b;
+    temp_file file = temp_file_make("", 0);
+    mtl_dataset *d = streamed(&p, NULL, &r, 300), *wide = streamed(&p, NULL, &a, 400);
+    mtl_dataset *other = streamed(&p, NULL, &b, 300);
+    b.x = q.x;
+    mtl_model *m = problem_model(NULL), *out = NULL;
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=3 batch_size=100");
+    mtl_trainer *t = NULL;
+    done(mtl_trainer_create(m, d, NULL, o, &t, err));
+    done(mtl_trainer_step(t, 11, NULL, err));
+    r.fail_from = 1;
+    refused(mtl_trainer_checkpoint(t, file.path, err), MTL_ERR_IO, "could not be read");
+    r.fail_from = 0;
+    done(mtl_trainer_checkpoint(t, file.path, err));
+    done(mtl_trainer_step(t, 100, NULL, err));
+    done(mtl_trainer_finish(t, NULL, err));
+    mtl_trainer_destroy(t);
+    refused(mtl_resume(NULL, file.path, other, NULL, NULL, &out, NULL, err), MTL_ERR_DATA,
+            "not the data set");
+    refused(mtl_resume(NULL, file.path, wide, NULL, NULL, &out, NULL, err), MTL_ERR_DATA,
+            "not the data set");
+    ck_assert_ptr_null(out);
+    done(mtl_resume(NULL, file.path, d, NULL, NULL, &out, NULL, err));
+    assert_same_model(m, out);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m), mtl_model_destroy(out);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(wide), mtl_dataset_destroy(other);
+    unlink(file.path);
+    problem_free(&p), problem_free(&q);
+}
+END_TEST
+
 START_TEST(a_failure_to_read_ends_the_fit)
 {
     problem p = problem_make(2100, 3, 10);
@@ -408,6 +445,7 @@ int main(void)
     add_case(s, "every epoch reads every row once at most",
              every_epoch_reads_every_row_once_at_most);
     add_case(s, "evaluate and transfer read streams too", evaluate_and_transfer_read_streams_too);
+    add_case(s, "a checkpoint knows its stream", a_checkpoint_knows_its_stream);
     add_case(s, "a failure to read ends the fit", a_failure_to_read_ends_the_fit);
     add_case(s, "what needs memory is refused", what_needs_memory_is_refused);
     add_case(s, "a file is read as it is loaded", a_file_is_read_as_it_is_loaded);

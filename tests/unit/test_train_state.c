@@ -3,6 +3,8 @@
    the middle of a fit and put back from copies, the fit ends with the same bits. */
 #include "api_testing.h"
 
+#include <unistd.h>
+
 #include "train/fit.h"
 
 enum { AT_EPOCH = 3, VECTORS = 4 };
@@ -94,11 +96,86 @@ START_TEST(state_is_all)
 }
 END_TEST
 
+/* Writes a checkpoint of a state that no run has. */
+typedef struct forger {
+    const char *path;
+    const mtl_dataset *data;
+    int what;
+} forger;
+
+static mtl_status forge(void *self, mtl__trainer *t, mtl_error *err)
+{
+    const forger *f = self;
+    mtl__checkpoint c;
+    if (t->step != 3) /* in the second of two epochs of two steps */
+        return MTL_OK;
+    const mtl__trainer kept = *t;
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=2 batch_size=30");
+    mtl__checkpoint_init(&c, o, f->data, NULL);
+    mtl_status st = mtl__checkpoint_prepare(&c, err);
+    switch (f->what) {
+    case 0: t->epoch = 2; break; /* and in the third */
+    case 1: t->epoch = 0; break; /* with one value in each series */
+    case 2: t->step = INT64_MAX; break;
+    case 3: t->rows_seen = INT64_MAX - 1; break;
+    case 4: t->feed.source[0].round = INT64_MAX; break;
+    case 5: t->now.optim.step = INT64_MAX; break;
+    case 6: t->report->entry[t->series_train].count = 2; break;
+    default: break;
+    }
+    if (st == MTL_OK)
+        st = mtl__checkpoint_write(&c, t, f->path, err);
+    if (f->what == 6)
+        t->report->entry[t->series_train].count = 1;
+    t->epoch = kept.epoch, t->step = kept.step, t->rows_seen = kept.rows_seen, t->now = kept.now;
+    t->feed.source[0].round = kept.feed.source[0].round;
+    mtl_options_destroy(o);
+    return st;
+}
+
+static mtl_status add_forger(void *self, mtl__trainer *t, mtl_error *err)
+{
+    (void)err;
+    mtl__trainer_hook(t, (mtl__hook){.self = self, .at_rest = forge});
+    return MTL_OK;
+}
+
+enum { FORGERIES = 8 }; /* the last one is none */
+
+START_TEST(forged_states_are_refused)
+{
+    problem p = problem_make(60, 4, 10);
+    mtl_dataset *d = problem_data(&p, NULL);
+    mtl_model *m = problem_model(NULL), *out = NULL;
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=2 batch_size=30");
+    temp_file file = temp_file_make("", 0);
+    forger f = {.path = file.path, .data = d, .what = _i};
+    const mtl__fit_changes changes = {.self = &f, .trainer = add_forger};
+    done(mtl__fit_changed(m, d, NULL, o, &changes, NULL, err));
+    if (_i == FORGERIES - 1) {
+        done(mtl_resume(NULL, file.path, d, NULL, NULL, &out, NULL, err));
+        assert_same_model(m, out);
+    } else {
+        refused(mtl_resume(NULL, file.path, d, NULL, NULL, &out, NULL, err), MTL_ERR_FORMAT,
+                "cannot be");
+        ck_assert_ptr_null(out);
+    }
+    mtl_model_destroy(m), mtl_model_destroy(out);
+    mtl_options_destroy(o);
+    mtl_dataset_destroy(d);
+    unlink(file.path);
+    problem_free(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("train_state");
     TCase *tc = tcase_create("vectors and figures are the state of a run");
     tcase_add_loop_test(tc, state_is_all, 0, sizeof rows / sizeof *rows);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("states that no run has");
+    tcase_add_loop_test(tc, forged_states_are_refused, 0, FORGERIES);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }
