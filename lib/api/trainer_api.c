@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "train/stream.h"
+#include "train/partial_fit.h"
 
 /* Check the options and claim the model. */
 static mtl_status claim(mtl_model *m, const mtl_options *o, mtl_error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Inputs that are read on request, by rows: those of a data set larger than memory. */
-#ifndef MTL__STREAM_H
-#define MTL__STREAM_H
+#ifndef MTL__REQUEST_H
+#define MTL__REQUEST_H
 
 #include "data/dataset.h"
 

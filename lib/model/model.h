@@ -52,7 +52,7 @@ struct mtl_model {
        callback loses nothing: it is freed with the model. */
     void *running;
     void (*running_free)(void *running);
-    void *kept; /* what a call leaves for the next one (train/stream.c); freed with the model */
+    void *kept; /* what a call leaves for the next one (train/partial_fit.c); freed with the model */
     void (*kept_free)(void *kept);
 };
 

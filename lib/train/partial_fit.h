@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Training on a stream: each call is one pass over the rows that came, and the optimizer goes on from
    the call before. What it goes on from lives with the model, not in its files. */
-#ifndef MTL__STREAM_H
-#define MTL__STREAM_H
+#ifndef MTL__PARTIAL_FIT_H
+#define MTL__PARTIAL_FIT_H
 
 #include "train/fit.h"
 

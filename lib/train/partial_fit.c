@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-#include "train/stream.h"
+#include "train/partial_fit.h"
 
 #include <string.h>
 
 enum { MOST = 4 };
 
 /* What the next call goes on from. */
-typedef struct stream {
+typedef struct state {
     mtl_model *m;
     const mtl__optimizer *optimizer; /* of the vectors; another one starts anew */
     mtl__train_now now;
     int64_t step, rows_seen, calls;
     float *vector[MOST]; /* [net.params] each, NULL = none */
-} stream;
+} state;
 
-static void free_stream(void *kept)
+static void free_state(void *kept)
 {
-    stream *s = kept;
+    state *s = kept;
     const mtl__allocator *al = &s->m->ctx->al;
     for (int i = 0; i < MOST; i++)
         mtl__free(al, s->vector[i], s->m->net.params * (int64_t)sizeof(float));
     mtl__free(al, s, sizeof *s);
 }
 
-static stream *stream_of(mtl_model *m)
+static state *state_of(mtl_model *m)
 {
     if (!m->kept) {
-        stream *s = mtl__alloc_zero(&m->ctx->al, sizeof *s);
+        state *s = mtl__alloc_zero(&m->ctx->al, sizeof *s);
         if (!s)
             return NULL;
         s->m = m;
         m->kept = s;
-        m->kept_free = free_stream;
+        m->kept_free = free_state;
     }
     return m->kept;
 }
@@ -39,7 +39,7 @@ static stream *stream_of(mtl_model *m)
 /* One pass; a random order is another one in each call. */
 static void one_pass(void *self, mtl__train_settings *set)
 {
-    const stream *s = self;
+    const state *s = self;
     set->epochs = 1;
     set->patience = 0;
     set->seed += (uint64_t)s->calls;
@@ -47,7 +47,7 @@ static void one_pass(void *self, mtl__train_settings *set)
 
 static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
 {
-    stream *s = self;
+    state *s = self;
     const char *name;
     float *values;
     for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++) {
@@ -59,7 +59,7 @@ static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
     return MTL_OK;
 }
 
-static void copy_vectors(stream *s, mtl__trainer *t, bool to_trainer)
+static void copy_vectors(state *s, mtl__trainer *t, bool to_trainer)
 {
     const char *name;
     float *values;
@@ -71,7 +71,7 @@ static void copy_vectors(stream *s, mtl__trainer *t, bool to_trainer)
 /* When the pass is over, before an average takes the parameters' place. */
 static mtl_status keep(void *self, mtl__trainer *t, mtl_error *err)
 {
-    stream *s = self;
+    state *s = self;
     (void)err;
     if (!t->reason)
         return MTL_OK;
@@ -86,7 +86,7 @@ static mtl_status keep(void *self, mtl__trainer *t, mtl_error *err)
 
 static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
 {
-    stream *s = self;
+    state *s = self;
     (void)err;
     if (s->optimizer == t->optim.row) {
         t->now = s->now;
@@ -119,9 +119,10 @@ mtl_status mtl__partial_fit(mtl_model *m, const mtl_dataset *data, const mtl_opt
     mtl_status st = check_options(o, err);
     if (st != MTL_OK)
         return st;
-    stream *s = stream_of(m);
+    state *s = state_of(m);
     if (!s)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
-    const mtl__fit_changes changes = {.self = s, .settings = one_pass, .reserve = reserve, .trainer = go_on};
+    const mtl__fit_changes changes = {
+        .self = s, .settings = one_pass, .reserve = reserve, .trainer = go_on};
     return mtl__fit_changed(m, data, NULL, o, &changes, report, err);
 }
