@@ -173,7 +173,7 @@ static const target targets[] = {
     PREDICTOR("predict-b-b4096", 1.08),
     /* cold start and size: the only two that are no ratios */
     MOST("cold-a", 1, "us_main_to_first", 150),
-    MOST("weight", 0, "mb", 0.4),
+    MOST("weight", 0, "mb", 0.3),
     /* threads; 3 % is the noise of the best of many rounds */
     MOST("threads-*", 2, "x_one_thread", 1.03),
     MOST("threads-*", 2, "x_busy", 1.20),
