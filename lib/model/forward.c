@@ -127,12 +127,17 @@ static const float *keep(mtl__arena *arena, bool copy, const float *x, int64_t n
     return y ? memcpy(y, x, (size_t)n * sizeof *y) : NULL;
 }
 
-/* The layer of that number among the steps; NULL while planning. */
-static mtl__layer *find_step(mtl__forward *f, int64_t id)
+/* The layer of that number among the steps, sought from *from on, where it stands but for the linear
+   skip; NULL while planning. */
+static mtl__layer *find_step(mtl__forward *f, int64_t id, int64_t *from)
 {
-    for (int64_t i = 0; i < f->steps; i++)
-        if (f->step[i].layer.id == id)
-            return &f->step[i].layer;
+    for (int64_t i = 0; i < f->steps; i++) {
+        int64_t step = (*from + i) % f->steps;
+        if (f->step[step].layer.id != id)
+            continue;
+        *from = step + 1;
+        return &f->step[step].layer;
+    }
     return NULL;
 }
 
@@ -153,11 +158,13 @@ static void keep_layers(mtl__forward *f, const mtl_model *m, mtl__arena *arena)
 {
     f->values = (const float *)(const void *)arena->p;
     f->packed = mtl__gemm_packed_floats(f->gemm, 1, 1) > 0;
+    int64_t next = 0;
     for (int64_t i = 0; i < m->net.layers; i++) {
-        const mtl__layer *from = &m->net.layer[i];
-        mtl__layer *l = find_step(f, i);
-        for (int32_t k = 0; k < from->type->params && !from->type->training_only; k++) {
-            mtl__layer source = *from;
+        mtl__layer source = m->net.layer[i];
+        if (source.type->training_only)
+            continue;
+        mtl__layer *l = find_step(f, i, &next);
+        for (int32_t k = 0; k < source.type->params; k++) {
             int64_t offset = *mtl__layer_offset(&source, k);
             const float *copy = keep_tensor(f, &source, k, m->values + offset, arena);
             if (l && copy)
