@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* All kernels and their table, over the 16 lanes of the simd_<isa>.h included before. A file per
-   instruction set defines VEC_TABLE, VEC_NAME and VEC_UPDATE and includes this one.
-   The C level has its own VEC_ADAM. */
+/* All kernels and their table, over the LANES lanes of the simd_<isa>.h included before: 1, 4, 8 or
+   16. A file per instruction set defines VEC_TABLE, VEC_NAME, VEC_ADAM and VEC_UPDATE and includes
+   this one. */
 #ifndef MTL__VEC_BODY_H
 #define MTL__VEC_BODY_H
 
@@ -17,10 +17,7 @@
 #include "vec/vec_sum.h"
 #include "vec/vec_loss.h"
 #include "vec/vec_softmax.h"
-#ifndef VEC_ADAM
-#define VEC_ADAM adam
 #include "vec/vec_update.h"
-#endif
 
 const mtl__vec VEC_TABLE = {
     .name = VEC_NAME,

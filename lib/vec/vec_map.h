@@ -3,10 +3,10 @@
 #ifndef MTL__VEC_MAP_H
 #define MTL__VEC_MAP_H
 
-/* n = 16, or fewer lanes at the end of an array; `fill` then fills the group. */
+/* n = LANES, or fewer lanes at the end of an array; `fill` then fills the group. */
 VEC_INLINE vf take_or(const float *p, int n, float fill)
 {
-    return n == 16 ? vf_load(p) : vf_load_n(p, n, fill);
+    return n == LANES ? vf_load(p) : vf_load_n(p, n, fill);
 }
 
 VEC_INLINE vf take(const float *p, int n)
@@ -16,7 +16,7 @@ VEC_INLINE vf take(const float *p, int n)
 
 VEC_INLINE void put(float *p, int n, vf a)
 {
-    if (n == 16)
+    if (n == LANES)
         vf_store(p, a);
     else
         vf_store_n(p, n, a);
@@ -25,7 +25,7 @@ VEC_INLINE void put(float *p, int n, vf a)
 /* Size of the group that starts at i. */
 VEC_INLINE int group_size(int64_t i, int64_t count)
 {
-    return (int)mtl__min(count - i, 16);
+    return LANES == 1 ? 1 : (int)mtl__min(count - i, LANES);
 }
 
 /* Call group(..., i, n) for the elements [i, i + n) of each group. LIGHT: for a few operations,
@@ -34,15 +34,15 @@ VEC_INLINE int group_size(int64_t i, int64_t count)
 #define EACH_GROUP_LIGHT(count, group, ...)                                                        \
     do {                                                                                           \
         int64_t at_ = 0;                                                                           \
-        for (; at_ + 16 <= (count); at_ += 16)                                                     \
-            group(__VA_ARGS__, at_, 16);                                                           \
+        for (; at_ + LANES <= (count); at_ += LANES)                                                     \
+            group(__VA_ARGS__, at_, LANES);                                                        \
         if (at_ < (count))                                                                         \
             group(__VA_ARGS__, at_, (int)((count)-at_));                                           \
     } while (0)
 
 #define EACH_GROUP_HEAVY(count, group, ...)                                                        \
     do {                                                                                           \
-        for (int64_t at_ = 0; at_ < (count); at_ += 16)                                            \
+        for (int64_t at_ = 0; at_ < (count); at_ += LANES)                                            \
             group(__VA_ARGS__, at_, group_size(at_, (count)));                                     \
     } while (0)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Elementary functions over 16 lanes, from IEEE operations alone, so the same bits everywhere.
+/* Elementary functions over the lanes of a vector, from IEEE operations alone, so the same bits everywhere.
    Included after a simd_<isa>.h. Polynomials were fitted for least relative error with coefficients
    held to floats (Sollya, fpminimax).
 

@@ -13,9 +13,15 @@ extern const mtl__vec mtl__vec_avx512;
 extern const mtl__vec mtl__vec_neon;
 #endif
 
-/* c/update_c.h: elements behind the last whole group, too. */
+/* Those of the C level also do the elements behind the last whole vector. */
 void mtl__vec_adam_c(int64_t n, float *w, const float *g, float *m, float *v,
                      const mtl__adam_step *s);
+void mtl__vec_adam_avx2(int64_t n, float *w, const float *g, float *m, float *v,
+                        const mtl__adam_step *s);
+void mtl__vec_adam_avx512(int64_t n, float *w, const float *g, float *m, float *v,
+                          const mtl__adam_step *s);
+void mtl__vec_adam_neon(int64_t n, float *w, const float *g, float *m, float *v,
+                        const mtl__adam_step *s);
 /* vec_update.h: one for each architecture. */
 void mtl__vec_update_c(int64_t n, float *w, const float *g, float *m, float *v, float *top,
                        const mtl__update_step *s);

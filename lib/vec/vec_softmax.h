@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Softmax of rows, alone and inside the cross-entropy. The sum of a row keeps 16 virtual lanes:
    column c is added to lane c mod 16 in ascending order, and the fixed tree adds the lanes. The
-   rule can be run along a row (lanes are columns) or down 16 rows at once (lanes are rows, and the
-   tree adds whole vectors), which is faster for few classes. The bits are the same. Included by
+   rule can be run along a row (vectors are columns) or down LANES rows at once (vectors are rows, and
+   the tree adds whole ones), which is faster for few classes. The bits are the same. Included by
    vec_body.h. */
 #ifndef MTL__VEC_SOFTMAX_H
 #define MTL__VEC_SOFTMAX_H
@@ -10,6 +10,12 @@
 /* Up to so many columns go down the rows. Along short rows, each masked store also holds up the
    load of the next row, which it overlaps; from two full groups on that is paid for. */
 enum { NARROW = 31 };
+
+/* Not with one lane, for which the two are the same. */
+VEC_INLINE bool is_narrow(int64_t cols)
+{
+    return LANES > 1 && cols <= NARROW;
+}
 
 /* --- along a row -------------------------------------------------------------------------- */
 
@@ -25,31 +31,32 @@ typedef struct row_exps {
 VEC_OUTLINE row_exps exp_row(int64_t cols, const float *z, float *e)
 {
     const float none = -(float)INFINITY;
-    vf largest = vf_set1(none), lanes = vf_set1(0.0f), group = lanes;
-    for (int64_t c = 0; c < cols; c += 16)
+    vf largest = vf_set1(none), group = largest, lanes[SUMS];
+    clear_lanes(lanes);
+    for (int64_t c = 0; c < cols; c += LANES)
         largest = vf_max(largest, take_or(z + c, group_size(c, cols), none));
     const float top = vf_largest(largest);
-    for (int64_t c = 0; c < cols; c += 16) {
+    for (int64_t c = 0; c < cols; c += LANES) {
         const int n = group_size(c, cols);
         group = vf_exp(vf_sub(take_or(z + c, n, none), vf_set1(top)));
-        lanes = vf_add(lanes, group);
-        if (e && n == 16)
+        lanes[c / LANES % SUMS] = vf_add(lanes[c / LANES % SUMS], group);
+        if (e && n == LANES)
             vf_store(e + c, group);
     }
-    return (row_exps){.rest = group, .top = top, .total = vf_sum(lanes)};
+    return (row_exps){.rest = group, .top = top, .total = sum_lanes(lanes)};
 }
 
 /* Group c of the exponentials of a row whose full groups are in e. */
 VEC_INLINE vf exps_group(const row_exps *x, const float *e, int64_t c, int n)
 {
-    return n == 16 ? vf_load(e + c) : x->rest;
+    return n == LANES ? vf_load(e + c) : x->rest;
 }
 
 VEC_OUTLINE void softmax_row(int64_t cols, float *z)
 {
     const row_exps x = exp_row(cols, z, z);
     const vf total = vf_set1(x.total);
-    for (int64_t c = 0; c < cols; c += 16) {
+    for (int64_t c = 0; c < cols; c += LANES) {
         const int n = group_size(c, cols);
         put(z + c, n, vf_div(exps_group(&x, z, c, n), total));
     }
@@ -70,7 +77,7 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
 {
     static const float lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f), total = vf_set1(x->total);
-    for (int64_t c = 0; c < cols; c += 16) {
+    for (int64_t c = 0; c < cols; c += LANES) {
         const int n = group_size(c, cols);
         vf column = vf_add(vf_load(lane), vf_set1((float)c));
         vf hit = vf_select(vf_eq(column, vf_set1(label)), one, zero);
@@ -79,7 +86,7 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
     }
 }
 
-/* --- down 16 rows, cols <= NARROW ----------------------------------------------------------- */
+/* --- down LANES rows, cols <= NARROW ----------------------------------------------------------- */
 
 /* e[c] = exp(z[c] - top) for all rows at once; returns the sums. relative = z[label] - top, NaN for
    a label that is no class. */
@@ -117,8 +124,8 @@ static void softmax(int64_t rows, int64_t cols, float *z, int64_t ldz)
     int64_t r = 0;
     if (cols == 0)
         return;
-    if (cols <= NARROW)
-        for (; r + 16 <= rows; r += 16)
+    if (is_narrow(cols))
+        for (; r + LANES <= rows; r += LANES)
             softmax_rows(cols, z + r * ldz, ldz);
     for (; r < rows; r++)
         softmax_row(cols, z + r * ldz);
@@ -141,7 +148,7 @@ typedef struct entropy_args {
     float scale;
 } entropy_args;
 
-VEC_OUTLINE vf entropy_16_rows(int64_t cols, const entropy_args *a)
+VEC_OUTLINE vf entropy_all_rows(int64_t cols, const entropy_args *a)
 {
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
     vf label = vf_load(a->y), weight = a->w ? vf_load(a->w) : one;
@@ -174,7 +181,7 @@ VEC_OUTLINE void entropy_row(int64_t cols, const float *z, float label, float we
 
 VEC_OUTLINE vf entropy_any_rows(int n, int64_t cols, const entropy_args *a)
 {
-    float label[16], weight[16], total[16], relative[16];
+    float label[LANES], weight[LANES], total[LANES], relative[LANES];
     vf_store(label, vf_set1(NO_LABEL));
     vf_store(weight, vf_set1(1.0f));
     vf_store(total, vf_set1(1.0f));
@@ -193,10 +200,11 @@ static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, i
                                    const float *y, const float *w, float scale, float *g,
                                    int64_t ldg)
 {
-    vf lanes = vf_set1(0.0f);
+    vf lanes[SUMS];
     if (cols == 0)
         return 0.0f;
-    for (int64_t r = 0; r < rows; r += 16) {
+    clear_lanes(lanes);
+    for (int64_t r = 0; r < rows; r += LANES) {
         const entropy_args a = {.z = z + r * ldz,
                                 .y = y + r,
                                 .w = w ? w + r : NULL,
@@ -205,10 +213,11 @@ static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, i
                                 .ldg = ldg,
                                 .scale = scale};
         const int n = group_size(r, rows);
-        lanes = vf_add(lanes, n == 16 && cols <= NARROW ? entropy_16_rows(cols, &a)
-                                                        : entropy_any_rows(n, cols, &a));
+        vf losses = n == LANES && is_narrow(cols) ? entropy_all_rows(cols, &a)
+                                                  : entropy_any_rows(n, cols, &a);
+        lanes[r / LANES % SUMS] = vf_add(lanes[r / LANES % SUMS], losses);
     }
-    return vf_sum(lanes);
+    return sum_lanes(lanes);
 }
 
 #endif

@@ -5,6 +5,35 @@
 #ifndef MTL__VEC_SUM_H
 #define MTL__VEC_SUM_H
 
+/* The 16 lanes of a sum are SUMS vectors. */
+#define SUMS (16 / LANES)
+
+VEC_INLINE void clear_lanes(vf lanes[SUMS])
+{
+    for (int i = 0; i < SUMS; i++)
+        lanes[i] = vf_set1(0.0f);
+}
+
+VEC_INLINE float sum_lanes(vf lanes[SUMS])
+{
+    for (int half = SUMS / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++)
+            lanes[i] = vf_add(lanes[i], lanes[i + half]);
+    return vf_sum(lanes[0]);
+}
+
+/* Call group(vector of lanes, ..., i, n) for each group. */
+#define EACH_GROUP_SUM(count, lanes, group, ...)                                                   \
+    do {                                                                                           \
+        int64_t at_ = 0;                                                                           \
+        for (; at_ + 16 <= (count); at_ += 16)                                                     \
+            for (int s_ = 0; s_ < SUMS; s_++)                                                      \
+                group(&(lanes)[s_], __VA_ARGS__, at_ + s_ * LANES, LANES);                         \
+        for (int s_ = 0; s_ < SUMS; s_++, at_ += LANES)                                            \
+            if (at_ < (count))                                                                     \
+                group(&(lanes)[s_], __VA_ARGS__, at_, group_size(at_, (count)));                   \
+    } while (0)
+
 VEC_INLINE void sum_group(vf *lanes, const float *x, int64_t i, int n)
 {
     *lanes = vf_add(*lanes, take(x + i, n));
@@ -12,9 +41,10 @@ VEC_INLINE void sum_group(vf *lanes, const float *x, int64_t i, int n)
 
 static float sum(int64_t n, const float *x)
 {
-    vf lanes = vf_set1(0.0f);
-    EACH_GROUP_LIGHT(n, sum_group, &lanes, x);
-    return vf_sum(lanes);
+    vf lanes[SUMS];
+    clear_lanes(lanes);
+    EACH_GROUP_SUM(n, lanes, sum_group, x);
+    return sum_lanes(lanes);
 }
 
 VEC_INLINE void dot_group(vf *lanes, const float *x, const float *y, int64_t i, int n)
@@ -24,22 +54,23 @@ VEC_INLINE void dot_group(vf *lanes, const float *x, const float *y, int64_t i, 
 
 static float dot(int64_t n, const float *x, const float *y)
 {
-    vf lanes = vf_set1(0.0f);
-    EACH_GROUP_LIGHT(n, dot_group, &lanes, x, y);
-    return vf_sum(lanes);
+    vf lanes[SUMS];
+    clear_lanes(lanes);
+    EACH_GROUP_SUM(n, lanes, dot_group, x, y);
+    return sum_lanes(lanes);
 }
 
 /* 0 x is NaN for an infinity or NaN, and a sum keeps it. */
-VEC_INLINE void finite_group(vf *lanes, const float *x, int64_t i, int n)
+VEC_INLINE void finite_group(vf *sum, const float *x, int64_t i, int n)
 {
-    *lanes = vf_fma(take(x + i, n), vf_set1(0.0f), *lanes);
+    *sum = vf_fma(take(x + i, n), vf_set1(0.0f), *sum);
 }
 
 static bool all_finite(int64_t n, const float *x)
 {
-    vf lanes = vf_set1(0.0f);
-    EACH_GROUP_LIGHT(n, finite_group, &lanes, x);
-    return vm_all(vf_eq(lanes, lanes));
+    vf sum = vf_set1(0.0f);
+    EACH_GROUP_LIGHT(n, finite_group, &sum, x);
+    return vm_all(vf_eq(sum, sum));
 }
 
 /* --- columns ------------------------------------------------------------------------------ */

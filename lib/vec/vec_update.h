@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Optimizers on whole groups of 16; c/update_c.h is the definition, and does what is left behind
-   the last one. Included by vec_body.h.
+/* Optimizers on whole vectors; what is left behind the last one is done by those of the C level,
+   whose vectors have one lane. Included by vec_body.h.
 
    The update of all but plain Adam waits for memory, so one width serves an architecture:
    VEC_UPDATE is its name, and where VEC_UPDATE_HERE is defined it is made. */
@@ -36,7 +36,7 @@ VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float 
     vf_store(w, vf_fnma(s->step_size, vf_div(first, root), wi));
 }
 
-static void adam(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s)
+void VEC_ADAM(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s)
 {
     const adam_lanes lanes = {
         .beta1 = vf_set1(s->beta1),
@@ -49,9 +49,10 @@ static void adam(int64_t n, float *w, const float *g, float *m, float *v, const 
         .l1 = vf_set1(s->l1),
         .l2 = vf_set1(s->l2),
     };
-    for (; n >= 16; n -= 16, w += 16, g += 16, m += 16, v += 16)
+    for (; n >= LANES; n -= LANES, w += LANES, g += LANES, m += LANES, v += LANES)
         adam_group(&lanes, w, g, m, v);
-    mtl__vec_adam_c(n, w, g, m, v, s);
+    if (n > 0)
+        mtl__vec_adam_c(n, w, g, m, v, s);
 }
 
 /* --- the other optimizers ----------------------------------------------------------------- */
@@ -110,14 +111,15 @@ VEC_INLINE void update_group(const mtl__update_step *s, float *w, const float *g
 void VEC_UPDATE(int64_t n, float *w, const float *g, float *m, float *v, float *top,
                 const mtl__update_step *s)
 {
-    for (; n >= 16; n -= 16) {
+    for (; n >= LANES; n -= LANES) {
         update_group(s, w, g, m, v, top);
-        w += 16, g += 16;
-        m = m ? m + 16 : m;
-        v = v ? v + 16 : v;
-        top = top ? top + 16 : top;
+        w += LANES, g += LANES;
+        m = m ? m + LANES : m;
+        v = v ? v + LANES : v;
+        top = top ? top + LANES : top;
     }
-    mtl__vec_update_c(n, w, g, m, v, top, s);
+    if (n > 0)
+        mtl__vec_update_c(n, w, g, m, v, top, s);
 }
 
 #endif

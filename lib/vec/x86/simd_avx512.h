@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The 16 virtual lanes as one zmm register. c/simd_c.h says what each operation means. */
+/* 16 lanes, a zmm register. c/simd_c.h says what each operation means. */
 #ifndef MTL__SIMD_AVX512_H
 #define MTL__SIMD_AVX512_H
 
@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 
+#define LANES      16
 #define VEC_INLINE MTL__INLINE
 
 typedef __m512 vf;
@@ -55,9 +56,9 @@ VEC_INLINE void vf_store_n(float *p, int n, vf a)
 
 VEC_INLINE void vf_scatter(float *p, int64_t stride, vf a)
 {
-    float x[16];
+    float x[LANES];
     vf_store(x, a);
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < LANES; i++)
         p[i * stride] = x[i];
 }
 

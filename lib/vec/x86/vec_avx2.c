@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define VEC_TABLE  mtl__vec_avx2
 #define VEC_NAME   "avx2"
+#define VEC_ADAM   mtl__vec_adam_avx2
 #define VEC_UPDATE_HERE
 #define VEC_UPDATE mtl__vec_update_avx2
 
