@@ -80,6 +80,12 @@ static int64_t vectors_for(const mtl__gemm *g, int64_t cols)
     return (cols + mtl__gemm_lanes(g) - 1) >> g->lane_bits;
 }
 
+/* Half a vector has a tile that takes half of the time. */
+static bool is_half(const mtl__gemm *g, int64_t cols)
+{
+    return g->half_rows > 0 && 2 * cols <= mtl__gemm_lanes(g);
+}
+
 static int64_t tile_cols(const mtl__gemm *g)
 {
     return (int64_t)g->vectors << g->lane_bits;
@@ -128,8 +134,10 @@ static int64_t next_cols(const mtl__gemm *g, int64_t rows, int64_t cols)
     int64_t lanes = mtl__gemm_lanes(g);
     if (rows == 1)
         return mtl__min(cols, MTL__GEMM_WIDE * lanes);
-    if (cols <= MTL__GEMM_MAX_VECTORS * lanes)
-        return cols;
+    if (cols <= MTL__GEMM_MAX_VECTORS * lanes) {
+        int64_t rest = cols & (lanes - 1);
+        return cols > lanes && rest > 0 && rows >= 8 && is_half(g, rest) ? cols - rest : cols;
+    }
     return cols <= (MTL__GEMM_MAX_VECTORS + 1) * lanes ? 2 * lanes : g->vectors * lanes;
 }
 
@@ -207,6 +215,18 @@ static void run_errands(const errands *e, int64_t j, int64_t width, int64_t cols
         ask(&e->r[i], e->r[i].rows * j / cols, e->r[i].rows * (j + width) / cols);
 }
 
+/* Rows of R whose distance is a multiple of this are in one set of a first-level cache, which holds
+   eight lines of them. */
+enum { SET_FLOATS = 1024, SET_ROWS = 8 };
+
+/* Rows of the tiles of some columns: for half a vector full tiles and what is left, else even ones. */
+static int tile_height(const mtl__gemm *g, const mtl__gemm_tile *t, int rows, int64_t cols)
+{
+    if (!is_half(g, cols))
+        return rows == 1 ? 1 : tile_rows(rows, g->rows[vectors_for(g, cols) - 1]);
+    return t->r_by_cols || t->ldr % SET_FLOATS ? g->half_rows : SET_ROWS;
+}
+
 /* The tiles of some rows. t holds R and C of the first one, and k. */
 static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, const errands *e,
                           int rows, int64_t cols)
@@ -222,7 +242,7 @@ static void rows_of_tiles(const plan *p, mtl__gemm_tile t, const s_block *s, con
             ask(&next, 0, rows);
             run_errands(e, j, width, cols);
         }
-        int height = rows == 1 ? 1 : tile_rows(rows, g->rows[vectors_for(g, width) - 1]);
+        int height = tile_height(g, &t, rows, width);
         region next_s = {t.s + width, t.lds, t.k, mtl__min(tile_cols(g), cols - j - width)};
         t.cols = (int)width;
         for (int i = 0; i < rows; i += height) {
@@ -439,10 +459,12 @@ static void run_job(void *arg, int64_t job, int slot)
 /* --- the plan --------------------------------------------------------------------------------- */
 
 /* Work per step of k, in sixteenths of an instruction: an FMA for each row of each vector, and five
-   for each vector that a transpose must bring into place. */
+   for each vector that a transpose must bring into place. A half vector takes more than half. */
 static int64_t cost(const mtl__gemm *g, int64_t m, int64_t n, bool transposed)
 {
-    return vectors_for(g, n) * (16 * m + (transposed ? 80 : 0));
+    int64_t vectors = vectors_for(g, n), rest = n & (mtl__gemm_lanes(g) - 1);
+    int64_t saved = rest > 0 && is_half(g, rest) ? 6 * m : 0;
+    return vectors * (16 * m + (transposed ? 80 : 0)) - saved;
 }
 
 static void choose_roles(plan *p)

@@ -41,7 +41,8 @@ struct mtl__gemm {
     int lane_bits; /* a vector holds 1 << lane_bits floats */
     int vectors;   /* of a full-size tile: nr = vectors * lanes */
     int rows[MTL__GEMM_MAX_VECTORS]; /* most rows of a tile of 1, 2, 3 vectors */
-    int panel;                       /* rows packed together: a multiple of rows[vectors - 1] */
+    int half_rows; /* of a tile of up to half a vector, if that has a tile of its own; else 0 */
+    int panel;     /* rows packed together: a multiple of rows[vectors - 1] */
     /* Floats between columns of R from which on they are packed: the fewer rows a tile has, the
        more often it comes back to the same line of each column. */
     int far;

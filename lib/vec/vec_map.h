@@ -34,7 +34,7 @@ VEC_INLINE int group_size(int64_t i, int64_t count)
 #define EACH_GROUP_LIGHT(count, group, ...)                                                        \
     do {                                                                                           \
         int64_t at_ = 0;                                                                           \
-        for (; at_ + LANES <= (count); at_ += LANES)                                                     \
+        for (; at_ + LANES <= (count); at_ += LANES)                                               \
             group(__VA_ARGS__, at_, LANES);                                                        \
         if (at_ < (count))                                                                         \
             group(__VA_ARGS__, at_, (int)((count)-at_));                                           \
@@ -42,7 +42,7 @@ VEC_INLINE int group_size(int64_t i, int64_t count)
 
 #define EACH_GROUP_HEAVY(count, group, ...)                                                        \
     do {                                                                                           \
-        for (int64_t at_ = 0; at_ < (count); at_ += LANES)                                            \
+        for (int64_t at_ = 0; at_ < (count); at_ += LANES)                                         \
             group(__VA_ARGS__, at_, group_size(at_, (count)));                                     \
     } while (0)
 

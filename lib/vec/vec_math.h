@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Elementary functions over the lanes of a vector, from IEEE operations alone, so the same bits everywhere.
-   Included after a simd_<isa>.h. Polynomials were fitted for least relative error with coefficients
-   held to floats (Sollya, fpminimax).
+/* Elementary functions over the lanes of a vector, from IEEE operations alone, so the same bits
+   everywhere. Included after a simd_<isa>.h. Polynomials were fitted for least relative error with
+   coefficients held to floats (Sollya, fpminimax).
 
    Largest error over all floats, in units of the last place of the exact result. Measured by
    mtl_checkkern, which fails above the bound:

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Softmax of rows, alone and inside the cross-entropy. The sum of a row keeps 16 virtual lanes:
    column c is added to lane c mod 16 in ascending order, and the fixed tree adds the lanes. The
-   rule can be run along a row (vectors are columns) or down LANES rows at once (vectors are rows, and
-   the tree adds whole ones), which is faster for few classes. The bits are the same. Included by
-   vec_body.h. */
+   rule can be run along a row (vectors are columns) or down LANES rows at once (vectors are rows,
+   and the tree adds whole ones), which is faster for few classes. The bits are the same. Included
+   by vec_body.h. */
 #ifndef MTL__VEC_SOFTMAX_H
 #define MTL__VEC_SOFTMAX_H
 
@@ -86,7 +86,7 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
     }
 }
 
-/* --- down LANES rows, cols <= NARROW ----------------------------------------------------------- */
+/* --- down LANES rows, cols <= NARROW -------------------------------------------------------- */
 
 /* e[c] = exp(z[c] - top) for all rows at once; returns the sums. relative = z[label] - top, NaN for
    a label that is no class. */

@@ -184,6 +184,9 @@ static void check_blocks(mtl__cpu_level level)
         s.n = 500;
         check_shape(level, s);
     }
+    /* Rows of A that are a power of two apart. */
+    for (int64_t n = 4; n <= 40; n += 4)
+        check_shape(level, (shape){.kind = MTL__GEMM_NN, .m = 43, .n = n, .k = 1024});
     /* A packed by columns, in two parts of its rows and two blocks of k. */
     check_shape(level, (shape){.kind = MTL__GEMM_TN, .m = 1100, .n = 100, .k = 1030});
 }
@@ -230,6 +233,12 @@ static void check_one_tile(const mtl__gemm *g, int rows, int cols, int64_t k, bo
     ck_guards(&q.c, "C");
 }
 
+static int most_rows(const mtl__gemm *g, int cols)
+{
+    bool half = g->half_rows > 0 && 2 * cols <= mtl__gemm_lanes(g);
+    return half ? g->half_rows : g->rows[(cols - 1) / mtl__gemm_lanes(g)];
+}
+
 static void check_tiles(mtl__cpu_level level)
 {
     static const int64_t ks[] = {0, 1, 2, 7, 33};
@@ -237,7 +246,7 @@ static void check_tiles(mtl__cpu_level level)
     if (ck_digest_only()) /* shapes differ between levels */
         return;
     for (int cols = 1; cols <= MTL__GEMM_MAX_VECTORS * mtl__gemm_lanes(g); cols++)
-        for (int rows = 1; rows <= g->rows[(cols - 1) / mtl__gemm_lanes(g)]; rows++)
+        for (int rows = 1; rows <= most_rows(g, cols); rows++)
             for (int by_cols = 0; by_cols < 2; by_cols++)
                 check_one_tile(g, rows, cols, ks[ck_below(MTL__COUNT_OF(ks))], by_cols);
     for (int cols = 1; cols <= MTL__GEMM_WIDE * mtl__gemm_lanes(g); cols++)

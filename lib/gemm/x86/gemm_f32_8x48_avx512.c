@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Full tile 8 x 48: 24 sums, 3 vectors of S and one of R in 32 registers; 11 loads for 24 FMAs. */
+/* Full tile 8 x 48: 24 sums, 3 vectors of S and one of R in 32 registers; 11 loads for 24 FMAs.
+   Up to 8 columns have vectors of half the width, of which a CPU does as many, or twice as many. */
 #include "gemm/gemm_kernel.h"
 
 #include <immintrin.h>
@@ -55,6 +56,69 @@ MTL__INLINE vec fused(vec a, vec b, vec c)
 }
 
 #include "gemm/tile_priv.h"
+
+/* --- up to 8 columns ------------------------------------------------------------------------- */
+
+enum { TALL = 16 };
+
+/* TALL rows: twice the chains that hide the latency of the FMA. An address has a base and an index
+   times 1 or 2, as in tile_priv.h: four bases. */
+static void tile_tall(const mtl__gemm_tile *t)
+{
+    const __mmask8 some = (__mmask8)(0xffu >> (8 - t->cols));
+    const int64_t row = t->r_by_cols ? 1 : t->ldr, step = t->r_by_cols ? t->ldr : 1;
+    const int64_t row3 = 3 * row, lds = t->lds;
+    const float *s = t->s, *r[TALL / 4];
+    __m256 sum[TALL];
+    EACH(i, TALL / 4)
+        r[i] = t->r + 4 * i * row;
+    EACH(i, TALL)
+        sum[i] = t->accumulate ? _mm256_maskz_loadu_ps(some, t->c + i * t->ldc)
+                               : _mm256_setzero_ps();
+    for (int64_t k = t->k; k > 0; k--) {
+        const __m256 x = _mm256_maskz_loadu_ps(some, s);
+        EACH(i, TALL / 4) {
+            sum[4 * i] = _mm256_fmadd_ps(_mm256_set1_ps(r[i][0]), x, sum[4 * i]);
+            sum[4 * i + 1] = _mm256_fmadd_ps(_mm256_set1_ps(r[i][row]), x, sum[4 * i + 1]);
+            sum[4 * i + 2] = _mm256_fmadd_ps(_mm256_set1_ps(r[i][2 * row]), x, sum[4 * i + 2]);
+            sum[4 * i + 3] = _mm256_fmadd_ps(_mm256_set1_ps(r[i][row3]), x, sum[4 * i + 3]);
+            r[i] += step;
+            __asm__("" : "+r"(r[i]));
+        }
+        s += lds;
+    }
+    EACH(i, TALL)
+        _mm256_mask_storeu_ps(t->c + i * t->ldc, some, sum[i]);
+}
+
+/* More than 8 rows: TALL, or two tiles of the AVX2 level, which have 8 lanes. */
+static __attribute__((noinline)) void tile_half(const mtl__gemm_tile *t)
+{
+    mtl__gemm_tile part = *t;
+    if (t->rows == TALL) {
+        tile_tall(t);
+        return;
+    }
+    part.rows = t->rows / 2;
+    mtl__gemm_avx2.tile(&part);
+    part.r += part.rows * (t->r_by_cols ? 1 : t->ldr);
+    part.c += part.rows * t->ldc;
+    part.rows = t->rows - part.rows;
+    mtl__gemm_avx2.tile(&part);
+}
+
+/* Up to four chains wait for the FMA, whatever their width. */
+static void any_tile(const mtl__gemm_tile *t)
+{
+    if (t->cols > LANES / 2 || t->rows <= 4)
+        tile(t);
+    else if (t->rows <= 8)
+        mtl__gemm_avx2.tile(t);
+    else
+        tile_half(t);
+}
+
+/* --- packing ---------------------------------------------------------------------------------- */
 
 static void copy(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t width,
                  int64_t depth)
@@ -178,12 +242,13 @@ const mtl__gemm mtl__gemm_avx512 = {
     .name = "avx512 8x48",
     .run = mtl__gemm_drive,
     .workspace = mtl__gemm_drive_workspace,
-    .tile = tile,
+    .tile = any_tile,
     .copy = copy,
     .transpose = transpose,
     .lane_bits = LANE_BITS,
     .vectors = 3,
     .rows = {ROWS_1, ROWS_2, ROWS_3},
+    .half_rows = TALL,
     .panel = 16,
     .far = 1024,
     .nc = 480,

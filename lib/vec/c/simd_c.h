@@ -15,7 +15,7 @@
 
 #define LANES 1
 
-/* What is called more than once stays a function: of the levels the smallest counts in size alone. */
+/* What is called more than once stays a function: this level is to be small. */
 #define VEC_INLINE static inline
 
 typedef float vf;
