@@ -1328,6 +1328,144 @@ MTL_API mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs,
 /** @} */
 
 /**
+ * @defgroup aggregate Aggregate
+ * From the gradients g_i of m tasks to one update, sum of w_i g_i, without any model. J is the matrix
+ * of the gradients [m, n], G = J J^T its Gramian. A kind is a text, with parameters behind a colon:
+ * "upgrad", "cagrad:c=0.4,rescale=1", "config:pref=1/2/1". The first value below is the default.
+ *
+ * Kinds that look at nothing:
+ * - "sum", "mean"; "constant:weights=1/1/..."; "rlw": softmax of standard normal numbers, drawn by seed
+ *   and step (Lin et al. 2022).
+ *
+ * Kinds of G (the Jacobian will do). Rows of zeroes are left out as if they were not there. All but
+ * aligned_mtl are solved for rows of length 1, so that no task is too small to count:
+ * - "mgda:normalise=none|l2|loss": the point nearest to 0 of the convex hull of the gradients, as they
+ *   are, of length 1, or over their losses; weights sum to 1 (Désidéri 2012; Sener & Koltun 2018).
+ * - "pcgrad:order=seed|mean|ascending|descending": the sum of the gradients after each was projected
+ *   off those it conflicts with, in an order by seed and step, in all orders (the mean, for up to 10
+ *   tasks), or in that of the tasks (Yu et al. 2020).
+ * - "gradvac:beta=0.5": the same towards the cosine that two tasks usually have, an exponential average
+ *   (Wang et al. 2021). Has state.
+ * - "cagrad:c=0.4,rescale=0|1|2": with the mean g0, the g that maximises the least <g_i, g> within
+ *   c |g0| of g0; over 1, 1 + c^2 or 1 + c (Liu et al. 2021).
+ * - "imtl_g": equal projections on all unit gradients, weights sum to 1 (Liu et al. 2021). Where there
+ *   is none, as mgda.
+ * - "nash:max_norm=1": G w = 1 / w for G over its Frobenius norm, the update cut to max_norm, 0 = not
+ *   (Navon et al. 2022). "fairgrad:alpha=1": G w = w^(-1/alpha), alpha 0.1 .. 100 (Ban & Ji 2024).
+ * - "aligned_mtl:mode=min|median|rmse,pref=1/m/...": w = sigma G^(-1/2) pref, sigma^2 the least, median
+ *   or mean eigenvalue that is not 0 (Senushkin et al. 2023).
+ * - "upgrad:pref=1/m/...": the sum by pref of the gradients, each projected on the cone of directions
+ *   that make no task worse (Quinton & Rey 2024). "dualproj:pref=1/m/...": the projection of their sum
+ *   by pref (Lopez-Paz & Ranzato 2017).
+ * - "config:pref=1/1/...": the direction whose cosines with the gradients stand as pref, as long as
+ *   their parts along it together (Liu et al. 2024).
+ * - "gradnorm:alpha=1.5,rate=1": weights of sum m by which |w_i g_i| stand as the tasks' relative
+ *   losses L_i / L_i(first step) to the power alpha, approached by this rate (Chen et al. 2018, whose
+ *   objective is 0 there). Wants losses, has state.
+ *
+ * Kinds of J itself, which make the update too:
+ * - "graddrop:leak=0": of each value the parts of one sign, drawn by their share (Chen et al. 2020);
+ *   as weight the share of a gradient's square that stayed.
+ * - "db_mtl:beta=0.9,sigma=0": gradients of log losses, averaged with beta / step^sigma, all brought to
+ *   the length of the longest; weights are of the averages (Lin et al. 2023). "excess_mtl:eta=0.01":
+ *   weights grow with the excess risk of a task (He et al. 2024). Both have state as large as J.
+ *
+ * Kinds of the losses alone:
+ * - "uw:rate=0.01": sum of L e^-s / 2 + s / 2 (Kendall et al. 2018). "imtl_l:rate=0.01": sum of e^s L - s
+ *   (Liu et al. 2021). s, from 0, follows by Adam at this rate. State.
+ * - "dwa:temperature=2,every=0": m softmax(r / T), r the ratio of the mean losses of the last two epochs
+ *   (Liu, Johns & Davison 2019); every = the steps of an epoch, 0 = 1, in a fit the epoch. State.
+ * - "gls": geometric mean of the losses (Chennupati et al. 2019).
+ * - "stch:mu=1,warm_up=0": mu log sum of exp(L / mu) (Lin et al. 2024); after so many steps of
+ *   warm-up on log losses m times that of log(L / mean loss of the warm-up). State.
+ * - "famo:rate=0.025,decay=0.001": (Liu et al. 2023). State; mtl_aggregator_feedback() moves it.
+ *
+ * Always finite: of a Pareto point (a convex combination of gradients that is 0) the update is 0 or no
+ * worse for any task, up to rounding, with mgda, upgrad, dualproj, nash and fairgrad, and the residual
+ * says how well the kind's equations could be met. Up to 64 tasks solutions are exact to rounding;
+ * beyond, to 1000, likewise, and upgrad then takes long. The bits depend on nothing but the arguments.
+ *
+ * Threads: one call at a time for a handle; the functions without one may run anywhere.
+ * @{
+ */
+
+/**
+ * One step, the first of a fresh handle with seed 0.
+ * @param m         Tasks, 1 .. 65536.
+ * @param jacobian  [m, n], row i the gradient of task i. May be NULL for kinds that do not look at it
+ *                  when @p update is NULL.
+ * @param losses    [m] or NULL; a kind that wants them says so. NaN = the task takes no part: its row is
+ *                  not read and its weight is 0.
+ * @param weights   [m], may be NULL.
+ * @param update    [n], may be NULL.
+ * @param residual  May be NULL: how far the kind's optimality conditions are missed, relative; 0 for
+ *                  those that solve nothing.
+ * @return MTL_OK; MTL_ERR_NAME for an unknown kind; MTL_ERR_RANGE for a parameter; MTL_ERR_SHAPE;
+ *         MTL_ERR_INVALID for losses that are needed and not there; MTL_ERR_VALUE naming row and
+ *         column, or task; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_aggregate(const char *kind, int64_t m, int64_t n, const float *jacobian,
+                                 int64_t row_stride, const double *losses, double *weights,
+                                 float *update, double *residual, mtl_error *err);
+/**
+ * The same from the Gramian alone.
+ * @param gram  [m, m]. May be NULL for kinds that do not look at it.
+ * @return As mtl_aggregate(); MTL_ERR_INVALID for a kind of the Jacobian; MTL_ERR_VALUE for a matrix
+ *         that is not symmetric or has an entry that no Gramian has.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_aggregate_gram(const char *kind, int64_t m, const double *gram,
+                                      int64_t row_stride, const double *losses, double *weights,
+                                      double *residual, mtl_error *err);
+
+/** What a kind remembers from step to step. Opaque. */
+typedef struct mtl_aggregator mtl_aggregator;
+
+/**
+ * @param n     Length of the gradients; 0 where only mtl_aggregator_step_gram() will be called.
+ * @param seed  Of kinds that draw, 0 .. 9007199254740991.
+ * @param out   Release with mtl_aggregator_destroy().
+ * @return As mtl_aggregate().
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_aggregator_create(const char *kind, int64_t m, int64_t n, uint64_t seed,
+                                         mtl_aggregator **out, mtl_error *err);
+/** The next step, as mtl_aggregate(). After a failure nothing has changed. @since 0.1 */
+MTL_API mtl_status mtl_aggregator_step(mtl_aggregator *agg, const float *jacobian,
+                                       int64_t row_stride, const double *losses, double *weights,
+                                       float *update, double *residual, mtl_error *err);
+/** The next step, as mtl_aggregate_gram(). @since 0.1 */
+MTL_API mtl_status mtl_aggregator_step_gram(mtl_aggregator *agg, const double *gram,
+                                            int64_t row_stride, const double *losses,
+                                            double *weights, double *residual, mtl_error *err);
+/**
+ * Tell the losses after the update, of the same rows as those before it ("famo"). Other kinds do not
+ * listen.
+ * @param losses  [m]; NaN = unknown.
+ * @return MTL_OK; MTL_ERR_INVALID.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_aggregator_feedback(mtl_aggregator *agg, const double *losses,
+                                           mtl_error *err);
+/** Back to the state of a new handle. NULL is fine. @since 0.1 */
+MTL_API void mtl_aggregator_reset(mtl_aggregator *agg);
+/** Kind, seed and state as bytes. @param buffer Release with mtl_free(). @since 0.1 */
+MTL_API mtl_status mtl_aggregator_save_buffer(const mtl_aggregator *agg, void **buffer,
+                                              int64_t *bytes, mtl_error *err);
+/**
+ * A handle that goes on with the bits of the one that was saved. Safe with hostile bytes.
+ * @return MTL_OK; MTL_ERR_FORMAT; MTL_ERR_CHECKSUM; MTL_ERR_VERSION; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_aggregator_load_buffer(const void *buffer, int64_t bytes,
+                                              mtl_aggregator **out, mtl_error *err);
+/** Release. NULL is fine. @since 0.1 */
+MTL_API void mtl_aggregator_destroy(mtl_aggregator *agg);
+
+/** @} */
+
+/**
  * @defgroup transfer Transfer
  * @{
  */

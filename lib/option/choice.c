@@ -61,9 +61,50 @@ static mtl_status unknown_name(const mtl__choice_table *t, const char *text, int
                     name, names[0]);
 }
 
-static mtl_status parse_value(const char *name, const mtl__choice_param *p, const char *text,
-                              const char *end, double *value, mtl_error *err)
+static mtl_status parse_number(const char *name, const mtl__choice_param *p, const char *text,
+                               const char *end, double *value, mtl_error *err)
 {
+    double x;
+    if (mtl__parse_f64(text, end, &x) != end || text == end)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be a number, not \"%.*s\"", name, p->key,
+                        (int)(end - text), text);
+    if (!(x >= p->low && x <= p->high))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be in %s .. %s, not %s", name, p->key,
+                        mtl__num(p->low).text, mtl__num(p->high).text, mtl__num(x).text);
+    *value = x;
+    return MTL_OK;
+}
+
+static mtl_status check_list(const char *name, const mtl__choice_param *p, const char *text,
+                             const char *end, mtl_error *err)
+{
+    for (const char *stop; text <= end; text = stop + 1) {
+        double unused;
+        stop = find(text, end, *MTL__CHOICE_LIST);
+        mtl_status st = parse_number(name, p, text, stop, &unused, err);
+        if (st != MTL_OK)
+            return st;
+    }
+    return MTL_OK;
+}
+
+bool mtl__choice_next(const char **list, double *value)
+{
+    const char *end = *list + strcspn(*list, "/,");
+    const char *stop = mtl__parse_f64(*list, end, value);
+    if (!stop)
+        return false;
+    *list = stop + (*stop == *MTL__CHOICE_LIST);
+    return true;
+}
+
+static mtl_status parse_value(const char *name, const mtl__choice_param *p, const char *start,
+                              const char *text, const char *end, double *value, mtl_error *err)
+{
+    if (p->texts && *p->texts == *MTL__CHOICE_LIST) {
+        *value = (double)(text - start);
+        return check_list(name, p, text, end, err);
+    }
     if (p->texts && *p->texts == *MTL__CHOICE_TEXT) {
         *value = (double)(end - text);
         return MTL_OK;
@@ -76,12 +117,9 @@ static mtl_status parse_value(const char *name, const mtl__choice_param *p, cons
                                  p->key, p->texts, (int)(end - text), text);
     }
     double x;
-    if (mtl__parse_f64(text, end, &x) != end || text == end)
-        return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be a number, not \"%.*s\"", name, p->key,
-                        (int)(end - text), text);
-    if (!(x >= p->low && x <= p->high))
-        return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be in %s .. %s, not %s", name, p->key,
-                        mtl__num(p->low).text, mtl__num(p->high).text, mtl__num(x).text);
+    mtl_status st = parse_number(name, p, text, end, &x, err);
+    if (st != MTL_OK)
+        return st;
     if (p->texts && x != (double)(int64_t)x)
         return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %s must be a whole number, not %s", name, p->key,
                         mtl__num(x).text);
@@ -100,14 +138,14 @@ static const char *param_end(const mtl__choice_row *row, const char *text, const
     return find(text, end, ',');
 }
 
-/* One "key=value" of [text, end). */
-static mtl_status parse_param(const mtl__choice_row *row, const char *text, const char *end,
-                              double *values, mtl_error *err)
+/* One "key=value" of [text, end) in the choice that starts at start. */
+static mtl_status parse_param(const mtl__choice_row *row, const char *start, const char *text,
+                              const char *end, double *values, mtl_error *err)
 {
     const char *equals = find(text, end, '=');
     for (int i = 0; row->param && row->param[i].key; i++)
         if (equals < end && same(row->param[i].key, text, equals - text))
-            return parse_value(row->name, &row->param[i], equals + 1, end, &values[i], err);
+            return parse_value(row->name, &row->param[i], start, equals + 1, end, &values[i], err);
     return MTL_FAIL(err, MTL_ERR_RANGE, "%s has no parameter \"%.*s\"%s%s", row->name,
                     (int)(equals - text), text, row->param ? "; it has " : "",
                     row->param ? row->param[0].key : "");
@@ -130,7 +168,7 @@ mtl_status mtl__choice_parse(const mtl__choice_table *table, const char *text, i
         c.value[i] = row->param[i].initial;
     for (const char *p = name_end; p < end;) {
         const char *stop = param_end(row, p + 1, end);
-        mtl_status st = parse_param(row, p + 1, stop, c.value, err);
+        mtl_status st = parse_param(row, text, p + 1, stop, c.value, err);
         if (st != MTL_OK)
             return st;
         p = stop;

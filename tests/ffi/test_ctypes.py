@@ -230,6 +230,22 @@ def check_files(model, x):
         raise AssertionError('a cut buffer was read')
 
 
+def check_aggregate():
+    """Two tasks that pull apart: no update of UPGrad makes either worse."""
+    rows = array.array('f', [1, 0, 0, -1, 1, 0])
+    weights, update, residual = (ctypes.c_double * 2)(), (ctypes.c_float * 3)(), ctypes.c_double()
+    address = rows.buffer_info()[0]
+    call('mtl_aggregate', b'upgrad', 2, 3, ctypes.c_void_p(address), 3, None, weights, update,
+         ctypes.byref(residual))
+    assert [round(v, 6) for v in update] == [0.25, 0.75, 0], list(update)
+    assert abs(residual.value) < 1e-12
+    agg = made('mtl_aggregator_create', b'dwa', 2, 0, 1)
+    losses = (ctypes.c_double * 2)(1, 2)
+    call('mtl_aggregator_step', agg, None, 0, losses, weights, None, None)
+    assert list(weights) == [1, 1], list(weights)
+    mtl.mtl_aggregator_destroy(agg)
+
+
 def main():
     version = mtl.mtl_version_string().decode()
     assert mtl.mtl_version() == sum(
@@ -249,6 +265,7 @@ def main():
     for handle in (model, tuned):
         mtl.mtl_model_destroy(handle)
     mtl.mtl_dataset_destroy(data)
+    check_aggregate()
     print('fit, threads, transfer and files through ctypes: as they should be')
 
 
