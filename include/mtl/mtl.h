@@ -490,6 +490,45 @@ MTL_API mtl_status mtl_spec_task_set_str(mtl_spec *spec, const char *task, const
 MTL_API mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, int64_t cols,
                                       int64_t row_stride, mtl_dataset **out, mtl_error *err);
 /**
+ * Rows of sparse inputs that stay the caller's: compressed rows (CSR), as scipy.sparse.csr_matrix has
+ * them in indptr (as int64), indices (int32) and data (float32). What is not listed is 0; NaN is a
+ * missing input.
+ *
+ * For models whose inputs are read by dense layers, the linear skip or the heads alone, without missing
+ * indicators (else MTL_ERR_STATE). There a step or a prediction costs as the values that its rows
+ * list, whatever the number of columns, with the bits of dense inputs in every product. Scaling (option
+ * "scaler") is by the largest magnitude of each column, which leaves 0 at 0.
+ *
+ * What a step changes of a weight matrix that reads the inputs (option "sparse_update"):
+ * - "lazy" (default): rows of columns that the batch lists. What the optimizer keeps for the other rows,
+ *   and penalties and decay of them, rest until their column comes again, as in PyTorch's SparseAdam;
+ *   bias correction goes by all steps. The same as "dense" for sgd without momentum and adagrad, where
+ *   there is no penalty or decay. Not with "average" = ema, which moves all rows in all steps
+ *   (MTL_ERR_INVALID); swa goes by epochs and is the same. "clip_norm" sums squares by rows, which may
+ *   round otherwise.
+ * - "dense": all of them, with the bits of the same fit on dense inputs; a pass over all weights in
+ *   each step.
+ * An epoch's end passes over all weights in any case.
+ *
+ * Splits, folds, subsets and copies, mtl_dataset_get_inputs() and, of sparse parts alone,
+ * mtl_dataset_concat() work as for dense inputs; mtl_dataset_add_rows() does not (MTL_ERR_STATE).
+ * @param cols     1 .. 2147483647.
+ * @param indptr   [rows + 1]: row i has the values number indptr[i] .. indptr[i+1]-1; from 0 or more
+ *                 on, never falling. NULL only if rows = 0. Borrowed, as all arrays are here, until the
+ *                 data set and all subsets and splits of it are destroyed.
+ * @param indices  Columns, 0 .. cols-1, ascending within a row (scipy: sort_indices() and
+ *                 sum_duplicates()). NULL only without values.
+ * @param values   Beside them.
+ * @param out      Release with mtl_dataset_destroy().
+ * @return MTL_OK; MTL_ERR_SHAPE for rows, cols or indptr that cannot be; MTL_ERR_RANGE for a column out
+ *         of range and MTL_ERR_VALUE for one that does not ascend, naming row and offset;
+ *         MTL_ERR_INVALID; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_create_csr(mtl_context *ctx, int64_t rows, int64_t cols,
+                                          const int64_t *indptr, const int32_t *indices,
+                                          const float *values, mtl_dataset **out, mtl_error *err);
+/**
  * Gives the inputs of rows first .. first+rows-1 of a streamed data set.
  * @param x     Out: [rows, cols], row-major without gaps, NaN = missing.
  * @param user  As given to mtl_dataset_create_stream().
@@ -1189,6 +1228,17 @@ MTL_API mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held
  */
 MTL_API mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float *x,
                                int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
+/**
+ * The same for sparse inputs, with the bits that the dense rows would give.
+ * @param indptr, indices, values  As in mtl_dataset_create_csr(), with the model's input columns.
+ * @return As mtl_predict(); MTL_ERR_STATE for a model that cannot have sparse inputs: see
+ *         mtl_dataset_create_csr(); also when its scaling moves 0, as that fitted on dense inputs does
+ *         unless "scaler" is max_abs or "scale_inputs" 0; MTL_ERR_RANGE and MTL_ERR_VALUE as there.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_predict_csr(const mtl_model *model, int64_t rows, const int64_t *indptr,
+                                   const int32_t *indices, const float *values, float *out,
+                                   int64_t out_stride, mtl_error *err);
 /** Predict one task: @p out [rows, mtl_model_task_outputs()]. @return As mtl_predict();
  *  MTL_ERR_RANGE for an unknown task number. @since 0.1 */
 MTL_API mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "data/dataset.h"
+#include "data/csr.h"
 
 static mtl_status check_window(int64_t window, mtl_error *err)
 {
@@ -21,6 +21,21 @@ mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t rows, in
                         (long long)cols);
     mtl_status st = mtl__check_matrix("x", x, rows, cols, row_stride, err);
     return st == MTL_OK ? mtl__dataset_create(ctx, x, rows, cols, row_stride, out, err) : st;
+}
+
+mtl_status mtl_dataset_create_csr(mtl_context *ctx, int64_t rows, int64_t cols,
+                                  const int64_t *indptr, const int32_t *indices,
+                                  const float *values, mtl_dataset **out, mtl_error *err)
+{
+    REQUIRE(out);
+    if (rows < 0 || rows >= INT64_MAX / 16 || cols < 1 || cols > INT32_MAX)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "a data set of %lld rows and %lld input columns",
+                        (long long)rows, (long long)cols);
+    if (rows > 0)
+        REQUIRE(indptr);
+    return mtl__dataset_create_csr(
+        ctx, rows, cols, &(mtl__csr){.start = indptr, .column = indices, .value = values}, out,
+        err);
 }
 
 mtl_status mtl_dataset_create_stream(mtl_context *ctx, int64_t rows, int64_t cols, int64_t window,
@@ -401,9 +416,8 @@ int64_t mtl_dataset_task_cols(const mtl_dataset *data, int64_t task)
     return has_task(data, task) ? data->labels[task].cols : 0;
 }
 
-static mtl_status copy_rows(const mtl_dataset *data, const mtl__array *a, int64_t first,
-                            int64_t rows, int64_t cols, float *out, int64_t out_stride,
-                            mtl_error *err)
+static mtl_status check_rows(const mtl_dataset *data, int64_t first, int64_t rows, int64_t cols,
+                             const float *out, int64_t out_stride, mtl_error *err)
 {
     mtl_status st = mtl__check_matrix("out", out, rows, cols, out_stride, err);
     if (st != MTL_OK)
@@ -411,9 +425,17 @@ static mtl_status copy_rows(const mtl_dataset *data, const mtl__array *a, int64_
     if (first < 0 || first > data->rows || rows > data->rows - first)
         return MTL_FAIL(err, MTL_ERR_RANGE, "rows %lld .. %lld are not in 0 .. %lld",
                         (long long)first, (long long)(first + rows - 1), (long long)data->rows - 1);
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(out + r * out_stride, mtl__array_row(a, first + r), (size_t)cols * sizeof *out);
     return MTL_OK;
+}
+
+static mtl_status copy_rows(const mtl_dataset *data, const mtl__array *a, int64_t first,
+                            int64_t rows, int64_t cols, float *out, int64_t out_stride,
+                            mtl_error *err)
+{
+    mtl_status st = check_rows(data, first, rows, cols, out, out_stride, err);
+    for (int64_t r = 0; r < rows && st == MTL_OK; r++)
+        memcpy(out + r * out_stride, mtl__array_row(a, first + r), (size_t)cols * sizeof *out);
+    return st;
 }
 
 mtl_status mtl_dataset_get_inputs(const mtl_dataset *data, int64_t first, int64_t rows, float *out,
@@ -421,9 +443,14 @@ mtl_status mtl_dataset_get_inputs(const mtl_dataset *data, int64_t first, int64_
 {
     REQUIRE(data);
     mtl_status st = mtl__dataset_in_memory(data, "get_inputs", err);
-    return st == MTL_OK
-               ? copy_rows(data, &data->x, first, rows, data->inputs, out, out_stride, err)
-               : st;
+    if (st != MTL_OK)
+        return st;
+    if (!mtl__dataset_is_sparse(data))
+        return copy_rows(data, &data->x, first, rows, data->inputs, out, out_stride, err);
+    st = check_rows(data, first, rows, data->inputs, out, out_stride, err);
+    for (int64_t r = 0; r < rows && st == MTL_OK; r++)
+        mtl__csr_fill_row(data, first + r, out + r * out_stride);
+    return st;
 }
 
 mtl_status mtl_dataset_get_labels(const mtl_dataset *data, const char *task, int64_t first,

@@ -48,6 +48,23 @@ mtl_status mtl_predict(const mtl_model *model, int64_t rows, const float *x, int
     return predict(model, -1, model->net.outputs, rows, x, x_stride, out, out_stride, err);
 }
 
+mtl_status mtl_predict_csr(const mtl_model *model, int64_t rows, const int64_t *indptr,
+                           const int32_t *indices, const float *values, float *out,
+                           int64_t out_stride, mtl_error *err)
+{
+    REQUIRE(model);
+    if (rows > 0)
+        REQUIRE(indptr);
+    mtl_status st = mtl__check_matrix("out", out, rows, model->net.outputs, out_stride, err);
+    if (st != MTL_OK)
+        return st;
+    const mtl__csr x = {.start = indptr, .column = indices, .value = values};
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__model_predict_csr(model, rows, &x, out, out_stride, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
 mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows, const float *x,
                             int64_t x_stride, float *out, int64_t out_stride, mtl_error *err)
 {

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "data/array_priv.h"
+#include "data/csr.h"
 
 /* Rows to append, of one task. */
 typedef struct addition {
@@ -104,6 +105,8 @@ mtl_status mtl__dataset_add_rows(mtl_dataset *d, const char *task, int64_t rows,
 {
     int64_t total, t = mtl__dataset_task(d, task), tasks = d->tasks;
     mtl_status st = mtl__dataset_in_memory(d, "add_rows", err);
+    if (st == MTL_OK)
+        st = mtl__dataset_is_dense(d, "add_rows", err);
     if (st == MTL_OK)
         st = mtl__array_check(NULL, x, rows, d->inputs, x_stride, err);
     if (st == MTL_OK)

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "data/array_priv.h"
+#include "data/csr.h"
 
 /* For the start of a message: task "name", or the word for no task. */
 typedef struct who_text {
@@ -65,10 +66,24 @@ static void find_infinite(void *arg, const mtl__array *a, int64_t first, int64_t
     }
 }
 
+static void find_sparse_infinite(const mtl_dataset *d, infinite *f)
+{
+    for (int64_t i = 0; i < d->rows && f->row < 0; i++) {
+        const mtl__sparse_row r = mtl__dataset_sparse_row(d, i);
+        for (int64_t j = 0; j < r.count && f->row < 0; j++)
+            if (isinf(r.value[j]))
+                *f = (infinite){f->cols, i, r.column[j], r.value[j]};
+    }
+}
+
 mtl_status mtl__dataset_check_inputs(const mtl_dataset *d, mtl_error *err)
 {
     infinite f = {.cols = d->inputs, .row = -1};
-    mtl_status st = mtl__dataset_scan(d, find_infinite, &f, err);
+    mtl_status st = MTL_OK;
+    if (mtl__dataset_is_sparse(d))
+        find_sparse_infinite(d, &f);
+    else
+        st = mtl__dataset_scan(d, find_infinite, &f, err);
     if (st == MTL_OK && f.row >= 0)
         return MTL_FAIL(err, MTL_ERR_VALUE, "inputs: row %lld, column %lld is %s",
                         (long long)f.row, (long long)f.column, mtl__num(f.x).text);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/array_priv.h"
+#include "data/csr.h"
 
 typedef struct joint {
     int64_t count;
@@ -133,7 +134,10 @@ static mtl_status join_weights(mtl_dataset *d, const joint *from, const char *ta
 
 static void copy_rows(mtl_dataset *d, const mtl_dataset *part, int64_t first)
 {
-    mtl__array_copy(&part->x, part->rows, d->inputs, mtl__array_own(&d->x) + first * d->inputs);
+    if (mtl__dataset_is_sparse(d))
+        mtl__csr_copy_rows(part, d, first);
+    else
+        mtl__array_copy(&part->x, part->rows, d->inputs, mtl__array_own(&d->x) + first * d->inputs);
     for (int64_t t = 0; t < part->tasks; t++) {
         const mtl__labels *from = &part->labels[t];
         const mtl__labels *to = &d->labels[mtl__dataset_task(d, from->task)];
@@ -171,10 +175,16 @@ mtl_status mtl__dataset_concat(int64_t count, const mtl_dataset *const *parts, m
             return MTL_FAIL(err, MTL_ERR_INVALID, "concat: part %lld is NULL", (long long)k);
         if ((st = mtl__dataset_in_memory(parts[k], "copy", err)) != MTL_OK)
             return st;
+        if (mtl__dataset_is_sparse(parts[k]) != mtl__dataset_is_sparse(parts[0]))
+            return MTL_FAIL(err, MTL_ERR_INVALID, "part %lld: its inputs are %s, those of part 0 %s",
+                            (long long)k, mtl__dataset_is_sparse(parts[k]) ? "sparse" : "dense",
+                            mtl__dataset_is_sparse(parts[0]) ? "sparse" : "dense");
         if (!mtl__add_size(rows, parts[k]->rows, &rows))
             return MTL_FAIL(err, MTL_ERR_SHAPE, "concat: too many rows");
     }
-    st = mtl__dataset_make_owner(parts[0]->ctx, rows, parts[0]->inputs, &d, err);
+    st = mtl__dataset_is_sparse(parts[0])
+             ? mtl__csr_make_owner(count, parts, rows, &d, err)
+             : mtl__dataset_make_owner(parts[0]->ctx, rows, parts[0]->inputs, &d, err);
     if (st != MTL_OK)
         return st;
     st = join(d, &(joint){count, parts}, err);

@@ -89,6 +89,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
         mtl__array_release(mtl__array_at(d, i));
     for (int64_t t = 0; t < d->tasks; t++)
         mtl__strfree(&ctx->al, d->labels[t].task);
+    mtl__block_unref(d->csr.owner);
     mtl__categories_unref(d->categories);
     mtl__stream_unref(d->stream);
     mtl__names_free(&d->names, &ctx->al);

@@ -27,6 +27,14 @@ typedef struct mtl__array {
     mtl__block *index_owner;
 } mtl__array;
 
+/* Sparse inputs, see csr.h; start NULL = they are not sparse. */
+typedef struct mtl__csr {
+    const int64_t *start;
+    const int32_t *column;
+    const float *value;
+    mtl__block *owner; /* of all three, NULL = borrowed */
+} mtl__csr;
+
 typedef struct mtl__labels {
     char *task;
     int64_t cols;
@@ -41,7 +49,8 @@ typedef struct mtl__stream mtl__stream; /* request.h */
 struct mtl_dataset {
     mtl_context *ctx;
     int64_t rows, inputs;
-    mtl__array x;
+    mtl__array x;      /* of sparse inputs only the index */
+    mtl__csr csr;
     mtl__array weight; /* for tasks without weights of their own */
     mtl__labels *labels;
     int64_t tasks, tasks_capacity;
@@ -143,7 +152,7 @@ int64_t mtl__dataset_window(const mtl_dataset *d);
 /* Streamed inputs of some rows to `to`. */
 mtl_status mtl__dataset_read(const mtl_dataset *d, int64_t first, int64_t rows, float *to,
                              mtl_error *err);
-/* All inputs in order, in pieces where they are streamed: row i of a piece is row first + i. */
+/* All inputs in order, which are not sparse, in pieces where they are streamed: row i of a piece is row first + i. */
 typedef void mtl__scan_fn(void *arg, const mtl__array *x, int64_t first, int64_t rows);
 mtl_status mtl__dataset_scan(const mtl_dataset *d, mtl__scan_fn *fn, void *arg, mtl_error *err);
 

@@ -96,6 +96,7 @@ mtl_status mtl__dataset_scan(const mtl_dataset *d, mtl__scan_fn *fn, void *arg, 
 {
     mtl__array block;
     mtl_status st = MTL_OK;
+    assert(!d->csr.start);
     if (!d->stream) {
         fn(arg, &d->x, 0, d->rows);
         return MTL_OK;

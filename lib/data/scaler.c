@@ -6,6 +6,7 @@
 
 #include "base/order.h"
 #include "data/array_priv.h"
+#include "data/csr.h"
 
 /* Of one column. Sums are of x - first, its first value: a constant column gives exactly 0 however
    many rows it has. */
@@ -111,10 +112,56 @@ static int64_t sort_column(const mtl_dataset *d, int64_t col, mtl__ordered *a)
     return n;
 }
 
+/* ---- By the largest magnitude ---- */
+
+typedef struct largest {
+    int64_t cols;
+    float *scale;
+} largest;
+
+static void raise(float *scale, float x)
+{
+    if (fabsf(x) > *scale)
+        *scale = fabsf(x);
+}
+
+static void raise_rows(void *arg, const mtl__array *a, int64_t first, int64_t rows)
+{
+    const largest *l = arg;
+    (void)first;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < l->cols; j++)
+            raise(&l->scale[j], mtl__array_row(a, i)[j]);
+}
+
+static mtl_status fit_max_abs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err)
+{
+    largest l = {d->inputs, scale};
+    mtl_status st = MTL_OK;
+    mtl__array_fill(mean, d->inputs, 0);
+    mtl__array_fill(scale, d->inputs, 0);
+    if (!mtl__dataset_is_sparse(d))
+        st = mtl__dataset_scan(d, raise_rows, &l, err);
+    for (int64_t i = 0; i < d->rows && mtl__dataset_is_sparse(d); i++) {
+        const mtl__sparse_row r = mtl__dataset_sparse_row(d, i);
+        for (int64_t j = 0; j < r.count; j++)
+            raise(&scale[r.column[j]], r.value[j]);
+    }
+    for (int64_t j = 0; j < d->inputs; j++)
+        scale[j] = scale[j] >= FLT_MIN ? scale[j] : 1;
+    return st;
+}
+
 mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
                                      float *scale, mtl_error *err)
 {
-    if (kind == MTL__SCALER_STANDARD)
+    const bool is_sparse = mtl__dataset_is_sparse(d);
+    if (kind == MTL__SCALER_MAX_ABS || (kind == MTL__SCALER_AUTO && is_sparse))
+        return fit_max_abs(d, mean, scale, err);
+    if (is_sparse)
+        return MTL_FAIL(err, MTL_ERR_STATE, "scaler: it moves zeros, which sparse inputs cannot have; "
+                                            "take \"auto\" or \"max_abs\"");
+    if (kind <= MTL__SCALER_STANDARD)
         return mtl__scaler_fit_inputs(d, mean, scale, err);
     mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);
     if (st != MTL_OK)

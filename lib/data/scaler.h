@@ -10,11 +10,14 @@
    or has fewer than two values; mean 0 for a column without values. */
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err);
 /* The same; or, by the order of the values, median and interquartile range; or the middle of the
-   range and half of it. In the order of the option's texts. */
+   range and half of it; or 0 and the largest magnitude, the only one for sparse inputs, whose zeros
+   stay what they are (MTL_ERR_STATE for the others). In the order of the option's texts. */
 typedef enum mtl__scaler_kind {
+    MTL__SCALER_AUTO, /* standard; of sparse inputs by the largest magnitude */
     MTL__SCALER_STANDARD,
     MTL__SCALER_ROBUST,
     MTL__SCALER_MIN_MAX,
+    MTL__SCALER_MAX_ABS,
 } mtl__scaler_kind;
 mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
                                      float *scale, mtl_error *err);

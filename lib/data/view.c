@@ -12,6 +12,8 @@ mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error
     mtl__array_ref(&s->x);
     s->weight = d->weight;
     mtl__array_ref(&s->weight);
+    s->csr = d->csr;
+    mtl__block_ref(s->csr.owner);
     s->stream = d->stream;
     s->stream_first = d->stream_first;
     mtl__stream_ref(s->stream);
@@ -110,6 +112,8 @@ mtl_status mtl__dataset_range(const mtl_dataset *d, int64_t first, int64_t count
     if (st != MTL_OK)
         return st;
     s->stream_first += first;
+    if (s->csr.start && !s->x.index)
+        s->csr.start += first;
     for (int64_t i = 0; i < mtl__array_count(s); i++) {
         mtl__array *a = mtl__array_at(s, i);
         if (a->index)

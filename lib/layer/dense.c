@@ -30,6 +30,10 @@ static void add_bias_and_activate(const void *arg, int64_t rows, int64_t cols, f
 MTL__INLINE void product(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                          mtl__gemm_epilogue_fn *epilogue, const void *arg)
 {
+    if (!io->x) {
+        mtl__layer_sparse_product(l, p, io, epilogue, arg);
+        return;
+    }
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NN,
         .m = io->rows,
@@ -79,6 +83,10 @@ static void sum_columns(void *arg, int64_t first, int64_t cols)
 static void weight_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                                 const mtl__layer_grad *g)
 {
+    if (!io->x) {
+        mtl__layer_sparse_gradient(l, p, io, g);
+        return;
+    }
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_TN,
         .m = l->in,

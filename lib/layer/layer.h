@@ -7,6 +7,7 @@
 #include "ctx/context.h"
 #include "layer/activation.h"
 #include "rng/rng.h"
+#include "vec/sparse.h"
 
 typedef struct mtl__layer_type mtl__layer_type;
 
@@ -45,6 +46,7 @@ typedef struct mtl__pass {
     const mtl__vec *vec;
     mtl__pool *pool;
     float *gemm_work;
+    const mtl__sparse *sparse; /* the network's inputs, where a layer's x is NULL */
     const float *params;
     bool weights_packed; /* predict only: weights are what mtl__gemm_pack_b made of them */
     float *grads;    /* training only; as long as params */
@@ -57,7 +59,7 @@ typedef struct mtl__pass {
 /* A batch as a layer sees it: inputs, outputs, and what it keeps from forward for backward. */
 typedef struct mtl__layer_io {
     int64_t rows;
-    const float *x;
+    const float *x; /* NULL = the pass's sparse inputs, for products alone */
     int64_t ldx;
     float *y;
     int64_t ldy;
@@ -133,6 +135,13 @@ static inline bool mtl__layer_has_slope(const mtl__layer_grad *g)
 void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
                       const mtl__layer_grad *g, int64_t row0, int64_t rows, int64_t col0,
                       int64_t cols);
+
+/* sparse.c: x W for the sparse inputs of the pass, and the gradient x' dy, which is added to what is
+   there: rows of columns that the batch has must be 0 before, others are not touched. */
+void mtl__layer_sparse_product(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                               mtl__gemm_epilogue_fn *epilogue, const void *arg);
+void mtl__layer_sparse_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                                const mtl__layer_grad *g);
 
 /* Floats of GEMM scratch that a pass over this layer needs. */
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,

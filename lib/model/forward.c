@@ -223,8 +223,8 @@ void mtl__forward_free(mtl__forward *f, const mtl__allocator *al)
     mtl__arena_release(&f->arena, al);
 }
 
-void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__arena *arena,
-                       mtl__forward_buffers *b)
+void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
+                       mtl__arena *arena, mtl__forward_buffers *b)
 {
     int64_t work = 0;
     for (int64_t i = 0; i < f->steps; i++) {
@@ -233,10 +233,13 @@ void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__
     }
     b->place = mtl__arena_take(arena, f->places, sizeof *b->place);
     for (int64_t i = 0; i < f->places; i++) {
-        float *place = mtl__arena_floats(arena, max_rows * f->width[i]);
+        bool is_dense = !is_sparse || i != MTL__INPUTS;
+        float *place = is_dense ? mtl__arena_floats(arena, max_rows * f->width[i]) : NULL;
         if (b->place)
             b->place[i] = place;
     }
+    b->row = is_sparse ? mtl__arena_take(arena, max_rows, sizeof *b->row) : NULL;
+    b->sparse = (mtl__sparse){b->row, f->x_inverse};
     b->gemm_work = mtl__arena_floats(arena, work);
 }
 
@@ -250,6 +253,7 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                             .vec = f->vec,
                             .pool = pool,
                             .gemm_work = b->gemm_work,
+                            .sparse = &b->sparse,
                             .params = f->values,
                             .weights_packed = f->packed,
                             .grads = NULL,
@@ -368,8 +372,9 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                       float *out, int64_t ldo)
 {
     float *scaled = b->place[MTL__INPUTS];
-    mtl__forward_scale(f->vec, f->raw_inputs, f->inputs, rows, x, ldx, NULL, f->x_mean, f->x_inverse,
-                       scaled);
+    if (x)
+        mtl__forward_scale(f->vec, f->raw_inputs, f->inputs, rows, x, ldx, NULL, f->x_mean,
+                           f->x_inverse, scaled);
     if (part) {
         run_part(f, b, pool, part, rows, out, ldo);
         return;

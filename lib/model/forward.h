@@ -63,12 +63,14 @@ void mtl__forward_free(mtl__forward *f, const mtl__allocator *al);
 
 /* Buffers for blocks of up to max_rows, which is at most MTL__SIZE_MAX. */
 typedef struct mtl__forward_buffers {
-    float **place; /* [places] */
+    float **place; /* [places]; that of sparse inputs is NULL */
     float *gemm_work;
+    mtl__sparse_row *row; /* [max_rows] of sparse inputs, else NULL */
+    mtl__sparse sparse;   /* over them */
 } mtl__forward_buffers;
 
-void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, mtl__arena *arena,
-                       mtl__forward_buffers *b);
+void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
+                       mtl__arena *arena, mtl__forward_buffers *b);
 
 /* Rows of a block that run well: enough for the GEMM, few enough for the caches. */
 enum { MTL__BLOCK_ROWS = 256 };
@@ -85,7 +87,7 @@ void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs,
                         const float *x, int64_t ldx, const int64_t *index, const float *mean,
                         const float *inverse, float *to);
 
-/* One block: x [rows, raw_inputs] to out, all tasks side by side, or part [rows, part->cols]. */
+/* One block: x [rows, raw_inputs], or NULL for the sparse rows in the buffers, to out, all tasks side by side, or part [rows, part->cols]. */
 void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                       const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
                       float *out, int64_t ldo);

@@ -180,6 +180,7 @@ static bool alloc_pipeline(mtl_model *m)
             p[i] = is_mean ? 0 : 1;
     }
     mtl__model_keep_categories(m, m->pipe.x_mean, m->pipe.x_scale);
+    mtl__model_scaled(m);
     m->pipe.slope = mtl__alloc_array(al, 3 * out, sizeof(float));
     if (!m->pipe.slope)
         return false;
@@ -187,6 +188,16 @@ static bool alloc_pipeline(mtl_model *m)
     m->pipe.radius = m->pipe.shift + out;
     mtl__model_uncalibrate(m);
     return true;
+}
+
+void mtl__model_scaled(mtl_model *m)
+{
+    m->pipe.moved = -1;
+    for (int64_t i = m->net.inputs - 1; i >= 0; i--) {
+        m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
+        if (m->pipe.x_mean[i] != 0)
+            m->pipe.moved = i;
+    }
 }
 
 void mtl__model_uncalibrate(mtl_model *m)
@@ -339,14 +350,35 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
             memset(values + r * p->ld, 0, (size_t)p->shape[1] * sizeof *values);
 }
 
-/* Columns column .. column + cols of a layer's weights. */
-static void clear_columns(const mtl__layer *l, int64_t column, int64_t cols, float *vector)
+mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_error *err)
 {
-    for (int64_t r = 0; r < l->in; r++)
-        memset(vector + l->weight + r * l->out + column, 0, (size_t)cols * sizeof *vector);
+    const mtl__layer_type *other = mtl__network_needs_dense(&m->net);
+    if (m->net.inputs != m->net.raw_inputs)
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "%s: the inputs are sparse, the model has missing indicators", what);
+    if (other)
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "%s: the inputs are sparse, for dense layers alone; a layer of type \"%s\" "
+                        "reads them",
+                        what, other->name);
+    if (m->pipe.moved >= 0)
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "%s: the inputs are sparse, but the model's scaling moves column %lld, so "
+                        "that 0 would not stay 0",
+                        what, (long long)m->pipe.moved);
+    return MTL_OK;
 }
 
-void mtl__model_clear_fixed(const mtl_model *m, float *vector)
+/* Columns column .. column + cols of a layer's weights, of all rows or of those listed. */
+static void clear_columns(const mtl__layer *l, int64_t column, int64_t cols, float *vector,
+                          const int32_t *rows, int64_t count)
+{
+    for (int64_t r = 0; r < (rows ? count : l->in); r++)
+        memset(vector + l->weight + (rows ? rows[r] : r) * l->out + column, 0,
+               (size_t)cols * sizeof *vector);
+}
+
+void mtl__model_clear_fixed(const mtl_model *m, float *vector, const int32_t *rows, int64_t count)
 {
     const mtl__network *net = &m->net;
     for (int64_t t = 0; t < net->tasks; t++) {
@@ -354,9 +386,11 @@ void mtl__model_clear_fixed(const mtl_model *m, float *vector)
         const int64_t column = net->task[t].column + 1, cols = m->spec->task[t].outputs - 1;
         if (!m->spec->task[t].loss->has_thresholds)
             continue;
-        clear_columns(&net->layer[c->first + c->count - 1], column - c->column, cols, vector);
+        const int64_t last = c->first + c->count - 1;
+        clear_columns(&net->layer[last], column - c->column, cols, vector,
+                      mtl__network_reads_inputs(net, last) ? rows : NULL, count);
         if (net->skip >= 0)
-            clear_columns(&net->layer[net->skip], column, cols, vector);
+            clear_columns(&net->layer[net->skip], column, cols, vector, rows, count);
     }
 }
 
@@ -366,7 +400,7 @@ void mtl__model_draw(mtl_model *m, uint64_t seed)
         mtl__rng rng = mtl__rng_make(seed, MTL__RNG_INIT, (uint32_t)i);
         draw_param(m, &m->param[i], &rng);
     }
-    mtl__model_clear_fixed(m, m->values);
+    mtl__model_clear_fixed(m, m->values, NULL, 0);
 }
 
 static bool same_shape(const mtl__param *a, const mtl__param *b)
@@ -392,7 +426,7 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from)
     }
     memcpy(to->pipe.x_mean, from->pipe.x_mean, in);
     memcpy(to->pipe.x_scale, from->pipe.x_scale, in);
-    memcpy(to->pipe.x_inverse, from->pipe.x_inverse, in);
+    mtl__model_scaled(to);
     for (int64_t t = 0; t < to->net.tasks; t++) {
         int64_t u = mtl__spec_task(from->spec, to->spec->task[t].name);
         if (u < 0 || from->spec->task[u].outputs != to->spec->task[t].outputs)

@@ -25,6 +25,7 @@ typedef struct mtl__param {
 typedef struct mtl__pipeline {
     bool is_fitted;
     float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
+    int64_t moved;                       /* the first column with a mean, -1 = none has */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
     /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
        z + shift before the link; radius: half an interval around a value, NaN = none. */
@@ -69,9 +70,14 @@ void mtl__model_draw(mtl_model *m, uint64_t seed);
    for the missing ones, and not scaled. */
 void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
 
+/* MTL_ERR_STATE when sparse inputs are not for the model: another layer than dense reads them, it has
+   missing indicators, or its scaling moves zeros. what: the inputs. */
+mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_error *err);
+
 /* Set to 0, in a vector as long as the parameters, the weights that are not trained: those of the
-   thresholds of ordinal tasks. */
-void mtl__model_clear_fixed(const mtl_model *m, float *vector);
+   thresholds of ordinal tasks. Of layers that read the inputs only the `count` rows listed, where rows
+   is not NULL. */
+void mtl__model_clear_fixed(const mtl_model *m, float *vector, const int32_t *rows, int64_t count);
 
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);
@@ -96,6 +102,8 @@ bool mtl__param_matches(const mtl__param *p, const char *name);
 mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err);
 void mtl__model_release(mtl_model *m);
 
+/* After means and scales of the inputs were written. */
+void mtl__model_scaled(mtl_model *m);
 /* Forget the calibration. Whatever changes weights calls it. */
 void mtl__model_uncalibrate(mtl_model *m);
 /* After slopes and shifts were written. */
@@ -107,6 +115,9 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from);
 /* predict.c. task -1 = all, side by side. */
 mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,
                               int64_t x_stride, float *out, int64_t out_stride, mtl_error *err);
+
+mtl_status mtl__model_predict_csr(const mtl_model *m, int64_t rows, const mtl__csr *csr, float *out,
+                                  int64_t out_stride, mtl_error *err);
 
 /* Label columns of a task. */
 static inline int64_t mtl__model_label_cols(const mtl_model *m, int64_t task)

@@ -604,8 +604,8 @@ static mtl_status read_tensors(mtl_model *m, const mtl__safetensors *in, mtl_err
     free_tensors(&tensors);
     if (st == MTL_OK)
         st = check_numbers(m, err);
-    for (int64_t i = 0; i < m->net.inputs && st == MTL_OK; i++)
-        m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
+    if (st == MTL_OK)
+        mtl__model_scaled(m);
     return st;
 }
 

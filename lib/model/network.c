@@ -169,7 +169,6 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
     *net = (mtl__network){.al = s->ctx->al,
                           .raw_inputs = s->inputs,
                           .inputs = mtl__spec_width(s),
-                          .widest = mtl__spec_width(s),
                           .layers_capacity = capacity,
                           .skip = -1,
                           .tasks = s->tasks};
@@ -205,6 +204,16 @@ void mtl__network_free(mtl__network *net)
 static int64_t last_layer(const mtl__chain *c)
 {
     return c->first + c->count - 1;
+}
+
+bool mtl__network_reads_inputs(const mtl__network *net, int64_t layer)
+{
+    if (layer == net->skip || net->trunk_layers)
+        return layer == net->skip || layer == 0;
+    int64_t h = 0;
+    while (h < net->heads && net->head[h].first != layer)
+        h++;
+    return h < net->heads;
 }
 
 /* The layer whose output residual i adds to its x; -1 = the network's inputs. */
@@ -263,7 +272,7 @@ void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots
     b->gemm_work = mtl__arena_floats(arena, work);
     b->z = mtl__arena_floats(arena, max_rows * net->outputs);
     b->dz = mtl__arena_floats(arena, max_rows * net->outputs);
-    b->dh = mtl__arena_floats(arena, max_rows * net->trunk_out);
+    b->dh = mtl__arena_floats(arena, net->trunk_layers ? max_rows * net->trunk_out : 0);
     for (int i = 0; i < 2; i++)
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
     plan_layers(net, max_rows, arena, b);
@@ -275,6 +284,17 @@ static int64_t stride_of(const mtl__network *net, const mtl__buffers *b, int64_t
 {
     bool in_z = b->y[i] >= b->z && b->y[i] < b->z + net->outputs;
     return in_z ? net->outputs : net->layer[i].out;
+}
+
+const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net)
+{
+    for (int64_t i = 0; i < net->layers; i++) {
+        const mtl__layer_type *type = net->layer[i].type;
+        bool by_residual = is_residual(net, i) && source_of(net, i) < 0;
+        if (by_residual || (mtl__network_reads_inputs(net, i) && !type->is_product))
+            return type;
+    }
+    return NULL;
 }
 
 /* How layer i of a chain that starts at `first` with input x sees the batch. */

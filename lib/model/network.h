@@ -28,7 +28,7 @@ typedef struct mtl__network {
     mtl__allocator al;
     int64_t raw_inputs;                 /* columns that the caller gives */
     int64_t inputs, trunk_out, outputs; /* inputs: with indicators; outputs: columns of z */
-    int64_t widest;                     /* of inputs and all layers but the heads' last */
+    int64_t widest;                     /* of all layers but the heads' last */
     mtl__layer *layer;
     int64_t layers, layers_capacity;
     int64_t trunk_layers; /* the first ones of layer[] */
@@ -43,6 +43,11 @@ typedef struct mtl__network {
 
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err);
 void mtl__network_free(mtl__network *net);
+
+/* Is the network's input that of the layer? */
+bool mtl__network_reads_inputs(const mtl__network *net, int64_t layer);
+/* A layer that reads the inputs and cannot have sparse ones: its type; NULL = there is none. */
+const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net);
 
 /* Buffers for training on batches of up to max_rows, from an arena (which may be only planning). */
 typedef struct mtl__buffers {
@@ -60,7 +65,7 @@ typedef struct mtl__buffers {
 void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots, int64_t max_rows,
                        mtl__arena *arena, mtl__buffers *b);
 
-/* z = network(x), x [rows, inputs], keeping what backward needs. chain_on [heads] = chains to run.
+/* z = network(x), x [rows, inputs] or NULL (the pass has sparse ones), keeping what backward needs. chain_on [heads] = chains to run.
    Prediction has its own form (forward.h). */
 void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                           const bool *chain_on, int64_t rows, const float *x, int64_t ldx);

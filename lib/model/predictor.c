@@ -17,11 +17,11 @@ static mtl_status build(mtl_predictor *p, const mtl_model *m, int64_t block_rows
         return st;
     p->block_rows = block_rows ? block_rows : MTL__BLOCK_ROWS;
     mtl__arena arena = {0};
-    mtl__forward_plan(&p->forward, p->block_rows, 1, &arena, &p->buffers);
+    mtl__forward_plan(&p->forward, p->block_rows, 1, false, &arena, &p->buffers);
     if (!mtl__arena_reserve_raw(&arena, al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for predicting %lld rows at once",
                         (long long)p->block_rows);
-    mtl__forward_plan(&p->forward, p->block_rows, 1, &arena, &p->buffers);
+    mtl__forward_plan(&p->forward, p->block_rows, 1, false, &arena, &p->buffers);
     p->arena = arena;
     return MTL_OK;
 }

@@ -15,6 +15,8 @@ typedef struct mtl__range {
     double rate_factor; /* of the learning rate; 0 = frozen */
     double l1, l2;      /* penalties in force, 0 for biases */
     double decay;       /* factor of the optimizer's decoupled decay, 0 for biases */
+    int64_t ld;         /* not 0: `count` of each row of a matrix, rows so far apart, where a step takes the
+                           rows that it touches */
 } mtl__range;
 
 /* Vectors of state, each as long as the parameters. */

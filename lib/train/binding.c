@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "data/csr.h"
+
 /* Losses of amounts above 0 cannot take a 0, which the task's kind allows. */
 static mtl_status check_positive(const mtl__task_spec *t, const mtl__labels *l, int64_t rows,
                                  mtl_error *err)
@@ -49,7 +51,10 @@ static mtl_status check_shape(const mtl_model *m, const mtl_dataset *data, const
                         what, (long long)m->net.raw_inputs, (long long)data->inputs);
     if (data->rows == 0)
         return MTL_FAIL(err, MTL_ERR_DATA, "%s: the data set has no rows", what);
-    return mtl__dataset_check_inputs(data, err);
+    mtl_status st = MTL_OK;
+    if (mtl__dataset_is_sparse(data))
+        st = mtl__model_takes_sparse(m, what, err);
+    return st == MTL_OK ? mtl__dataset_check_inputs(data, err) : st;
 }
 
 /* ---- Streamed inputs ---- */
@@ -135,6 +140,17 @@ void mtl__binding_free(mtl__binding *b)
     if (b->label)
         mtl__free(b->al, b->label, b->tasks * (int64_t)sizeof *b->label);
     *b = (mtl__binding){0};
+}
+
+bool mtl__binding_is_sparse(const mtl__binding *b)
+{
+    return mtl__dataset_is_sparse(b->data);
+}
+
+void mtl__binding_sparse(const mtl__binding *b, mtl__rows rows, mtl__sparse_row *to)
+{
+    for (int64_t i = 0; i < rows.count; i++)
+        to[i] = mtl__dataset_sparse_row(b->data, rows.index ? rows.index[i] : rows.first + i);
 }
 
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,

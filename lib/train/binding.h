@@ -39,5 +39,8 @@ mtl_status mtl__binding_status(const mtl__binding *b, mtl_error *err);
    with a window as well where rows.index is given. */
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x);
+/* Of sparse inputs the rows as they are. */
+bool mtl__binding_is_sparse(const mtl__binding *b);
+void mtl__binding_sparse(const mtl__binding *b, mtl__rows rows, mtl__sparse_row *to);
 
 #endif

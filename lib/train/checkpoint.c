@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "data/csr.h"
 #include "io/crc32c.h"
 #include "train/fit.h"
 
@@ -29,6 +30,17 @@ static void print_inputs(void *arg, const mtl__array *x, int64_t first, int64_t 
     p->crc = print_array(p->crc, x, rows, p->cols);
 }
 
+static uint32_t print_sparse(uint32_t crc, const mtl_dataset *d)
+{
+    for (int64_t i = 0; i < d->rows; i++) {
+        const mtl__sparse_row r = mtl__dataset_sparse_row(d, i);
+        crc = mtl__crc32c(crc, &r.count, sizeof r.count);
+        crc = mtl__crc32c(crc, r.column, r.count * (int64_t)sizeof *r.column);
+        crc = mtl__crc32c(crc, r.value, r.count * (int64_t)sizeof *r.value);
+    }
+    return crc;
+}
+
 /* Of everything that training reads, streamed inputs too, and of the windows where these take several,
    since they decide the order of rows; 0 = no data set. */
 static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
@@ -37,7 +49,11 @@ static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
     if (!d)
         return MTL_OK;
     inputs_print p = {(uint32_t)d->rows, d->inputs};
-    mtl_status st = mtl__dataset_scan(d, print_inputs, &p, err);
+    mtl_status st = MTL_OK;
+    if (mtl__dataset_is_sparse(d))
+        p.crc = print_sparse(p.crc, d);
+    else
+        st = mtl__dataset_scan(d, print_inputs, &p, err);
     const int64_t window = mtl__binding_window(d);
     if (window < d->rows)
         p.crc = mtl__crc32c(p.crc, &window, sizeof window);

@@ -24,7 +24,12 @@ static void plan_batch(mtl__feed *f, mtl__arena *arena)
 {
     const mtl__binding *second = f->sources > 1 ? &f->source[1].bound : NULL;
     int64_t rows = mtl__feed_max_rows(f);
-    f->batch = (mtl__batch){.x = mtl__arena_floats(arena, rows * f->m->net.inputs)};
+    f->batch = (mtl__batch){0};
+    if (f->is_sparse)
+        f->batch.row = mtl__arena_take(arena, rows, sizeof *f->batch.row);
+    else
+        f->batch.x = mtl__arena_floats(arena, rows * f->m->net.inputs);
+    f->batch.sparse = (mtl__sparse){f->batch.row, f->m->pipe.x_inverse};
     f->scratch = mtl__arena_take(arena, rows, sizeof *f->scratch);
     mtl__targets_plan(&f->batch.targets, f->m, &f->source[0].bound, second, rows, arena);
 }
@@ -37,6 +42,7 @@ void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
     plan_source(&f->source[0], first, batch_rows, MTL__RNG_SHUFFLE, arena);
     if (second)
         plan_source(&f->source[1], second, batch_rows, MTL__RNG_REPLAY, arena);
+    f->is_sparse = mtl__binding_is_sparse(first);
     f->steps = (f->source[0].rows + f->source[0].batch - 1) / f->source[0].batch;
     f->is_sampled = sampling->row != NULL;
     if (f->is_sampled)
@@ -119,7 +125,7 @@ static mtl__rows rows_of(const part *p, int64_t first, int64_t count)
 /* Rows that take some 5 us to fill. */
 static int64_t row_grain(const mtl__feed *f)
 {
-    return 1 + 8192 / (f->m->net.inputs + 8 * f->m->net.tasks);
+    return 1 + 8192 / ((f->is_sparse ? 8 : f->m->net.inputs) + 8 * f->m->net.tasks);
 }
 
 static void fill_rows(void *arg, int64_t first, int64_t count)
@@ -128,8 +134,12 @@ static void fill_rows(void *arg, int64_t first, int64_t count)
     mtl__feed *f = p->f;
     const mtl__rows rows = rows_of(p, first, count);
     int64_t at = f->batch.rows + first;
-    mtl__binding_inputs(&f->source[p->source].bound, f->m, rows, f->scratch + at,
-                        f->batch.x + at * f->m->net.inputs);
+    const mtl__binding *bound = &f->source[p->source].bound;
+    if (f->is_sparse)
+        mtl__binding_sparse(bound, rows, f->batch.row + at);
+    else
+        mtl__binding_inputs(bound, f->m, rows, f->scratch + at,
+                            f->batch.x + at * f->m->net.inputs);
     mtl__targets_fill(&f->batch.targets, p->source, rows, at);
 }
 
@@ -192,7 +202,7 @@ void mtl__feed_prefetch(mtl__feed *f)
         const mtl__feed_source *s = &f->source[i];
         int64_t count = mtl__min(s->batch, s->rows - s->next);
         part p = {f, i};
-        if (s->bound.window || s->next == s->end) /* what is still to be read is not there */
+        if (f->is_sparse || s->bound.window || s->next == s->end) /* what is to be read is not there */
             continue;
         if (bytes_of_rows(f, s->rows) >= SMALL_SET && bytes_of_rows(f, count) <= LARGE_BATCH)
             mtl__pool_ranges(atomic_load(&f->m->ctx->pool), count, row_grain(f), prefetch_rows, &p);

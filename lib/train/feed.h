@@ -22,7 +22,9 @@ typedef struct mtl__feed_source {
 
 typedef struct mtl__batch {
     int64_t rows;
-    float *x; /* [rows, inputs], scaled */
+    float *x; /* [rows, inputs], scaled; NULL = sparse */
+    mtl__sparse_row *row; /* [rows] */
+    mtl__sparse sparse;   /* over them */
     mtl__targets targets;
 } mtl__batch;
 
@@ -31,6 +33,7 @@ typedef struct mtl__feed {
     mtl__feed_source source[MTL__SOURCES];
     int32_t sources;
     bool shuffle;
+    bool is_sparse;  /* the inputs of all sources */
     bool is_sampled; /* the first source's rounds come from the sampler */
     mtl__sampler sampler;
     uint64_t seed;

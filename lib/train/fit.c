@@ -27,8 +27,9 @@ static const mtl__option table[] = {
                     "parameters; 0 = off"),
     MTL__OPTION_F64("time_limit", 0, 0, 1e9, "seconds after which the fit ends; 0 = none"),
     MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = scale inputs inside the model, by \"scaler\""),
-    MTL__OPTION_STR("scaler", "standard", "standard|robust|min_max", NULL,
-                    "mean and deviation, median and interquartile range, or the range to -1 .. 1"),
+    MTL__OPTION_STR("scaler", "auto", "auto|standard|robust|min_max|max_abs", NULL,
+                    "mean and deviation, median and interquartile range, the range to -1 .. 1, or "
+                    "the largest magnitude to 1; auto = standard, max_abs for sparse inputs"),
     MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
     MTL__OPTION_STR("checkpoint", "", "", NULL,
                     "file that the run is written to, to be taken up by mtl_resume; \"\" = none"),
@@ -50,6 +51,7 @@ void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__tra
     set->clip_norm = mtl__option_f64(o, g, "clip_norm");
     set->clip_value = mtl__option_f64(o, g, "clip_value");
     set->groups = mtl__option_str(o, g, "groups");
+    set->lazy = mtl__option_index(o, g, "sparse_update") == 0;
 }
 
 static mtl__train_settings read_settings(const mtl_options *o)

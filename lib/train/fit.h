@@ -35,6 +35,9 @@ extern const mtl__option_group mtl__fit_options;
     MTL__OPTION_STR("average", "none", "none|ema:decay=0.999|swa:start=0.75", &mtl__averages,      \
                     "parameters to judge and hand out: ema over steps, swa over epochs from a "     \
                     "share on"),                                                                   \
+    MTL__OPTION_STR("sparse_update", "lazy", "lazy|dense", NULL,                                   \
+                    "of weights that read sparse inputs, a step changes those of columns in its "  \
+                    "batch (lazy) or all as if the inputs were dense; see mtl_dataset_create_csr"), \
     MTL__OPTION_STR("groups", "", "", NULL,                                                        \
                     "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
                     "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2")

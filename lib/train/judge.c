@@ -60,7 +60,7 @@ static void plan(mtl__judge *j, mtl__arena *arena)
     }
     mtl__targets_plan(&j->targets, m, &j->bound, NULL, j->block_rows, arena);
     mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)),
-                      arena, &j->buffers);
+                      mtl__binding_is_sparse(&j->bound), arena, &j->buffers);
 }
 
 static void read_labels(mtl__judge *j)
@@ -119,7 +119,10 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
     int64_t outputs = m->net.outputs;
     float *z = j->predicted + first * outputs;
     mtl__binding_load(&j->bound, first, rows);
-    mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
+    if (j->buffers.row)
+        mtl__binding_sparse(&j->bound, some, j->buffers.row);
+    else
+        mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
     mtl__targets_fill(&j->targets, 0, some, 0);
     mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);
     if (j->is_raw)

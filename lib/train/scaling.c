@@ -116,8 +116,7 @@ void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m)
 {
     memcpy(m->pipe.x_mean, s->x_mean, (size_t)s->inputs * sizeof(float));
     memcpy(m->pipe.x_scale, s->x_scale, (size_t)s->inputs * sizeof(float));
-    for (int64_t i = 0; i < s->inputs; i++)
-        m->pipe.x_inverse[i] = 1 / s->x_scale[i];
+    mtl__model_scaled(m);
     memcpy(m->pipe.y_mean, s->y_mean, (size_t)s->outputs * sizeof(float));
     memcpy(m->pipe.y_scale, s->y_scale, (size_t)s->outputs * sizeof(float));
     memcpy(m->pipe.zero_weight, s->zero_weight, (size_t)s->outputs * sizeof(float));

@@ -31,11 +31,19 @@ static void mark_layers(mtl__trainer *t)
             t->chain_on[m->net.task[i].chain] = true;
 }
 
+/* One column alone is a row that every step touches. */
+bool mtl__trainer_is_lazy(const mtl__trainer *t, int64_t layer)
+{
+    const mtl__network *net = &t->m->net;
+    return t->feed.is_sparse && t->set.lazy && net->inputs > 1 &&
+           mtl__network_reads_inputs(net, layer);
+}
+
 /* Append a range, or lengthen the last one when it ends here with the same settings. */
 static void add_range(mtl__trainer *t, const mtl__range *r)
 {
     mtl__range *last = t->ranges ? &t->range[t->ranges - 1] : NULL;
-    if (last && last->first + last->count == r->first && last->rate_factor == r->rate_factor &&
+    if (last && last->ld == r->ld && last->first + last->count == r->first && last->rate_factor == r->rate_factor &&
         last->l1 == r->l1 && last->l2 == r->l2 && last->decay == r->decay)
         last->count += r->count;
     else
@@ -63,8 +71,17 @@ static void range_of(mtl__trainer *t, int64_t first, int64_t count, const mtl__p
     const mtl__group group = mtl__group_of(t->set.groups, p);
     const double trunk = is_trunk(&t->m->net, p->layer) ? t->set.trunk_factor : 1;
     const double decay = p->role == MTL__MATRIX ? group.decay : 0;
+    const bool by_rows = p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer);
     add_range(t, &(mtl__range){first, count, trunk * group.rate, decay * t->set.l1,
-                               decay * t->set.l2, decay});
+                               decay * t->set.l2, decay, by_rows ? p->ld : 0});
+}
+
+/* The parts of a lazy matrix side by side: the first row of each says where the others lie. */
+static void add_lazy(mtl__trainer *t, int64_t layer, int32_t number)
+{
+    for (int64_t i = next_trained(t, 0, layer, number); i >= 0;
+         i = next_trained(t, i + 1, layer, number))
+        range_of(t, t->m->param[i].offset, mtl__param_cols(&t->m->param[i]), &t->m->param[i]);
 }
 
 /* Slices of one matrix with settings of their own: row by row. */
@@ -102,8 +119,11 @@ static void make_ranges(mtl__trainer *t)
         for (int32_t k = 0; k < l.type->params && t->layer_on[i]; k++) {
             bool is_matrix = l.type->param[k].role == MTL__MATRIX;
             /* Whole cache lines: the padding has gradient 0 and stays 0. */
-            add_ranges(t, i, k, *mtl__layer_offset(&l, k),
-                       mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols));
+            if (is_matrix && mtl__trainer_is_lazy(t, i))
+                add_lazy(t, i, k);
+            else
+                add_ranges(t, i, k, *mtl__layer_offset(&l, k),
+                           mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols));
         }
     }
 }
@@ -112,9 +132,11 @@ static void make_ranges(mtl__trainer *t)
 static int64_t most_ranges(const mtl__trainer *t)
 {
     int64_t count = 2 * t->m->net.layers;
-    for (int64_t i = 0; i < t->m->params && *t->set.groups; i++)
-        if (!t->m->param[i].whole)
-            count += mtl__param_rows(&t->m->param[i]);
+    for (int64_t i = 0; i < t->m->params; i++) {
+        bool by_rows = mtl__trainer_is_lazy(t, t->m->param[i].layer);
+        if (!t->m->param[i].whole && (by_rows || *t->set.groups))
+            count += by_rows ? 1 : mtl__param_rows(&t->m->param[i]);
+    }
     return count;
 }
 
@@ -130,6 +152,8 @@ static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
 {
     bool penalised =
         t->set.l1 > 0 || t->set.l2 > 0 || mtl__optim_decay(&t->set.optimizer) > 0;
+    if (p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer))
+        return false; /* its range leaves out what is not trained */
     return !p->whole && !is_trained(t, p) && (penalised || has_gradient(t, p)) &&
            any_trained(t, p->layer, p->number);
 }
@@ -159,6 +183,8 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
     mtl__feed_plan(&t->feed, t->m, &t->bound[0], t->bound[1].label ? &t->bound[1] : NULL,
                    t->set.batch_rows, t->set.shuffle, &t->set.sampling, t->set.seed, arena);
     mtl__network_plan(net, gemm, slots, mtl__feed_max_rows(&t->feed), arena, &t->buffers);
+    if (t->feed.is_sparse)
+        mtl__touched_plan(&t->touched, net->inputs, arena);
     mtl__update_plan(t, arena);
     t->last_good = mtl__arena_floats(arena, net->params);
     t->best = t->set.patience ? mtl__arena_floats(arena, net->params) : NULL;
@@ -246,6 +272,14 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
                         "schedule \"%s\" needs validation rows: give mtl_fit() a validation data "
                         "set or the option \"validation_split\"",
                         ((const mtl__choice_row *)t->set.schedule.row)->name);
+    if (mtl__binding_is_sparse(&t->bound[0]) && t->set.lazy &&
+        ((const mtl__averaging *)t->set.average.row)->after_step)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "average \"ema\" moves all weights in every step: with sparse inputs it needs "
+                        "sparse_update = dense");
+    if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "the inputs of one of the data sets are sparse, of the other not");
     return mtl__groups_check(t->set.groups, t->m, err);
 }
 

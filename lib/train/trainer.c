@@ -14,6 +14,7 @@ static mtl__pass pass_of(const mtl__trainer *t)
                        .vec = t->m->ctx->vec,
                        .pool = atomic_load(&t->m->ctx->pool),
                        .gemm_work = t->buffers.gemm_work,
+                       .sparse = &t->feed.batch.sparse,
                        .params = t->m->values,
                        .grads = t->grads,
                        .state = t->m->values,
@@ -49,7 +50,9 @@ static void run_step(mtl__trainer *t)
     }
     mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
                           net->inputs);
-    mtl__model_clear_fixed(t->m, t->grads);
+    if (t->feed.is_sparse)
+        mtl__touched_collect(&t->touched, b->rows, b->row);
+    mtl__model_clear_fixed(t->m, t->grads, t->touched.column, t->touched.count);
     mtl__feed_prefetch(&t->feed); /* the update leaves the memory idle */
     mtl__update_run(t);
     t->rows_seen += b->rows;

@@ -10,6 +10,7 @@
 #include "train/feed.h"
 #include "train/judge.h"
 #include "train/report.h"
+#include "train/touched.h"
 
 typedef struct mtl__trainer mtl__trainer;
 
@@ -35,6 +36,7 @@ typedef struct mtl__train_settings {
     const char *groups;           /* see train/groups.h */
     double l1, l2;
     bool shuffle, train_metrics;
+    bool lazy; /* update of weights that read sparse inputs: rows of columns in the batch */
     mtl__sampling sampling;        /* zeroes: every row once */
     uint64_t seed;
     const double *task_factor; /* [tasks] of the tasks' weights, or NULL = 1 */
@@ -78,6 +80,7 @@ struct mtl__trainer {
     float *grads, *last_good, *best; /* [net.params]; best only with patience */
     mtl__range *range;
     int64_t ranges;
+    mtl__touched touched; /* of the batch, with sparse inputs */
     mtl__guard *guard;
     int64_t guards;
     bool *layer_on, *chain_on;
@@ -123,6 +126,9 @@ mtl_status mtl__trainer_run(mtl__trainer *t, mtl_error *err);
 /* A figure of the run so far (mtl_trainer_metric in mtl.h lists the names). */
 mtl_status mtl__trainer_metric(const mtl__trainer *t, const char *name, double *value,
                                mtl_error *err);
+
+/* Is the layer's matrix trained by the rows that a batch touches? */
+bool mtl__trainer_is_lazy(const mtl__trainer *t, int64_t layer);
 
 /* The mean training loss of the epoch so far; NaN before its first step. */
 double mtl__trainer_running_loss(const mtl__trainer *t);

@@ -9,9 +9,10 @@ typedef struct pass {
     mtl__trainer *t;
     const mtl__range *range;
     float figure;
+    mtl__range_fn *fn; /* of a lazy matrix, for runs of rows */
 } pass;
 
-enum { GRAIN = 16384 };
+enum { GRAIN = 16384, ROWS_GRAIN = 2048 }; /* rows here and there come from memory */
 
 static mtl__pool *pool_of(const mtl__trainer *t)
 {
@@ -23,11 +24,29 @@ static const mtl__vec *vec_of(const pass *p)
     return p->t->m->ctx->vec;
 }
 
+/* Rows of touched columns; those that follow each other without a gap are one run. */
+static void touched_rows(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    const int32_t *c = p->t->touched.column;
+    const int64_t ld = p->range->ld, cols = p->range->count, end = first + count;
+    for (int64_t i = first, next; i < end; i = next) {
+        next = i + 1;
+        while (cols == ld && next < end && c[next] == c[next - 1] + 1)
+            next++;
+        p->fn(arg, c[i] * ld, (next - i - 1) * ld + cols);
+    }
+}
+
 static void each_range(mtl__trainer *t, mtl__range_fn *fn, float figure)
 {
     for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], figure};
-        mtl__pool_ranges(pool_of(t), p.range->count, GRAIN, fn, &p);
+        pass p = {t, &t->range[i], figure, fn};
+        if (p.range->ld)
+            mtl__pool_ranges(pool_of(t), t->touched.count, 1 + ROWS_GRAIN / p.range->count,
+                             touched_rows, &p);
+        else
+            mtl__pool_ranges(pool_of(t), p.range->count, GRAIN, fn, &p);
     }
 }
 
@@ -58,13 +77,25 @@ static void square_blocks(void *arg, int64_t first, int64_t count)
     }
 }
 
+/* Of a lazy matrix a row is a block. */
+static void square_rows(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    for (int64_t i = first; i < first + count; i++) {
+        const float *g = p->t->grads + p->range->first + p->t->touched.column[i] * p->range->ld;
+        p->t->block_sum[i] = vec_of(p)->dot(p->range->count, g, g);
+    }
+}
+
 static double norm_of_gradient(mtl__trainer *t)
 {
     double sum = 0;
     for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], 0};
-        int64_t blocks = (p.range->count + BLOCK - 1) / BLOCK;
-        mtl__pool_ranges(pool_of(t), blocks, GRAIN / BLOCK, square_blocks, &p);
+        pass p = {t, &t->range[i], 0, NULL};
+        const bool by_rows = p.range->ld > 0;
+        int64_t blocks = by_rows ? t->touched.count : (p.range->count + BLOCK - 1) / BLOCK;
+        mtl__pool_ranges(pool_of(t), blocks, by_rows ? 1 + ROWS_GRAIN / p.range->count : GRAIN / BLOCK,
+                         by_rows ? square_rows : square_blocks, &p);
         for (int64_t b = 0; b < blocks; b++)
             sum += (double)t->block_sum[b];
     }
@@ -104,6 +135,19 @@ static void blend_part(void *arg, int64_t first, int64_t count)
     vec_of(p)->blend(count, p->figure, p->t->m->values + at, p->t->average + at);
 }
 
+/* All rows of lazy matrices too. */
+static void each_whole_range(mtl__trainer *t, mtl__range_fn *fn, float figure)
+{
+    for (int64_t i = 0; i < t->ranges; i++) {
+        pass p = {t, &t->range[i], figure, fn};
+        const int64_t ld = p.range->ld, cols = p.range->count, rows = ld ? t->m->net.inputs : 1;
+        if (cols == ld || !ld)
+            mtl__pool_ranges(pool_of(t), rows * cols, GRAIN, fn, &p);
+        for (int64_t r = 0; r < rows && cols < ld; r++)
+            fn(&p, r * ld, cols);
+    }
+}
+
 /* What follows the data is averaged like what is trained (use_buffers in PyTorch). */
 static void blend_states(mtl__trainer *t, float share)
 {
@@ -122,7 +166,7 @@ static void take_average(mtl__trainer *t, double (*share)(const double *, int64_
         memcpy(t->average, t->m->values, (size_t)t->m->net.params * sizeof(float));
     } else {
         float part = (float)share(t->set.average.value, count);
-        each_range(t, blend_part, part);
+        each_whole_range(t, blend_part, part);
         blend_states(t, part);
     }
 }
@@ -163,6 +207,26 @@ static void optimize_part(void *arg, int64_t first, int64_t count)
     mtl__optim_apply(&t->optim, vec_of(p), &part, t->m->values, t->grads);
 }
 
+static void clear_rows(void *arg, int64_t first, int64_t count)
+{
+    const pass *p = arg;
+    memset(p->t->grads + p->range->first + first, 0, (size_t)count * sizeof(float));
+}
+
+/* Gradients of weights that read sparse inputs are 0 between steps. */
+static void clear_touched(mtl__trainer *t)
+{
+    const mtl__network *net = &t->m->net;
+    for (int64_t i = 0; i < net->layers && t->feed.is_sparse; i++) {
+        const mtl__layer *l = &net->layer[i];
+        const mtl__range all = {.first = l->weight, .count = l->cols, .ld = l->cols};
+        pass p = {t, &all, 0, clear_rows};
+        if (mtl__network_reads_inputs(net, i) && t->layer_on[i])
+            mtl__pool_ranges(pool_of(t), t->touched.count, 1 + ROWS_GRAIN / l->cols,
+                             touched_rows, &p);
+    }
+}
+
 void mtl__update_run(mtl__trainer *t)
 {
     const mtl__averaging *a = averaging_of(t);
@@ -173,6 +237,7 @@ void mtl__update_run(mtl__trainer *t)
         mtl__param_set(t->m, t->guard[i].param, t->guard[i].copy);
     if (a->after_step)
         take_average(t, a->after_step);
+    clear_touched(t);
 }
 
 void mtl__update_plan(mtl__trainer *t, mtl__arena *arena)
@@ -184,7 +249,9 @@ void mtl__update_plan(mtl__trainer *t, mtl__arena *arena)
                     t->feed.steps, &t->now.sched);
     t->grads = mtl__arena_floats(arena, params);
     t->average = a->after_step || a->after_epoch ? mtl__arena_floats(arena, params) : NULL;
-    t->block_sum = t->set.clip_norm > 0 ? mtl__arena_floats(arena, params / BLOCK + 1) : NULL;
+    const int64_t blocks = params / BLOCK + 1, rows = t->feed.is_sparse ? t->m->net.inputs : 0;
+    t->block_sum =
+        t->set.clip_norm > 0 ? mtl__arena_floats(arena, mtl__max(blocks, rows)) : NULL;
 }
 
 /* --- state ------------------------------------------------------------------------------------ */

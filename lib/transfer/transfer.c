@@ -162,7 +162,8 @@ static mtl_status prepare(transfer *x, mtl_error *err)
             is_new[t] = mtl__spec_task(x->source->spec, x->m->spec->task[t].name) < 0;
             x->task_factor[t] = is_new[t] ? 1 : replay;
         }
-        st = mtl__scaling_create(x->m, &target, x->how->fresh, MTL__SCALER_STANDARD, is_new, &x->scaling, err);
+        st = mtl__scaling_create(x->m, &target, x->how->fresh, MTL__SCALER_AUTO, is_new,
+                                 &x->scaling, err);
     }
     if (is_new)
         mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);

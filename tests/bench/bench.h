@@ -152,5 +152,6 @@ void bench_run_cold(void);
 int bench_cold_child(const char *library);
 void bench_run_threads(void);
 void bench_run_scale(void);
+void bench_run_sparse(void);
 
 #endif

@@ -15,7 +15,7 @@ import threading
 OPTIONS_FIT, OPTIONS_TRANSFER = 2, 3
 BINARY, MULTICLASS, REGRESSION = 1, 2, 4
 CONTINUE = 1
-RANGE, KEY, VALUE, FORMAT = -11, -13, -16, -41
+RANGE, KEY, VALUE, STATE, FORMAT = -11, -13, -16, -31, -41
 
 ROWS, INPUTS = 300, 4
 PROGRESS = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
@@ -172,6 +172,24 @@ def check_fit(x, labels):
     return model, data
 
 
+def check_sparse(model, x):
+    """All inputs listed as compressed rows; a column listed twice is named."""
+    start = array.array('q', range(0, ROWS * INPUTS + 1, INPUTS))
+    column = array.array('i', list(range(INPUTS)) * ROWS)
+    data = made('mtl_dataset_create_csr', None, ROWS, INPUTS, pointer(start), pointer(column),
+                pointer(x))
+    again = floats([0.0]) * (ROWS * INPUTS)
+    call('mtl_dataset_get_inputs', data, 0, ROWS, pointer(again), INPUTS)
+    assert again == x
+    out = floats([0.0]) * (ROWS * 5)
+    fails(STATE, 'moves column 0', 'mtl_predict_csr', model, ROWS, pointer(start), pointer(column),
+          pointer(x), pointer(out), 5)
+    column[1] = 0
+    fails(VALUE, 'row 0 has column 0 at offset 1', 'mtl_dataset_create_csr', None, ROWS, INPUTS,
+          pointer(start), pointer(column), pointer(x), ctypes.byref(ctypes.c_void_p()))
+    mtl.mtl_dataset_destroy(data)
+
+
 def check_threads(model, x):
     expected, wrong = predict(model, x).tobytes(), []
 
@@ -252,6 +270,7 @@ def main():
         int(v) * f for v, f in zip(version.split('.'), (10000, 100, 1)))
     x, labels = make_data()
     model, data = check_fit(x, labels)
+    check_sparse(model, x)
     check_threads(model, x)
     how = options(OPTIONS_FIT)
     fails(KEY, 'epochs', 'mtl_options_set_i64', how, b'epoch', 3)

@@ -6,7 +6,7 @@
 """
 import numpy as np
 import sklearn
-from sklearn.preprocessing import MinMaxScaler, RobustScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler
 
 rng = np.random.default_rng(20240611)
 ROWS, COLS = 23, 5
@@ -33,3 +33,4 @@ table("golden_robust_center", robust.center_)
 table("golden_robust_scale", robust.scale_)
 low_high = MinMaxScaler(feature_range=(-1, 1)).fit(x.astype(np.float64))
 table("golden_min_max", low_high.transform(x.astype(np.float64)))
+table("golden_max_abs", MaxAbsScaler().fit(x).scale_)

@@ -410,6 +410,39 @@ static mtl_status calibrate(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+/* Sparse inputs: a row with each column of its number, and one without; fit, copies, prediction. */
+static mtl_status sparse(scene *s, uint64_t *hash, mtl_error *err)
+{
+    enum { SPARSE_ROWS = PROBLEM_INPUTS + 1 };
+    int64_t start[SPARSE_ROWS + 1];
+    int32_t column[PROBLEM_INPUTS];
+    float value[PROBLEM_INPUTS], out[SPARSE_ROWS * PROBLEM_OUTPUTS] = {0};
+    mtl_dataset *d = NULL, *copy = NULL, *both = NULL;
+    mtl_model *m = NULL;
+    for (int i = 0; i <= SPARSE_ROWS; i++)
+        start[i] = i < PROBLEM_INPUTS ? i : PROBLEM_INPUTS;
+    for (int i = 0; i < PROBLEM_INPUTS; i++)
+        column[i] = i, value[i] = (float)i + 0.5f;
+    mtl_status st =
+        mtl_dataset_create_csr(s->ctx, SPARSE_ROWS, PROBLEM_INPUTS, start, column, value, &d, err);
+    if (st == MTL_OK)
+        st = mtl_dataset_set_labels(d, "fails", 1, s->p.fails, 1, err);
+    if (st == MTL_OK)
+        st = mtl_dataset_copy(d, &copy, err);
+    if (st == MTL_OK)
+        st = mtl_dataset_concat(2, (const mtl_dataset *[]){copy, d}, &both, err);
+    if (st == MTL_OK)
+        st = mtl_model_create(s->spec, &m, err);
+    if (st == MTL_OK)
+        st = mtl_fit(m, both, copy, NULL, NULL, err);
+    if (st == MTL_OK)
+        st = mtl_predict_csr(m, SPARSE_ROWS, start, column, value, out, PROBLEM_OUTPUTS, err);
+    *hash = hash_bytes(HASH_START, out, sizeof out);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(copy), mtl_dataset_destroy(both);
+    return st;
+}
+
 static mtl_status transfer(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_model *m = NULL;
@@ -447,6 +480,7 @@ static const struct {
     {"lr_find", lr_find, 25, false},
     {"evaluate", evaluate, 5, false},
     {"calibrate", calibrate, 8, false},
+    {"sparse inputs", sparse, 40, false},
     {"transfer", transfer, 20, false},
 };
 

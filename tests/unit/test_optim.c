@@ -84,7 +84,7 @@ static void find_levels(void)
 
 START_TEST(golden_steps)
 {
-    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1, 0};
     float first[GOLDEN_SIZE];
     find_levels();
     for (int l = 0; l < level_count; l++) {
@@ -108,7 +108,7 @@ END_TEST
 START_TEST(taken_up_from_a_copy)
 {
     /* Vectors and figures are the whole state. */
-    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1, 0};
     fixture a, b;
     make(&a, golden_optimizers[_i].text, MTL__CPU_C);
     make(&b, golden_optimizers[_i].text, MTL__CPU_C);
@@ -128,9 +128,9 @@ END_TEST
 START_TEST(parts_are_the_whole)
 {
     /* In two ranges, the second without penalties and decay, at twice the rate. */
-    const mtl__range left = {0, 2, 1, GOLDEN_L1, GOLDEN_L2, 1}, right = {2, 3, 2, 0, 0, 0};
-    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1};
-    const mtl__range bare = {0, GOLDEN_SIZE, 2, 0, 0, 0};
+    const mtl__range left = {0, 2, 1, GOLDEN_L1, GOLDEN_L2, 1, 0}, right = {2, 3, 2, 0, 0, 0, 0};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1, 0};
+    const mtl__range bare = {0, GOLDEN_SIZE, 2, 0, 0, 0, 0};
     fixture parts, whole, other;
     make(&parts, golden_optimizers[_i].text, MTL__CPU_C);
     make(&whole, golden_optimizers[_i].text, MTL__CPU_C);
@@ -173,7 +173,7 @@ END_TEST
 START_TEST(adam_is_one)
 {
     /* The kernel of its own and the one for all others agree to rounding. */
-    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, GOLDEN_L1, GOLDEN_L2, 1, 0};
     fixture a, b;
     make(&a, "adam", MTL__CPU_C);
     make(&b, "adamw:weight_decay=0", MTL__CPU_C);
@@ -213,7 +213,7 @@ END_TEST
 
 START_TEST(golden_average)
 {
-    const mtl__range all = {0, GOLDEN_SIZE, 1, 0, 0, 1};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, 0, 0, 1, 0};
     const mtl__choice c = parse(&mtl__averages, golden_averages[_i].text);
     const mtl__averaging *row = c.row;
     double (*share)(const double *, int64_t) = row->after_step ? row->after_step : row->after_epoch;

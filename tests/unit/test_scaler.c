@@ -120,7 +120,7 @@ START_TEST(the_ends_of_float_stay_finite)
 }
 END_TEST
 
-START_TEST(scalers_by_order_are_those_of_scikit_learn)
+START_TEST(other_scalers_are_those_of_scikit_learn)
 {
     float mean[GOLDEN_COLS], scale[GOLDEN_COLS];
     mtl_dataset *d;
@@ -137,6 +137,9 @@ START_TEST(scalers_by_order_are_those_of_scikit_learn)
             assert_near(((double)golden_x[i] - mean[j]) / scale[j], golden_min_max[i], 3e-4);
     }
     ck_assert(mean[4] == 0.7f && scale[4] == 1);
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, mean, scale, &err));
+    for (int j = 0; j < GOLDEN_COLS; j++)
+        ck_assert(mean[j] == 0 && scale[j] == golden_max_abs[j]);
     mtl__dataset_destroy(d);
 }
 END_TEST
@@ -154,6 +157,8 @@ START_TEST(scalers_by_order_have_ends_too)
         ck_assert(mean[1] == 0 && scale[1] == 1);
         ck_assert(mean[2] == 3 && scale[2] == 1);
     }
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, mean, scale, &err));
+    ck_assert(scale[0] == FLT_MAX && scale[1] == 1 && scale[2] == 3 && mean[2] == 0);
     mtl__dataset_destroy(d);
 }
 END_TEST
@@ -194,7 +199,7 @@ int main(void)
     add_case(s, "only the rows of a subset count", only_the_rows_of_a_subset_count);
     add_case(s, "the ends of float stay finite", the_ends_of_float_stay_finite);
     add_case(s, "scalers by order are those of scikit-learn",
-             scalers_by_order_are_those_of_scikit_learn);
+             other_scalers_are_those_of_scikit_learn);
     add_case(s, "scalers by order have ends too", scalers_by_order_have_ends_too);
     add_case(s, "memory may fail", memory_may_fail);
     return run_suite(s);
