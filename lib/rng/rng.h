@@ -15,6 +15,7 @@ enum {
     MTL__RNG_GENERATE = 5,
     MTL__RNG_REPLAY = 6,
     MTL__RNG_SAMPLE = 10,
+    MTL__RNG_LINEAR = 17,
     MTL__RNG_AGGREGATE = 20,
 };
 

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Ridge on the principal axes, where the normal equations are diagonal. What a row's error would be
+   had it been left out follows from its leverage h: e / (1 - h) (Allen 1974; Golub, Heath & Wahba
+   1979), also with weights and a free intercept, for both only transform the rows. */
+#include <math.h>
+#include <string.h>
+
+#include "linear/linear_priv.h"
+#include "solve/solve.h"
+
+#define LEAST_FREEDOM 1e-9 /* 1 - h, where rounding is all that is left of it */
+
+typedef struct ridge {
+    const mtl__design *d;
+    int64_t lambdas;
+    const double *y, *theta, *hat;
+    double *out; /* [rows, lambdas] */
+} ridge;
+
+static void run(ridge *r, mtl__job_fn *fn)
+{
+    const int64_t n = r->d->s->rows, jobs = (n + MTL__LINEAR_BLOCK - 1) / MTL__LINEAR_BLOCK;
+    const bool pays = mtl__pool_pays(r->d->pool, n * r->d->k * r->lambdas);
+    mtl__pool_run(pays ? r->d->pool : NULL, jobs, fn, r);
+}
+
+static void leverage_job(void *arg, int64_t job, int slot)
+{
+    const ridge *r = arg;
+    const mtl__design *d = r->d;
+    const int64_t first = job * MTL__LINEAR_BLOCK, k = d->k;
+    double *square = d->panel + slot * MTL__LINEAR_BLOCK * d->s->cols;
+    for (int64_t i = first; i < mtl__min(d->s->rows, first + MTL__LINEAR_BLOCK); i++) {
+        for (int64_t j = 0; j < k; j++)
+            square[j] = d->f[i * k + j] * d->f[i * k + j];
+        for (int64_t l = 0; l < r->lambdas; l++) /* 1 is the intercept's */
+            r->out[i * r->lambdas + l] =
+                d->weight[i] * (1 + mtl__dot_f64(k, square, r->theta + l * (k + 1)));
+    }
+}
+
+void mtl__ridge_leverages(const mtl__design *d, int64_t lambdas, const double *lambda,
+                          double *theta, double *hat)
+{
+    for (int64_t l = 0; l < lambdas; l++)
+        for (int64_t j = 0; j < d->k; j++)
+            theta[l * (d->k + 1) + j] = 1 / (d->spread[j] + lambda[l]);
+    ridge r = {.d = d, .lambdas = lambdas, .theta = theta, .out = hat};
+    run(&r, leverage_job);
+}
+
+static void error_job(void *arg, int64_t job, int slot)
+{
+    const ridge *r = arg;
+    const mtl__design *d = r->d;
+    (void)slot;
+    const int64_t first = job * MTL__LINEAR_BLOCK, k = d->k;
+    for (int64_t i = first; i < mtl__min(d->s->rows, first + MTL__LINEAR_BLOCK); i++)
+        for (int64_t l = 0; l < r->lambdas; l++) {
+            const double *theta = r->theta + l * (k + 1);
+            const double u = theta[k] + mtl__dot_f64(k, theta, d->f + i * k);
+            const double freedom = 1 - r->hat[i * r->lambdas + l];
+            const double e = (r->y[i] - u) / (freedom > LEAST_FREEDOM ? freedom : LEAST_FREEDOM);
+            r->out[i * r->lambdas + l] = e * e;
+        }
+}
+
+void mtl__ridge_path(const mtl__design *d, int64_t lambdas, const double *lambda, const double *hat,
+                     const double *y, double *theta, double *loss)
+{
+    const int64_t n = d->s->rows, k = d->k;
+    double *moment = d->scratch, mean = 0;
+    memset(moment, 0, (size_t)k * sizeof *moment);
+    for (int64_t i = 0; i < n; i++)
+        mean += d->weight[i] * y[i];
+    for (int64_t i = 0; i < n; i++)
+        mtl__axpy_f64(k, d->weight[i] * (y[i] - mean), d->f + i * k, moment);
+    for (int64_t l = 0; l < lambdas; l++) {
+        for (int64_t j = 0; j < k; j++)
+            theta[l * (k + 1) + j] = moment[j] / (d->spread[j] + lambda[l]);
+        theta[l * (k + 1) + k] = mean;
+    }
+    ridge r = {d, lambdas, y, theta, hat, loss};
+    run(&r, error_job);
+}
