@@ -820,6 +820,42 @@ MTL_API void mtl_model_destroy(mtl_model *model);
 MTL_API mtl_status mtl_model_clone(const mtl_model *model, mtl_model **out, mtl_error *err);
 
 /**
+ * One model that predicts the weighted mean of others: of models trained on other parts of the rows or
+ * with other seeds, or, with weights 0 and 1, for each task the best of several. The mean is taken of
+ * what mtl_predict() gives: of probabilities of class tasks, of values otherwise, in double, in the
+ * order of the members. A prediction costs as much as those of the members with weight; of
+ * mtl_predict_task() those with weight for that task.
+ *
+ * The result predicts, evaluates, is calibrated (the mean's logits, or intervals around it), saved,
+ * loaded and cloned as every model; the tensors of member K have names beginning with "member.K.".
+ * Losses are those of outputs that would give the mean, in the target scaling of the first member of
+ * most weight, probabilities below 3e-8 counting as that. It is not trained: mtl_fit(),
+ * mtl_partial_fit(), mtl_trainer_create(), mtl_lr_find() and mtl_model_freeze() give #MTL_ERR_STATE.
+ * mtl_transfer() starts from one member, the one of most weight summed over tasks among those with a
+ * trunk.
+ * @param members  [count] fitted models with equal input columns, copied; one that is an average itself
+ *                 counts as its members, with its weights times theirs. The context of the first one
+ *                 becomes that of the result.
+ * @param weights  [count, tasks], 0 or more, divided by their sum for each task; tasks in the order in
+ *                 which they first appear in the members, which is that of the result. 0 where a
+ *                 member lacks the task. NULL = equal weights of all members that have the task.
+ * @param out      Release with mtl_model_destroy().
+ * @return MTL_OK; MTL_ERR_RANGE for a bad count; MTL_ERR_STATE for a member never fitted, or an
+ *         average that is calibrated; MTL_ERR_SHAPE when inputs, or a task's kind, outputs or
+ *         quantiles differ; MTL_ERR_NAME for weight where a task is lacking; MTL_ERR_VALUE for a
+ *         weight that cannot be, or a task of no weight; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_create_average(const mtl_model *const *members, int64_t count,
+                                            const double *weights, mtl_model **out, mtl_error *err);
+/** Members of an average; 0 for a model with layers of its own and for NULL. @since 0.1 */
+MTL_API int64_t mtl_model_member_count(const mtl_model *model);
+/** A member, which lives as long as the average; NULL when out of range. @since 0.1 */
+MTL_API const mtl_model *mtl_model_member(const mtl_model *model, int64_t index);
+/** What the member counts for a task, 0 .. 1; 0 when out of range. @since 0.1 */
+MTL_API double mtl_model_member_weight(const mtl_model *model, int64_t index, int64_t task);
+
+/**
  * Write model and pipeline to a safetensors file. The file at @p path is replaced as a whole or not
  * at all, whatever happens meanwhile.
  * @return MTL_OK; MTL_ERR_IO; MTL_ERR_NOMEM.

@@ -30,6 +30,40 @@ mtl_status mtl_model_clone(const mtl_model *model, mtl_model **out, mtl_error *e
     return st;
 }
 
+mtl_status mtl_model_create_average(const mtl_model *const *members, int64_t count,
+                                    const double *weights, mtl_model **out, mtl_error *err)
+{
+    REQUIRE(members);
+    REQUIRE(out);
+    if (count < 1 || count > MTL__SIZE_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "count must be in 1 .. %d, not %lld", MTL__SIZE_MAX,
+                        (long long)count);
+    for (int64_t k = 0; k < count; k++)
+        if (!members[k])
+            return MTL_FAIL(err, MTL_ERR_INVALID, "member %lld is NULL", (long long)k);
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__members_average(members, count, weights, out, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+int64_t mtl_model_member_count(const mtl_model *model)
+{
+    return model && model->members ? model->members->count : 0;
+}
+
+const mtl_model *mtl_model_member(const mtl_model *model, int64_t index)
+{
+    return index >= 0 && index < mtl_model_member_count(model) ? model->members->model[index] : NULL;
+}
+
+double mtl_model_member_weight(const mtl_model *model, int64_t index, int64_t task)
+{
+    if (!mtl_model_member(model, index) || task < 0 || task >= model->net.tasks)
+        return 0;
+    return model->members->weight[index * model->net.tasks + task];
+}
+
 mtl_status mtl_model_save(const mtl_model *model, const char *path, mtl_error *err)
 {
     REQUIRE(model);
@@ -202,6 +236,8 @@ mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t coun
         return st;
     mtl__param_set(model, p, values);
     mtl__model_uncalibrate(model);
+    if (model->members)
+        mtl__model_uncalibrate(model->members->model[p->member]);
     model->is_set = true;
     mtl__model_release(model);
     return MTL_OK;
@@ -212,7 +248,9 @@ mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t frozen, 
     REQUIRE(model);
     REQUIRE(name);
     bool any = false;
-    mtl_status st = mtl__model_acquire(model, err);
+    mtl_status st = mtl__members_refuse(model, "freezing", err);
+    if (st == MTL_OK)
+        st = mtl__model_acquire(model, err);
     if (st != MTL_OK)
         return st;
     for (int64_t i = 0; i < model->params; i++)

@@ -59,6 +59,15 @@ static void link_exp(const mtl__vec *v, int64_t rows, int64_t cols, float *z, in
     map_rows(v->exp, rows, cols, z, ldz);
 }
 
+mtl__unlink_fn *mtl__loss_unlink(mtl__link_fn *link)
+{
+    return link == link_sigmoid          ? mtl__unlink_sigmoid
+           : link == mtl__ordinal_link   ? mtl__unlink_ordinal
+           : link == mtl__quantile_link  ? mtl__unlink_quantile
+           : link                        ? mtl__unlink_log
+                                         : NULL;
+}
+
 /* --- the table ----------------------------------------------------------------------------------- */
 
 static const mtl__choice_param binary_params[] = {

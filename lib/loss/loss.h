@@ -13,6 +13,9 @@
 
 typedef void mtl__link_fn(const mtl__vec *v, int64_t rows, int64_t cols, float *z, int64_t ldz);
 
+/* Outputs that a link turns into these predictions, of one row and in place. */
+typedef void mtl__unlink_fn(int64_t cols, float *p);
+
 /* Loss and slope, dloss / dz, of n <= MTL__LOSS_CHUNK outputs, each for itself. Where y is NaN
    whatever is written is not looked at. */
 typedef void mtl__element_fn(const mtl__vec *v, const double *param, int64_t n, const float *z,
@@ -62,6 +65,9 @@ mtl_status mtl__loss_choose(const char *text, const char *task, int32_t kind, co
 
 /* Is parameter number i at its initial value (true also for i past the last one)? */
 bool mtl__loss_is_initial(const mtl__loss *loss, const double *param, int i);
+
+/* The way back from what a link gives; NULL for the identity. */
+mtl__unlink_fn *mtl__loss_unlink(mtl__link_fn *link);
 
 /* Are the outputs independent of each other? */
 static inline bool mtl__loss_is_by_columns(const mtl__loss *loss)

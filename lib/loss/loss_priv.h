@@ -24,4 +24,7 @@ mtl__element_fn mtl__binary_elements, mtl__focal_elements, mtl__absolute_element
 mtl__by_rows_fn mtl__smooth_rows, mtl__focal_rows, mtl__ordinal_rows, mtl__quantile_rows;
 mtl__link_fn mtl__ordinal_link, mtl__quantile_link;
 
+/* unlink.c */
+mtl__unlink_fn mtl__unlink_sigmoid, mtl__unlink_log, mtl__unlink_ordinal, mtl__unlink_quantile;
+
 #endif

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/model.h"
+#include "model/mix.h"
 
 /* --- laying out -------------------------------------------------------------------------------- */
 
@@ -106,7 +106,7 @@ static void add_outlets(mtl__forward *f, const mtl_model *m, const float *y_mean
         int64_t column = m->net.task[t].column;
         bool scaled = mtl__kind_is_scaled(s->kind);
         const mtl__outlet next = {.link = s->loss->link,
-                                  .joins = mtl__loss_is_by_columns(s->loss),
+                                  .joins = mtl__loss_is_by_columns(s->loss) && !m->members,
                                   .mean = scaled ? y_mean + column : NULL,
                                   .scale = scaled ? y_scale + column : NULL,
                                   .column = column,
@@ -204,6 +204,8 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     f->values = m->values;
     if (copy)
         keep_layers(f, m, arena);
+    if (m->members)
+        f->mix = mtl__mix_lay_out(m, copy, arena);
 }
 
 mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl_error *err)
@@ -215,30 +217,40 @@ mtl_status mtl__forward_init(mtl__forward *f, const mtl_model *m, bool copy, mtl
                         (long long)m->net.layers);
     lay_out(f, m, copy, &arena);
     f->arena = arena;
-    return MTL_OK;
+    return f->mix ? mtl__mix_init(f, m, err) : MTL_OK;
 }
 
 void mtl__forward_free(mtl__forward *f, const mtl__allocator *al)
 {
+    if (f->mix)
+        mtl__mix_free(f->mix, al);
     mtl__arena_release(&f->arena, al);
 }
 
 void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
                        mtl__arena *arena, mtl__forward_buffers *b)
 {
+    *b = (mtl__forward_buffers){.place = mtl__arena_take(arena, f->places, sizeof *b->place)};
+    b->row = is_sparse ? mtl__arena_take(arena, max_rows, sizeof *b->row) : NULL;
+    mtl__forward_plan_places(f, max_rows, slots, is_sparse, arena, b);
+    if (f->mix)
+        mtl__mix_plan(f, max_rows, slots, is_sparse, arena, b);
+}
+
+void mtl__forward_plan_places(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
+                              mtl__arena *arena, mtl__forward_buffers *b)
+{
     int64_t work = 0;
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__layer *l = &f->step[i].layer;
         work = mtl__max(work, mtl__layer_workspace(l, f->gemm, max_rows, slots, false));
     }
-    b->place = mtl__arena_take(arena, f->places, sizeof *b->place);
     for (int64_t i = 0; i < f->places; i++) {
         bool is_dense = !is_sparse || i != MTL__INPUTS;
         float *place = is_dense ? mtl__arena_floats(arena, max_rows * f->width[i]) : NULL;
         if (b->place)
             b->place[i] = place;
     }
-    b->row = is_sparse ? mtl__arena_take(arena, max_rows, sizeof *b->row) : NULL;
     b->sparse = (mtl__sparse){b->row, f->x_inverse};
     b->gemm_work = mtl__arena_floats(arena, work);
 }
@@ -336,6 +348,32 @@ void mtl__forward_link(const mtl__forward *f, int64_t rows, float *z, int64_t ld
         link_columns(f, &f->outlet[i], 0, f->outputs, rows, z, ldz);
 }
 
+void mtl__outlet_link(const mtl__forward *f, const mtl__outlet *o, int64_t rows, float *z,
+                      int64_t ldz)
+{
+    mtl__outlet here = *o;
+    here.column = 0;
+    link_columns(f, &here, 0, o->cols, rows, z, ldz);
+}
+
+void mtl__outlet_unlink(const mtl__outlet *o, int64_t rows, float *z, int64_t ldz)
+{
+    mtl__unlink_fn *unlink = mtl__loss_unlink(o->link);
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = z + r * ldz;
+        for (int64_t j = 0; o->mean && j < o->cols; j++)
+            row[j] = (row[j] - o->mean[j]) / o->scale[j];
+        if (unlink)
+            unlink(o->cols, row);
+    }
+}
+
+void mtl__forward_unlink(const mtl__forward *f, int64_t rows, float *z, int64_t ldz)
+{
+    for (int64_t i = 0; i < f->outlets; i++)
+        mtl__outlet_unlink(&f->outlet[i], rows, z + f->outlet[i].column, ldz);
+}
+
 static void run_part(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                      const mtl__forward_part *part, int64_t rows, float *out, int64_t ldo)
 {
@@ -351,6 +389,12 @@ void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs,
                         const float *x, int64_t ldx, const int64_t *index, const float *mean,
                         const float *inverse, float *to)
 {
+    if (!mean) {
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(to + r * inputs, x + (index ? index[r] : r) * ldx,
+                   (size_t)inputs * sizeof *to);
+        return;
+    }
     if (inputs == raw_inputs) {
         vec->standardize(rows, inputs, x, ldx, index, mean, inverse, to);
         return;
@@ -371,6 +415,11 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                       const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
                       float *out, int64_t ldo)
 {
+    if (f->mix) {
+        mtl__mix_run(f, b, pool, part, rows, x, ldx, out, ldo);
+        mtl__mix_calibrate(f, part, rows, out, ldo);
+        return;
+    }
     float *scaled = b->place[MTL__INPUTS];
     if (x)
         mtl__forward_scale(f->vec, f->raw_inputs, f->inputs, rows, x, ldx, NULL, f->x_mean,

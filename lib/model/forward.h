@@ -37,6 +37,9 @@ typedef struct mtl__outlet {
     int64_t out_column; /* among the columns of all tasks in their order */
 } mtl__outlet;
 
+/* Members in the place of steps (mix.h). */
+typedef struct mtl__mix mtl__mix;
+
 typedef struct mtl__forward {
     const mtl__gemm *gemm;
     const mtl__vec *vec;
@@ -53,6 +56,7 @@ typedef struct mtl__forward {
     int64_t outlets;
     int64_t *width; /* [places]: columns of each buffer, 0 = not used */
     int64_t places;
+    mtl__mix *mix; /* NULL = the steps make the outputs */
     bool in_order;              /* z has its columns where predict gives them */
     mtl__arena arena;
 } mtl__forward;
@@ -67,10 +71,16 @@ typedef struct mtl__forward_buffers {
     float *gemm_work;
     mtl__sparse_row *row; /* [max_rows] of sparse inputs, else NULL */
     mtl__sparse sparse;   /* over them */
+    struct mtl__forward_buffers *member; /* of a mixture: of its members, which take turns */
+    float *one;                          /* a member's predictions */
+    double *sum;                         /* [max_rows, outputs] */
 } mtl__forward_buffers;
 
 void mtl__forward_plan(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
                        mtl__arena *arena, mtl__forward_buffers *b);
+/* The buffers themselves, b->place and, for sparse inputs, b->row being there. */
+void mtl__forward_plan_places(const mtl__forward *f, int64_t max_rows, int slots, bool is_sparse,
+                              mtl__arena *arena, mtl__forward_buffers *b);
 
 /* Rows of a block that run well: enough for the GEMM, few enough for the caches. */
 enum { MTL__BLOCK_ROWS = 256 };
@@ -79,10 +89,12 @@ enum { MTL__BLOCK_ROWS = 256 };
 typedef struct mtl__forward_part {
     int64_t column, cols; /* of z */
     int64_t chain;
+    int64_t task;
 } mtl__forward_part;
 
 /* What the network sees of rows of x (at index, or as they follow): columns scaled, missing ones 0,
-   then, where `inputs` is more than raw_inputs, the indicators. to [rows, inputs]. */
+   then, where `inputs` is more than raw_inputs, the indicators. to [rows, inputs]. mean NULL = as
+   they are. */
 void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs, int64_t rows,
                         const float *x, int64_t ldx, const int64_t *index, const float *mean,
                         const float *inverse, float *to);
@@ -97,5 +109,11 @@ void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, m
                          int64_t rows, float *z, int64_t ldz);
 void mtl__forward_calibrate(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
 void mtl__forward_link(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
+/* The way back: predictions become outputs that the links turn into them. */
+void mtl__forward_unlink(const mtl__forward *f, int64_t rows, float *z, int64_t ldz);
+/* Of one outlet's columns, z being the first one. */
+void mtl__outlet_unlink(const mtl__outlet *o, int64_t rows, float *z, int64_t ldz);
+void mtl__outlet_link(const mtl__forward *f, const mtl__outlet *o, int64_t rows, float *z,
+                      int64_t ldz);
 
 #endif

@@ -134,14 +134,14 @@ void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out)
 {
     int64_t cols = mtl__param_cols(p);
     for (int64_t r = 0; r < mtl__param_rows(p); r++)
-        memcpy(out + r * cols, m->values + p->offset + r * p->ld, (size_t)cols * sizeof *out);
+        memcpy(out + r * cols, mtl__param_values(m, p) + r * p->ld, (size_t)cols * sizeof *out);
 }
 
 void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values)
 {
     int64_t cols = mtl__param_cols(p);
     for (int64_t r = 0; r < mtl__param_rows(p); r++)
-        memcpy(m->values + p->offset + r * p->ld, values + r * cols, (size_t)cols * sizeof *values);
+        memcpy(mtl__param_values(m, p) + r * p->ld, values + r * cols, (size_t)cols * sizeof *values);
 }
 
 /* --- life -------------------------------------------------------------------------------------- */
@@ -240,7 +240,8 @@ static mtl_status build(mtl_model *m, mtl_error *err)
     if (st != MTL_OK)
         return st;
     m->values = mtl__alloc_zero(al, m->net.params * (int64_t)sizeof(float));
-    m->param = mtl__alloc_zero(al, most_params(&m->net) * (int64_t)sizeof *m->param);
+    m->params_capacity = most_params(&m->net);
+    m->param = mtl__alloc_zero(al, m->params_capacity * (int64_t)sizeof *m->param);
     m->out_column = mtl__alloc_array(al, m->net.tasks, sizeof *m->out_column);
     if (!m->values || !m->param || !m->out_column || !alloc_pipeline(m))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a model of %lld parameters",
@@ -251,16 +252,21 @@ static mtl_status build(mtl_model *m, mtl_error *err)
         m->out_column[t] = column;
         column += m->spec->task[t].outputs;
     }
-    mtl_status added = add_params(m, err);
+    mtl_status added = m->spec->of_members ? MTL_OK : add_params(m, err);
     return added == MTL_OK ? mtl__forward_init(&m->forward, m, false, err) : added;
 }
 
 mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_error *err)
 {
+    return mtl__model_create_in(spec->ctx, spec, out, err);
+}
+
+mtl_status mtl__model_create_in(mtl_context *ctx, const mtl_spec *spec, mtl_model **out,
+                                mtl_error *err)
+{
     if (spec->tasks == 0)
         return MTL_FAIL(err, MTL_ERR_STATE, "a model needs at least one task");
-    mtl_context *ctx;
-    mtl_status st = mtl__context_ref(spec->ctx, &ctx, err);
+    mtl_status st = mtl__context_ref(ctx, &ctx, err);
     if (st != MTL_OK)
         return st;
     mtl_model *m = mtl__alloc_zero(&ctx->al, sizeof *m);
@@ -271,7 +277,7 @@ mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_er
     m->ctx = ctx;
     m->net.al = ctx->al;
     atomic_init(&m->is_busy, false);
-    st = mtl__spec_clone(spec, false, &m->spec, err);
+    st = mtl__spec_clone_in(ctx, spec, false, &m->spec, err);
     if (st == MTL_OK)
         st = build(m, err);
     if (st != MTL_OK) {
@@ -314,9 +320,10 @@ void mtl__model_destroy(mtl_model *m)
     for (int64_t i = 0; i < m->params; i++)
         mtl__strfree(al, m->param[i].name);
     mtl__names_free(&m->names, al);
-    mtl__free(al, m->param, most_params(&m->net) * (int64_t)sizeof *m->param);
+    mtl__free(al, m->param, m->params_capacity * (int64_t)sizeof *m->param);
     mtl__free(al, m->values, m->net.params * (int64_t)sizeof(float));
     mtl__forward_free(&m->forward, al);
+    mtl__members_free(m->members, al);
     mtl__network_free(&m->net);
     mtl__spec_destroy(m->spec);
     mtl__free(al, m, sizeof *m);
@@ -325,7 +332,14 @@ void mtl__model_destroy(mtl_model *m)
 
 mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err)
 {
-    mtl_status st = mtl__model_create_blank(m->spec, out, err);
+    return mtl__model_clone_in(m->ctx, m, out, err);
+}
+
+mtl_status mtl__model_clone_in(mtl_context *ctx, const mtl_model *m, mtl_model **out,
+                               mtl_error *err)
+{
+    mtl_status st = m->members ? mtl__members_clone(ctx, m, out, err)
+                               : mtl__model_create_in(ctx, m->spec, out, err);
     if (st != MTL_OK)
         return st;
     mtl__model_adopt(*out, m);
@@ -353,6 +367,11 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
 mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_error *err)
 {
     const mtl__layer_type *other = mtl__network_needs_dense(&m->net);
+    mtl_status st = MTL_OK;
+    for (int64_t k = 0; m->members && k < m->members->count && st == MTL_OK; k++)
+        st = mtl__model_takes_sparse(m->members->model[k], what, err);
+    if (st != MTL_OK)
+        return st;
     if (m->net.inputs != m->net.raw_inputs)
         return MTL_FAIL(err, MTL_ERR_STATE,
                         "%s: the inputs are sparse, the model has missing indicators", what);
@@ -416,10 +435,20 @@ static void adopt_param(mtl_model *to, mtl__param *p, const mtl_model *from, con
     p->is_frozen = q->is_frozen;
 }
 
+void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, int64_t u)
+{
+    size_t bytes = (size_t)to->spec->task[t].outputs * sizeof(float);
+    int64_t a = to->net.task[t].column, b = from->net.task[u].column;
+    memcpy(to->pipe.y_mean + a, from->pipe.y_mean + b, bytes);
+    memcpy(to->pipe.y_scale + a, from->pipe.y_scale + b, bytes);
+    memcpy(to->pipe.zero_weight + a, from->pipe.zero_weight + b, bytes);
+    memcpy(to->pipe.class_weight + a, from->pipe.class_weight + b, bytes);
+}
+
 void mtl__model_adopt(mtl_model *to, const mtl_model *from)
 {
     size_t in = (size_t)to->net.inputs * sizeof(float);
-    for (int64_t i = 0; i < to->params; i++) {
+    for (int64_t i = 0; i < to->params && !to->members; i++) {
         int64_t j = mtl__model_param(from, to->param[i].name);
         if (j >= 0 && same_shape(&to->param[i], &from->param[j]))
             adopt_param(to, &to->param[i], from, &from->param[j]);
@@ -431,12 +460,7 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from)
         int64_t u = mtl__spec_task(from->spec, to->spec->task[t].name);
         if (u < 0 || from->spec->task[u].outputs != to->spec->task[t].outputs)
             continue;
-        size_t bytes = (size_t)to->spec->task[t].outputs * sizeof(float);
-        int64_t a = to->net.task[t].column, b = from->net.task[u].column;
-        memcpy(to->pipe.y_mean + a, from->pipe.y_mean + b, bytes);
-        memcpy(to->pipe.y_scale + a, from->pipe.y_scale + b, bytes);
-        memcpy(to->pipe.zero_weight + a, from->pipe.zero_weight + b, bytes);
-        memcpy(to->pipe.class_weight + a, from->pipe.class_weight + b, bytes);
+        mtl__model_adopt_targets(to, t, from, u);
     }
     to->pipe.is_fitted = from->pipe.is_fitted;
     to->is_set = from->is_set;

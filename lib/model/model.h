@@ -8,6 +8,7 @@
 #include "data/scaler.h"
 #include "io/safetensors.h"
 #include "model/forward.h"
+#include "model/members.h"
 
 /* A named view into the flat vector. */
 typedef struct mtl__param {
@@ -15,6 +16,7 @@ typedef struct mtl__param {
     int64_t rank, shape[2];
     int64_t offset, ld; /* rows are ld apart */
     int64_t task; /* whose head it belongs to, -1 = trunk */
+    int64_t member; /* whose it is, in a model of members */
     int32_t layer, number; /* which of its layer's tensors */
     mtl__param_role role;
     bool whole; /* all of its stretch of the vector: not a slice of the plain heads' matrix */
@@ -41,11 +43,12 @@ struct mtl_model {
     mtl_spec *spec;
     mtl__network net;
     mtl__param *param;
-    int64_t params;
+    int64_t params, params_capacity;
     mtl__names names; /* of the tensors, by their numbers */
     float *values; /* [net.params] */
     mtl__pipeline pipe;
     mtl__forward forward; /* of the numbers above */
+    mtl__members *members; /* in the place of layers, NULL = none */
     int64_t *out_column; /* [tasks]: first column of each task in what predict gives */
     bool is_set;         /* trained, or a tensor was set: weights are not drawn again */
     atomic_bool is_busy; /* a writer is at work */
@@ -60,8 +63,13 @@ struct mtl_model {
 mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
 /* The same with all weights 0, for one whose weights come from elsewhere. */
 mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_error *err);
+mtl_status mtl__model_create_in(mtl_context *ctx, const mtl_spec *spec, mtl_model **out,
+                                mtl_error *err);
 void mtl__model_destroy(mtl_model *m);
 mtl_status mtl__model_clone(const mtl_model *m, mtl_model **out, mtl_error *err);
+/* The same in another context. */
+mtl_status mtl__model_clone_in(mtl_context *ctx, const mtl_model *m, mtl_model **out,
+                               mtl_error *err);
 
 /* Draw all weights from the seed; biases 0. */
 void mtl__model_draw(mtl_model *m, uint64_t seed);
@@ -81,6 +89,12 @@ void mtl__model_clear_fixed(const mtl_model *m, float *vector, const int32_t *ro
 
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);
+/* Where the parameter begins. */
+static inline float *mtl__param_values(const mtl_model *m, const mtl__param *p)
+{
+    return (m->members ? m->members->model[p->member]->values : m->values) + p->offset;
+}
+
 /* A vector is one row. */
 static inline int64_t mtl__param_rows(const mtl__param *p)
 {
@@ -109,6 +123,8 @@ void mtl__model_uncalibrate(mtl_model *m);
 /* After slopes and shifts were written. */
 void mtl__model_calibrated(mtl_model *m);
 
+/* Copy the targets' figures of task u to task t, which has as many outputs. */
+void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, int64_t u);
 /* Copy tensors and scaling of every task and layer that both have with equal shapes. */
 void mtl__model_adopt(mtl_model *to, const mtl_model *from);
 

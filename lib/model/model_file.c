@@ -4,13 +4,16 @@
 #include "model/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "io/safetensors.h"
 
-/* Raised when an older reader could no longer make sense of a file. */
+/* Raised when an older reader could no longer make sense of a file: models of members have the
+   second one, since what they consist of looks like no network to the first. */
 #define FORMAT "1"
+#define FORMAT_MEMBERS "2"
 
 /* --- the texts --------------------------------------------------------------------------------- */
 
@@ -177,7 +180,25 @@ static void write_task(mtl__bytes *b, const mtl__task_spec *t)
     mtl__bytes_text(b, "}");
 }
 
-static void write_spec(mtl__bytes *b, const mtl_spec *s)
+/* Of each member an array with its weight for each task. */
+static void write_weights(mtl__bytes *b, const mtl__members *s)
+{
+    mtl__json_write_key(b, "members");
+    mtl__bytes_text(b, "[");
+    for (int64_t k = 0; k < s->count; k++) {
+        mtl__json_write_item(b);
+        mtl__bytes_text(b, "[");
+        for (int64_t t = 0; t < s->tasks; t++) {
+            mtl__json_write_item(b);
+            mtl__json_write_f64(b, s->weight[k * s->tasks + t]);
+        }
+        mtl__bytes_text(b, "]");
+    }
+    mtl__bytes_text(b, "]");
+}
+
+/* members NULL = none. */
+static void write_spec(mtl__bytes *b, const mtl_spec *s, const mtl__members *members)
 {
     mtl__bytes_text(b, "{");
     write_i64(b, "inputs", s->inputs);
@@ -199,7 +220,10 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s)
     mtl__bytes_text(b, "[");
     for (int64_t t = 0; t < s->tasks; t++)
         write_task(b, &s->task[t]);
-    mtl__bytes_text(b, "]}");
+    mtl__bytes_text(b, "]");
+    if (members)
+        write_weights(b, members);
+    mtl__bytes_text(b, "}");
     mtl__bytes_append(b, "", 1);
 }
 
@@ -242,7 +266,7 @@ static void write_state(mtl__bytes *b, const mtl_model *m)
     mtl__json_write_bool(b, m->is_set);
     mtl__json_write_key(b, "frozen");
     mtl__bytes_text(b, "[");
-    for (int64_t i = 0; i < m->params; i++)
+    for (int64_t i = 0; i < m->params && !m->members; i++)
         if (m->param[i].is_frozen) {
             mtl__json_write_item(b);
             mtl__json_write_string(b, m->param[i].name);
@@ -260,6 +284,7 @@ typedef struct tensor_list {
     const mtl__allocator *al;
     mtl__tensor *tensor;
     char **made; /* [capacity]: names to free */
+    char prefix[40];
     int64_t count, capacity;
     bool failed;
 } tensor_list;
@@ -271,6 +296,7 @@ static void add_vector(tensor_list *l, const char *a, const char *task, const ch
     if (l->failed)
         return;
     mtl__bytes_init(&name, l->al);
+    mtl__bytes_text(&name, l->prefix);
     mtl__bytes_text(&name, a);
     mtl__bytes_text(&name, task);
     mtl__bytes_text(&name, c);
@@ -311,6 +337,25 @@ static void add_pipeline(tensor_list *l, const mtl_model *m)
     }
 }
 
+/* A model's own, or those of its members. */
+static void add_pipelines(tensor_list *l, const mtl_model *m)
+{
+    if (!m->members)
+        add_pipeline(l, m);
+    for (int64_t k = 0; m->members && k < m->members->count; k++) {
+        snprintf(l->prefix, sizeof l->prefix, "member.%lld.", (long long)k);
+        add_pipeline(l, m->members->model[k]);
+    }
+}
+
+static int64_t count_pipelines(const mtl_model *m)
+{
+    int64_t count = m->members ? 0 : 2 + 4 * m->net.tasks;
+    for (int64_t k = 0; m->members && k < m->members->count; k++)
+        count += count_pipelines(m->members->model[k]);
+    return count;
+}
+
 static void free_tensors(tensor_list *l)
 {
     for (int64_t i = 0; l->made && i < l->capacity; i++)
@@ -322,7 +367,7 @@ static void free_tensors(tensor_list *l)
 /* extra: room for so many more. Free the list whatever the result. */
 static mtl_status list_tensors(const mtl_model *m, int64_t extra, tensor_list *l, mtl_error *err)
 {
-    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + 2 + 4 * m->net.tasks + extra};
+    *l = (tensor_list){.al = &m->ctx->al, .capacity = m->params + count_pipelines(m) + extra};
     l->tensor = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->tensor);
     l->made = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->made);
     l->failed = !l->tensor || !l->made;
@@ -331,15 +376,89 @@ static mtl_status list_tensors(const mtl_model *m, int64_t extra, tensor_list *l
         l->tensor[l->count++] = (mtl__tensor){.name = p->name,
                                               .rank = (int32_t)p->rank,
                                               .shape = {p->shape[0], p->shape[1]},
-                                              .data = m->values + p->offset,
+                                              .data = mtl__param_values(m, p),
                                               .ld = p->ld};
     }
     if (!l->failed)
-        add_pipeline(l, m);
+        add_pipelines(l, m);
     return l->failed ? MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a list of tensors") : MTL_OK;
 }
 
+/* --- the texts of members ---------------------------------------------------------------------- */
+
+enum { TEXTS = 5 };
+
+/* Keys and texts of the metadata, in turns in `made`. */
+typedef struct text_list {
+    const mtl__allocator *al;
+    mtl__text_pair *pair; /* [capacity] */
+    mtl__bytes *made;     /* [2 * capacity] */
+    int64_t count, capacity;
+    bool failed;
+} text_list;
+
+static void free_texts(text_list *l)
+{
+    for (int64_t i = 0; l->made && i < 2 * l->capacity; i++)
+        mtl__bytes_free(&l->made[i]);
+    mtl__free(l->al, l->made, 2 * l->capacity * (int64_t)sizeof *l->made);
+    mtl__free(l->al, l->pair, l->capacity * (int64_t)sizeof *l->pair);
+}
+
+/* A text under prefix + key, to be written to what is returned. */
+static mtl__bytes *new_text(text_list *l, const char *prefix, const char *key)
+{
+    mtl__bytes *name = &l->made[2 * l->count++];
+    mtl__bytes_text(name, prefix);
+    mtl__bytes_append(name, key, (int64_t)strlen(key) + 1);
+    return name + 1;
+}
+
+static void write_model(text_list *l, const mtl_model *m, const char *prefix)
+{
+    write_spec(new_text(l, prefix, "spec"), m->spec, m->members);
+    write_state(new_text(l, prefix, "pipeline"), m);
+}
+
+static void add_text(text_list *l, const char *key, const char *text)
+{
+    mtl__bytes_append(new_text(l, "", key), text, (int64_t)strlen(text) + 1);
+}
+
+static void finish_texts(text_list *l)
+{
+    for (int64_t i = 0; i < l->count; i++) {
+        l->failed = l->failed || l->made[2 * i].failed || l->made[2 * i + 1].failed;
+        l->pair[i] = (mtl__text_pair){l->made[2 * i].p, l->made[2 * i + 1].p};
+    }
+}
+
 /* --- saving ------------------------------------------------------------------------------------ */
+
+/* Free the list whatever came of it. */
+static void list_texts(const mtl_model *m, const mtl__model_extra *extra, text_list *l)
+{
+    const int64_t members = m->members ? m->members->count : 0;
+    *l = (text_list){.al = &m->ctx->al, .capacity = TEXTS + 2 * members};
+    l->pair = mtl__alloc_zero(l->al, l->capacity * (int64_t)sizeof *l->pair);
+    l->made = mtl__alloc_zero(l->al, 2 * l->capacity * (int64_t)sizeof *l->made);
+    l->failed = !l->pair || !l->made;
+    if (l->failed)
+        return;
+    for (int64_t i = 0; i < 2 * l->capacity; i++)
+        mtl__bytes_init(&l->made[i], l->al);
+    add_text(l, "mtl.format", members ? FORMAT_MEMBERS : FORMAT);
+    add_text(l, "mtl.version", MTL_VERSION_STRING);
+    write_model(l, m, "mtl.");
+    for (int64_t k = 0; k < members; k++) {
+        char prefix[48];
+        snprintf(prefix, sizeof prefix, "mtl.member.%lld.", (long long)k);
+        write_model(l, m->members->model[k], prefix);
+    }
+    if (extra)
+        add_text(l, extra->key, extra->text);
+    finish_texts(l);
+}
 
 /* To path, or to *buffer when path is NULL. */
 static mtl_status save(const mtl_model *m, const mtl__model_extra *extra, const char *path,
@@ -347,30 +466,20 @@ static mtl_status save(const mtl_model *m, const mtl__model_extra *extra, const 
 {
     const mtl__allocator *al = &m->ctx->al;
     tensor_list tensors;
-    mtl__bytes spec, state;
-    mtl__bytes_init(&spec, al);
-    mtl__bytes_init(&state, al);
-    write_spec(&spec, m->spec);
-    write_state(&state, m);
+    text_list texts;
+    list_texts(m, extra, &texts);
     mtl_status st = list_tensors(m, extra ? extra->tensors : 0, &tensors, err);
     for (int64_t i = 0; st == MTL_OK && extra && i < extra->tensors; i++)
         tensors.tensor[tensors.count++] = extra->tensor[i];
-    if (st == MTL_OK && (spec.failed || state.failed))
+    if (st == MTL_OK && texts.failed)
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the model's description");
     if (st == MTL_OK) {
-        const mtl__text_pair texts[] = {{"mtl.format", FORMAT},
-                                        {"mtl.version", MTL_VERSION_STRING},
-                                        {"mtl.spec", spec.p},
-                                        {"mtl.pipeline", state.p},
-                                        {extra ? extra->key : NULL, extra ? extra->text : NULL}};
-        const mtl__safetensors_out what = {tensors.tensor, tensors.count, texts,
-                                           MTL__COUNT_OF(texts) - !extra};
+        const mtl__safetensors_out what = {tensors.tensor, tensors.count, texts.pair, texts.count};
         st = path ? mtl__safetensors_write(&what, path, al, err)
                   : mtl__safetensors_write_buffer(&what, al, buffer, bytes, err);
     }
     free_tensors(&tensors);
-    mtl__bytes_free(&spec);
-    mtl__bytes_free(&state);
+    free_texts(&texts);
     return st;
 }
 
@@ -490,17 +599,18 @@ done:
 }
 
 /* Before the memory for it is taken: can a file of this size hold what the spec promises? */
-static mtl_status check_size(const mtl_spec *s, int64_t file_bytes, mtl_error *err)
+static mtl_status check_size(const mtl_spec *s, int64_t file_bytes, int64_t *floats, mtl_error *err)
 {
     mtl__network net;
     mtl_status st = mtl__network_build(s, &net, err);
     if (st != MTL_OK)
         return st;
     int64_t padding = 4 * MTL__ALIGN_FLOATS * net.layers; /* no layer has more than 4 tensors */
-    if (net.params - padding > file_bytes / (int64_t)sizeof(float))
+    *floats += net.params - padding; /* of all members; each sum is checked before the next */
+    if (*floats > file_bytes / (int64_t)sizeof(float))
         st = MTL_FAIL(err, MTL_ERR_FORMAT,
                       "the network has %lld parameters, which a file of %lld bytes cannot hold",
-                      (long long)net.params, (long long)file_bytes);
+                      (long long)*floats, (long long)file_bytes);
     mtl__network_free(&net);
     return st;
 }
@@ -551,7 +661,7 @@ static mtl_status read_state(mtl_model *m, mtl__json root, mtl_error *err)
     for (int64_t i = 0; mtl__json_next(&it, NULL, &name); i++) {
         while (i < m->params && !mtl__json_is(name, m->param[i].name))
             i++;
-        if (i == m->params)
+        if (i == m->params || m->members)
             return MTL_FAIL(err, MTL_ERR_FORMAT, "a frozen tensor is named that is not there");
         m->param[i].is_frozen = true;
     }
@@ -591,6 +701,14 @@ static int64_t count_extra(const mtl__safetensors *in)
     return count;
 }
 
+static mtl_status finish_numbers(mtl_model *m, mtl_error *err)
+{
+    mtl_status st = check_numbers(m, err);
+    if (st == MTL_OK)
+        mtl__model_scaled(m);
+    return st;
+}
+
 static mtl_status read_tensors(mtl_model *m, const mtl__safetensors *in, mtl_error *err)
 {
     tensor_list tensors;
@@ -602,21 +720,24 @@ static mtl_status read_tensors(mtl_model *m, const mtl__safetensors *in, mtl_err
     if (st == MTL_OK)
         st = mtl__safetensors_read(in, tensors.tensor, tensors.count, err);
     free_tensors(&tensors);
-    if (st == MTL_OK)
-        st = check_numbers(m, err);
-    if (st == MTL_OK)
-        mtl__model_scaled(m);
+    if (st == MTL_OK && !m->members)
+        st = finish_numbers(m, err);
+    for (int64_t k = 0; m->members && k < m->members->count && st == MTL_OK; k++)
+        st = finish_numbers(m->members->model[k], err);
+    if (st == MTL_OK && m->members)
+        mtl__members_adopt_targets(m);
     return st;
 }
 
-static mtl_status check_format(const mtl__safetensors *in, mtl_error *err)
+static mtl_status check_format(const mtl__safetensors *in, bool *has_members, mtl_error *err)
 {
     mtl__json format = mtl__safetensors_text(in, "mtl.format");
     if (mtl__json_type_of(format) != MTL__JSON_STRING)
         return MTL_FAIL(err, MTL_ERR_FORMAT,
                         "the file has no \"mtl.format\": it is no libmtl model");
-    if (!mtl__json_is(format, FORMAT))
-        return MTL_FAIL(err, MTL_ERR_VERSION, "the file's format is newer than %s", FORMAT);
+    *has_members = mtl__json_is(format, FORMAT_MEMBERS);
+    if (!*has_members && !mtl__json_is(format, FORMAT))
+        return MTL_FAIL(err, MTL_ERR_VERSION, "the file's format is newer than %s", FORMAT_MEMBERS);
     return MTL_OK;
 }
 
@@ -630,34 +751,144 @@ static mtl_status as_format_error(mtl_status st, mtl_error *err)
     return MTL_ERR_FORMAT;
 }
 
-/* ctx is a context in use, not NULL. */
+/* A reader's place: the file, and what it has promised so far. */
+typedef struct reading {
+    mtl_context *ctx; /* in use, not NULL */
+    mtl__safetensors in;
+    int64_t bytes, floats;
+    bool has_members;
+} reading;
+
+static mtl_status with_text(reading *r, const char *prefix, const char *key, char **copy,
+                            mtl__json *root, mtl_error *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", prefix, key);
+    return open_text(&r->in, name, copy, root, err);
+}
+
+static mtl_status read_state_text(reading *r, const char *prefix, mtl_model *m, mtl_error *err)
+{
+    char *text = NULL;
+    mtl__json root;
+    mtl_status st = with_text(r, prefix, "pipeline", &text, &root, err);
+    if (st == MTL_OK)
+        st = read_state(m, root, err);
+    mtl__strfree(&r->ctx->al, text);
+    return st;
+}
+
+static mtl_status read_member(reading *r, int64_t k, mtl_model **out, mtl_error *err)
+{
+    char prefix[48], *text = NULL;
+    mtl__json root;
+    mtl_spec *spec = NULL;
+    mtl_status st;
+    snprintf(prefix, sizeof prefix, "mtl.member.%lld.", (long long)k);
+    MTL_TRY(st, with_text(r, prefix, "spec", &text, &root, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "members")) != MTL__JSON_NONE) {
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "member %lld has members itself", (long long)k);
+        goto done;
+    }
+    MTL_TRY(st, read_spec(r->ctx, root, &spec, err), done);
+    MTL_TRY(st, check_size(spec, r->bytes, &r->floats, err), done);
+    MTL_TRY(st, mtl__model_create_blank(spec, out, err), done);
+    st = read_state_text(r, prefix, *out, err);
+done:
+    mtl__spec_destroy(spec);
+    mtl__strfree(&r->ctx->al, text);
+    return st;
+}
+
+/* Its weights stand in the file, so a table of them is not much larger than that. */
+static bool is_table(mtl__json list, int64_t cols)
+{
+    mtl__json row;
+    bool fine = mtl__json_count(list) > 0;
+    mtl__json_iter it = mtl__json_iterate(list);
+    while (fine && mtl__json_next(&it, NULL, &row))
+        fine = mtl__json_type_of(row) == MTL__JSON_ARRAY && mtl__json_count(row) == cols;
+    return fine;
+}
+
+static bool read_weights(mtl__json list, mtl__members *s)
+{
+    mtl__json row, item;
+    double *w = s->weight;
+    mtl__json_iter rows = mtl__json_iterate(list);
+    while (mtl__json_next(&rows, NULL, &row)) {
+        mtl__json_iter cells = mtl__json_iterate(row);
+        while (mtl__json_next(&cells, NULL, &item))
+            if (!mtl__json_f64(item, w++))
+                return false;
+    }
+    return true;
+}
+
+static mtl_status read_members(reading *r, mtl_spec *spec, mtl__json root, mtl_model **out,
+                               mtl_error *err)
+{
+    mtl__json list;
+    bool has_layers = spec->trunk.count > 0 || spec->linear_skip || spec->missing_indicators;
+    for (int64_t t = 0; t < spec->tasks; t++)
+        has_layers = has_layers || spec->task[t].tower.count > 0;
+    mtl_status st = mtl__json_get(root, "members", MTL__JSON_ARRAY, &list, err);
+    if (st == MTL_OK && (has_layers || !is_table(list, spec->tasks)))
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "the file's members cannot be");
+    if (st != MTL_OK)
+        return st;
+    mtl__members *s = mtl__members_alloc(&r->ctx->al, mtl__json_count(list), spec->tasks);
+    if (!s)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for members");
+    if (!read_weights(list, s))
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "a member's weight is no number");
+    for (int64_t k = 0; k < s->count && st == MTL_OK; k++)
+        st = read_member(r, k, &s->model[k], err);
+    if (st != MTL_OK) {
+        mtl__members_free(s, &r->ctx->al);
+        return st;
+    }
+    spec->of_members = true;
+    return mtl__members_model(spec, s, out, err);
+}
+
+static mtl_status read_model(reading *r, mtl_model **out, mtl_error *err)
+{
+    char *text = NULL;
+    mtl__json root;
+    mtl_spec *spec = NULL;
+    mtl_status st;
+    MTL_TRY(st, check_format(&r->in, &r->has_members, err), done);
+    MTL_TRY(st, open_text(&r->in, "mtl.spec", &text, &root, err), done);
+    MTL_TRY(st, read_spec(r->ctx, root, &spec, err), done);
+    if (r->has_members) {
+        MTL_TRY(st, read_members(r, spec, root, out, err), done);
+    } else {
+        MTL_TRY(st, check_size(spec, r->bytes, &r->floats, err), done);
+        MTL_TRY(st, mtl__model_create_blank(spec, out, err), done);
+    }
+    MTL_TRY(st, read_state_text(r, "mtl.", *out, err), done);
+    st = read_tensors(*out, &r->in, err);
+done:
+    mtl__spec_destroy(spec);
+    mtl__strfree(&r->ctx->al, text);
+    return st;
+}
+
 static mtl_status load(mtl_context *ctx, const void *buffer, int64_t bytes, mtl_model **out,
                        mtl_error *err)
 {
-    mtl__safetensors in;
-    mtl__json root;
-    char *spec_text = NULL, *state_text = NULL;
-    mtl_spec *spec = NULL;
+    reading r = {.ctx = ctx, .bytes = bytes};
     mtl_model *m = NULL;
-    mtl_status st = mtl__safetensors_open(&in, buffer, bytes, true, &ctx->al, err);
+    mtl_status st = mtl__safetensors_open(&r.in, buffer, bytes, true, &ctx->al, err);
     if (st != MTL_OK)
         return st;
-    MTL_TRY(st, check_format(&in, err), done);
-    MTL_TRY(st, open_text(&in, "mtl.spec", &spec_text, &root, err), done);
-    MTL_TRY(st, read_spec(ctx, root, &spec, err), done);
-    MTL_TRY(st, check_size(spec, bytes, err), done);
-    MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
-    MTL_TRY(st, open_text(&in, "mtl.pipeline", &state_text, &root, err), done);
-    MTL_TRY(st, read_state(m, root, err), done);
-    MTL_TRY(st, read_tensors(m, &in, err), done);
-    *out = m;
-    m = NULL;
-done:
-    mtl__model_destroy(m);
-    mtl__spec_destroy(spec);
-    mtl__strfree(&ctx->al, spec_text);
-    mtl__strfree(&ctx->al, state_text);
-    mtl__safetensors_close(&in);
+    st = read_model(&r, &m, err);
+    if (st == MTL_OK)
+        *out = m;
+    else
+        mtl__model_destroy(m);
+    mtl__safetensors_close(&r.in);
     return as_format_error(st, err);
 }
 

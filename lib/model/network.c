@@ -126,7 +126,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
             net->task[t] = (mtl__net_task){.column = plain, .chain = 0};
             plain += s->task[t].outputs;
         }
-    if (plain) {
+    if (plain && !s->of_members) {
         net->head[net->heads++] = (mtl__chain){.first = net->layers, .count = 1, .column = 0};
         int64_t width = net->trunk_out;
         if (!add_dense(net, &linear, s->linear_skip, plain, &width))

@@ -57,7 +57,8 @@ static mtl_status predict(const mtl_model *m, int64_t task, int64_t rows, const 
     const mtl__net_task *t = task < 0 ? NULL : &m->net.task[task];
     const mtl__forward_part part = {.column = t ? t->column : 0,
                                     .cols = t ? m->spec->task[task].outputs : 0,
-                                    .chain = t ? t->chain : -1};
+                                    .chain = t ? t->chain : -1,
+                                    .task = task};
     predict_job job = {.f = &m->forward,
                        .part = t ? &part : NULL,
                        .rows = rows,

@@ -521,7 +521,8 @@ void mtl__spec_loss_text(const mtl__task_spec *t, mtl__bytes *out)
     }
 }
 
-static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *err)
+mtl_status mtl__spec_copy_task(mtl_spec *to, const mtl__task_spec *t, bool with_head,
+                               mtl_error *err)
 {
     mtl_status st = mtl__spec_add_task(to, t->name, t->kind, t->outputs, err);
     if (st != MTL_OK)
@@ -532,7 +533,8 @@ static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *er
     memcpy(copy->loss_param, t->loss_param, sizeof copy->loss_param);
     copy->loss_cb = t->loss_cb;
     copy->loss_user = t->loss_user;
-    st = set_head(to, copy, t->head, err);
+    if (with_head)
+        st = set_head(to, copy, t->head, err);
     if (st == MTL_OK && t->class_weights.text)
         st = set_class_weights(to, copy, t->class_weights.text, err);
     if (st == MTL_OK && t->quantiles.text)
@@ -542,17 +544,24 @@ static mtl_status copy_task(mtl_spec *to, const mtl__task_spec *t, mtl_error *er
 
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err)
 {
+    return mtl__spec_clone_in(s->ctx, s, trunk_only, out, err);
+}
+
+mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_only, mtl_spec **out,
+                              mtl_error *err)
+{
     mtl_spec *copy;
-    mtl_status st = mtl__spec_create(s->ctx, s->inputs, &copy, err);
+    mtl_status st = mtl__spec_create(ctx, s->inputs, &copy, err);
     if (st != MTL_OK)
         return st;
     copy->initializer = s->initializer;
     copy->linear_skip = s->linear_skip;
+    copy->of_members = s->of_members;
     copy->missing_indicators = s->missing_indicators;
     for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
         st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);
     for (int64_t t = 0; t < s->tasks && st == MTL_OK && !trunk_only; t++)
-        st = copy_task(copy, &s->task[t], err);
+        st = mtl__spec_copy_task(copy, &s->task[t], true, err);
     if (st == MTL_OK)
         *out = copy;
     else

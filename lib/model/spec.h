@@ -60,6 +60,7 @@ struct mtl_spec {
     mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
     bool linear_skip;
+    bool of_members;         /* no layers of its own: members stand in for them */
     bool missing_indicators; /* a second column for each input: 1 where it is missing */
 };
 
@@ -74,6 +75,8 @@ static inline int64_t mtl__spec_width(const mtl_spec *s)
     return s->missing_indicators ? 2 * s->inputs : s->inputs;
 }
 /* Without its tasks if trunk_only. */
+mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_only, mtl_spec **out,
+                              mtl_error *err);
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err);
 mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err);
 mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err);
@@ -84,6 +87,9 @@ mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categori
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err);
 mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
                               mtl_error *err);
+/* One more task like t, without its own layers if !with_head. */
+mtl_status mtl__spec_copy_task(mtl_spec *to, const mtl__task_spec *t, bool with_head,
+                               mtl_error *err);
 mtl_status mtl__spec_task_set_number(mtl_spec *s, const char *task, const char *key, double value,
                                      bool whole, mtl_error *err);
 mtl_status mtl__spec_task_set_text(mtl_spec *s, const char *task, const char *key,

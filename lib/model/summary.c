@@ -48,21 +48,42 @@ static int64_t count_params(const mtl_model *m)
     return n;
 }
 
+static void network_lines(mtl__bytes *b, const mtl_model *m)
+{
+    mtl__bytes_format(b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.raw_inputs,
+                      m->pipe.is_fitted ? ", scaled as the training rows say" : "");
+    if (m->spec->missing_indicators)
+        mtl__bytes_format(b, "%-24s 1 where an input is missing\n", "missing indicators");
+    for (int64_t i = 0; i < m->net.trunk_layers; i++)
+        layer_line(b, "trunk", &m->net.layer[i]);
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        task_lines(b, m, t);
+    if (m->net.skip >= 0)
+        mtl__bytes_format(b, "%-24s inputs -> all tasks, %lld parameters\n", "linear skip",
+                          (long long)(m->net.inputs * m->net.outputs));
+}
+
+/* Its weights for the tasks that it has a share in, then its layers. */
+static void member_lines(mtl__bytes *b, const mtl_model *m, int64_t k)
+{
+    mtl__bytes_format(b, "member.%lld", (long long)k);
+    for (int64_t t = 0; t < m->net.tasks; t++) {
+        const double weight = m->members->weight[k * m->net.tasks + t];
+        if (weight > 0)
+            mtl__bytes_format(b, ", %s of %.64s", mtl__num(weight).text, m->spec->task[t].name);
+    }
+    mtl__bytes_text(b, "\n");
+    network_lines(b, m->members->model[k]);
+}
+
 mtl_status mtl__model_summary(const mtl_model *m, char **text, mtl_error *err)
 {
     mtl__bytes b;
     mtl__bytes_init(&b, &m->ctx->al);
-    mtl__bytes_format(&b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.raw_inputs,
-                      m->pipe.is_fitted ? ", scaled as the training rows say" : "");
-    if (m->spec->missing_indicators)
-        mtl__bytes_format(&b, "%-24s 1 where an input is missing\n", "missing indicators");
-    for (int64_t i = 0; i < m->net.trunk_layers; i++)
-        layer_line(&b, "trunk", &m->net.layer[i]);
-    for (int64_t t = 0; t < m->net.tasks; t++)
-        task_lines(&b, m, t);
-    if (m->net.skip >= 0)
-        mtl__bytes_format(&b, "%-24s inputs -> all tasks, %lld parameters\n", "linear skip",
-                          (long long)(m->net.inputs * m->net.outputs));
+    if (!m->members)
+        network_lines(&b, m);
+    for (int64_t k = 0; m->members && k < m->members->count; k++)
+        member_lines(&b, m, k);
     mtl__bytes_format(&b, "%-24s %lld parameters\n", "in all", (long long)count_params(m));
     mtl__bytes_append(&b, "", 1);
     char *copy = b.failed ? NULL : mtl__buffer_alloc(&m->ctx->al, b.size);

@@ -169,5 +169,5 @@ void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows ro
     }
     const int64_t *index = mtl__array_places(a, rows, scratch, &base);
     mtl__forward_scale(m->ctx->vec, m->net.raw_inputs, m->net.inputs, rows.count, base, a->stride,
-                       index, m->pipe.x_mean, m->pipe.x_inverse, x);
+                       index, m->members ? NULL : m->pipe.x_mean, m->pipe.x_inverse, x);
 }

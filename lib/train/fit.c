@@ -193,6 +193,9 @@ mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_data
                           const mtl_options *o, const mtl__fit_changes *changes, mtl__fit **out,
                           mtl_error *err)
 {
+    mtl_status refused = mtl__members_refuse(m, "training", err);
+    if (refused != MTL_OK)
+        return refused;
     mtl__fit *f = mtl__alloc_zero(&m->ctx->al, sizeof *f);
     if (!f)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a fit");

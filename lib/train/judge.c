@@ -2,6 +2,9 @@
 #include "train/judge.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "model/mix.h"
 
 /* The scratch holds one block; a second one, or a larger one than was foreseen, comes from the
    context. */
@@ -112,6 +115,33 @@ void mtl__judge_destroy(mtl__judge *j)
     mtl__free(al, j, sizeof *j);
 }
 
+static void add_losses(mtl__judge *j, int64_t rows, const float *z)
+{
+    mtl__targets_run(&j->targets, rows, z, NULL, NULL);
+    for (int64_t t = 0; t < j->m->net.tasks; t++) {
+        j->sum[t] += j->targets.loss[t];
+        j->total[t] += j->targets.weight[t];
+    }
+}
+
+/* Losses are those of outputs that would give the members' mean. */
+static void run_members(mtl__judge *j, int64_t rows, float *predicted)
+{
+    const mtl__forward *f = &j->m->forward;
+    const float *x = j->buffers.place[MTL__INPUTS];
+    mtl__pool *pool = atomic_load(&j->m->ctx->pool);
+    float *z = j->buffers.place[MTL__Z];
+    mtl__mix_run(f, &j->buffers, pool, NULL, rows, x, f->inputs, predicted, f->outputs);
+    if (j->is_raw) {
+        mtl__forward_unlink(f, rows, predicted, f->outputs);
+        return;
+    }
+    mtl__mix_calibrate(f, NULL, rows, predicted, f->outputs);
+    memcpy(z, predicted, (size_t)(rows * f->outputs) * sizeof *z);
+    mtl__forward_unlink(f, rows, z, f->outputs);
+    add_losses(j, rows, z);
+}
+
 static void run_block(mtl__judge *j, int64_t first, int64_t rows)
 {
     const mtl_model *m = j->m;
@@ -124,15 +154,15 @@ static void run_block(mtl__judge *j, int64_t first, int64_t rows)
     else
         mtl__binding_inputs(&j->bound, m, some, NULL, j->buffers.place[MTL__INPUTS]);
     mtl__targets_fill(&j->targets, 0, some, 0);
+    if (m->members) {
+        run_members(j, rows, z);
+        return;
+    }
     mtl__forward_layers(&m->forward, &j->buffers, atomic_load(&m->ctx->pool), rows, z, outputs);
     if (j->is_raw)
         return;
     mtl__forward_calibrate(&m->forward, rows, z, outputs);
-    mtl__targets_run(&j->targets, rows, z, NULL, NULL);
-    for (int64_t t = 0; t < m->net.tasks; t++) {
-        j->sum[t] += j->targets.loss[t];
-        j->total[t] += j->targets.weight[t];
-    }
+    add_losses(j, rows, z);
     mtl__forward_link(&m->forward, rows, z, outputs);
 }
 

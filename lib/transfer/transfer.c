@@ -242,6 +242,7 @@ mtl_status mtl__transfer(const mtl_model *source, const mtl_dataset *target,
     const mtl__option_group *g = &mtl__transfer_options;
     const strategy *how = mtl__option_choice(o, g, "strategy").row;
     mtl_model *m;
+    source = mtl__members_leading(source);
     mtl_status st =
         make_model(source, target, how, (uint64_t)mtl__option_i64(o, g, "seed"), &m, err);
     if (st != MTL_OK)
