@@ -496,13 +496,13 @@ static int64_t work_of(const plan *p)
 /* How the work is cut: one job for the caller alone, else equal parts, at least one for each slot,
    more when they are long, so that a slot that is held up does not hold up the rest. A job packs
    for itself, so nearly square ones pack least. Each output is in one job, with all of its k. */
-static void choose_jobs(plan *p, const mtl__pool *pool)
+static void choose_jobs(plan *p, const mtl__pool *pool, bool shared)
 {
     p->job_rows = p->m;
     p->job_cols = p->n;
     p->jobs_across = 1;
     int64_t macs = work_of(p), slots = mtl__pool_slots(pool);
-    if (!mtl__pool_pays(pool, macs))
+    if (!shared)
         return;
     int64_t jobs = slots * mtl__max(1, mtl__min(SLOT_JOBS, macs / (slots * JOB)));
     int64_t lanes = mtl__gemm_lanes(p->g), height = p->g->rows[p->g->vectors - 1];
@@ -561,16 +561,35 @@ static void run_small(plan *p)
         times_block(p, &b, 0, p->k);
 }
 
+/* One row, as of a prediction, has nothing to plan: its tiles one after the other. */
+static void run_row(const mtl__gemm *g, const mtl__gemm_call *q)
+{
+    const s_block s = {.s = q->b, .lds = q->b_packed ? 0 : q->ldb, .cols = q->n, .depth = q->k};
+    mtl__gemm_tile t = {
+        .k = q->k, .r = q->a, .ldr = q->lda, .rows = 1, .accumulate = q->accumulate};
+    for (int64_t j = 0; j < q->n; j += t.cols) {
+        t.cols = (int)next_cols(g, 1, mtl__min(q->n - j, find_s(g, &s, j, &t)));
+        t.c = q->c + j;
+        g->tile(&t);
+    }
+    epilogue(q, 0, 1, 0, q->n);
+}
+
 void mtl__gemm_drive(const mtl__gemm *g, const mtl__gemm_call *call, mtl__pool *pool, float *work)
 {
+    if (call->m == 1 && call->kind == MTL__GEMM_NN && call->n * call->k < SMALL) {
+        run_row(g, call);
+        return;
+    }
     plan p; /* no initialiser: clearing it takes as long as the smallest product */
     p.g = g, p.call = call, p.work = work;
     choose_roles(&p);
-    if (is_small(&p)) {
+    const bool shared = pool && mtl__pool_pays(pool, work_of(&p));
+    if (!shared && is_small(&p)) {
         run_small(&p);
         return;
     }
-    choose_jobs(&p, pool);
+    choose_jobs(&p, pool, shared);
     choose_blocks(&p);
     if (p.job_rows == p.m && p.jobs_across == 1) {
         run_job(&p, 0, 0);

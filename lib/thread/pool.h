@@ -29,8 +29,9 @@ bool mtl__pool_is_warm(const mtl__pool *pool);
 bool mtl__pool_is_held_up(const mtl__pool *pool);
 
 /* Does it pay to share work that takes as long as so many multiply-adds of a good matrix product?
-   Never for one slot, nor while the pool is held up; from a lower number on when it is warm. */
-bool mtl__pool_pays(const mtl__pool *pool, int64_t work);
+   Never for one slot, nor while the pool is held up; from a lower number on when it is warm, or when
+   the same has been asked so often in the last millisecond that waking it pays for all together. */
+bool mtl__pool_pays(mtl__pool *pool, int64_t work);
 
 /* Run fn(arg, job, slot) for job = 0 .. jobs-1, each once, in any order, and return when all are
    done. slot is in [0, mtl__pool_slots) and no two jobs run in the same slot at the same time, so a

@@ -609,6 +609,31 @@ START_TEST(sharing_pays_for_large_work)
 }
 END_TEST
 
+/* Whether small work asked for again and again is shared at last. A millisecond may pass between two
+   questions where other programs run, so many are asked. */
+static bool comes_to_pay(mtl__pool *p, int64_t work, int times)
+{
+    bool pays = false;
+    for (int i = 0; i < times && !pays; i++)
+        pays = mtl__pool_pays(p, work);
+    return pays;
+}
+
+START_TEST(sharing_comes_to_pay_for_much_small_work)
+{
+    mtl__pool *two = new_pool(2), *crowd = new_pool(mtl__cpu_count() + 1);
+    if (mtl__cpu_count() >= 2) {
+        ck_assert(!mtl__pool_pays(two, 1 << 20));
+        ck_assert(comes_to_pay(two, 1 << 20, 10000000));
+        ck_assert(!mtl__pool_pays(two, 1 << 20)); /* no loop came of it: not at once again */
+    }
+    ck_assert(!comes_to_pay(two, 1 << 10, 1000));
+    ck_assert(!comes_to_pay(crowd, 1 << 20, 1000)); /* its threads never wait awake */
+    mtl__pool_destroy(two);
+    mtl__pool_destroy(crowd);
+}
+END_TEST
+
 START_TEST(ranges_cover_all_once)
 {
     for (int64_t n = 0; n <= LONGEST; n += 1 + n / 7)
@@ -674,6 +699,7 @@ int main(void)
     add_pool_case(s, "threads of a child race for the pool", threads_of_a_child_race_for_the_pool);
 #endif
     add_pool_case(s, "sharing pays for large work", sharing_pays_for_large_work);
+    add_pool_case(s, "sharing pays for much small work", sharing_comes_to_pay_for_much_small_work);
     add_pool_case(s, "ranges cover all once", ranges_cover_all_once);
     add_pool_case(s, "only create allocates", only_create_allocates);
     return run_suite(s);
