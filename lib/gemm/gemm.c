@@ -65,14 +65,16 @@ static int64_t even_step(int64_t n, int64_t most, int64_t unit)
     return round_up(ceil_div(n, ceil_div(n, most)), unit);
 }
 
-/* Rows of each tile when `rows` are cut evenly. There are never many, and a short division takes half
-   of the time of a long one, which counts in a product of two tiles. */
+/* Rows of each tile when `rows` are cut evenly, above 4 in pairs, as tiles have them. There are never
+   many, and a short division takes half of the time of a long one, which counts in a product of two
+   tiles. */
 static int tile_rows(int rows, int most)
 {
     if (rows <= most)
         return rows;
     unsigned tiles = ((unsigned)rows + (unsigned)most - 1) / (unsigned)most;
-    return (int)(((unsigned)rows + tiles - 1) / tiles);
+    unsigned each = ((unsigned)rows + tiles - 1) / tiles;
+    return (int)(each > 4 ? each + each % 2 : each);
 }
 
 static int64_t vectors_for(const mtl__gemm *g, int64_t cols)

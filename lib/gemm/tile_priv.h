@@ -163,10 +163,10 @@ MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
         tile_of(rows, vectors, t);                                                                 \
     }
 
-/* X(rows, vectors) for every shape there is. */
+/* X(rows, vectors) for every shape there is. 5 and 7 rows are two tiles each: a third of the code. */
 #define UP_TO_4(X, v)    X(1, v) X(2, v) X(3, v) X(4, v)
-#define UP_TO_6(X, v)    UP_TO_4(X, v) X(5, v) X(6, v)
-#define UP_TO_8(X, v)    UP_TO_6(X, v) X(7, v) X(8, v)
+#define UP_TO_6(X, v)    UP_TO_4(X, v) X(6, v)
+#define UP_TO_8(X, v)    UP_TO_6(X, v) X(8, v)
 #define UP_TO__(n, X, v) UP_TO_##n(X, v)
 #define UP_TO(n, X, v)   UP_TO__(n, X, v)
 #define WIDE(X)          X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)
@@ -174,9 +174,30 @@ MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
 
 SHAPES(SHAPE)
 
+static void by_halves(const mtl__gemm_tile *t);
+
 static void tile(const mtl__gemm_tile *t)
 {
 #define ENTRY(rows, vectors) [vectors - 1][rows - 1] = tile_##rows##x##vectors,
-    static mtl__gemm_tile_fn *const shapes[MTL__GEMM_WIDE][MAX_ROWS] = {SHAPES(ENTRY)};
+    static mtl__gemm_tile_fn *const shapes[MTL__GEMM_WIDE][MAX_ROWS] = {
+        [0][4] = by_halves, [0][6] = by_halves, [1][4] = by_halves,
+        [1][6] = by_halves, [2][4] = by_halves, [2][6] = by_halves, SHAPES(ENTRY)};
     shapes[(t->cols - 1) / LANES][t->rows - 1](t);
+}
+
+/* The lower half of the rows, then the upper one. */
+static __attribute__((noinline)) void tile_pair(mtl__gemm_tile_fn *fn, const mtl__gemm_tile *t)
+{
+    mtl__gemm_tile part = *t;
+    part.rows = t->rows / 2;
+    fn(&part);
+    part.r += part.rows * (t->r_by_cols ? 1 : t->ldr);
+    part.c += part.rows * t->ldc;
+    part.rows = t->rows - part.rows;
+    fn(&part);
+}
+
+static void by_halves(const mtl__gemm_tile *t)
+{
+    tile_pair(tile, t);
 }

@@ -91,31 +91,17 @@ static void tile_tall(const mtl__gemm_tile *t)
         _mm256_mask_storeu_ps(t->c + i * t->ldc, some, sum[i]);
 }
 
-/* More than 8 rows: TALL, or two tiles of the AVX2 level, which have 8 lanes. */
-static __attribute__((noinline)) void tile_half(const mtl__gemm_tile *t)
-{
-    mtl__gemm_tile part = *t;
-    if (t->rows == TALL) {
-        tile_tall(t);
-        return;
-    }
-    part.rows = t->rows / 2;
-    mtl__gemm_avx2.tile(&part);
-    part.r += part.rows * (t->r_by_cols ? 1 : t->ldr);
-    part.c += part.rows * t->ldc;
-    part.rows = t->rows - part.rows;
-    mtl__gemm_avx2.tile(&part);
-}
-
-/* Up to four chains wait for the FMA, whatever their width. */
+/* Up to four chains wait for the FMA, whatever their width. The tiles of the AVX2 level have 8 lanes. */
 static void any_tile(const mtl__gemm_tile *t)
 {
     if (t->cols > LANES / 2 || t->rows <= 4)
         tile(t);
     else if (t->rows <= 8)
         mtl__gemm_avx2.tile(t);
+    else if (t->rows == TALL)
+        tile_tall(t);
     else
-        tile_half(t);
+        tile_pair(mtl__gemm_avx2.tile, t);
 }
 
 /* --- packing ---------------------------------------------------------------------------------- */
