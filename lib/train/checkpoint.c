@@ -41,6 +41,14 @@ static uint32_t print_sparse(uint32_t crc, const mtl_dataset *d)
     return crc;
 }
 
+static uint32_t print_task(const mtl_dataset *d, int64_t task)
+{
+    const mtl__labels *l = &d->labels[task];
+    uint32_t crc = mtl__crc32c((uint32_t)d->rows, l->task, (int64_t)strlen(l->task));
+    crc = print_array(crc, &l->y, d->rows, l->cols);
+    return print_array(crc, mtl__dataset_weight(d, task), d->rows, 1);
+}
+
 /* Of everything that training reads, streamed inputs too, and of the windows where these take several,
    since they decide the order of rows; 0 = no data set. */
 static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
@@ -57,12 +65,10 @@ static mtl_status print_of(const mtl_dataset *d, uint32_t *out, mtl_error *err)
     const int64_t window = mtl__binding_window(d);
     if (window < d->rows)
         p.crc = mtl__crc32c(p.crc, &window, sizeof window);
-    for (int64_t t = 0; t < d->tasks && st == MTL_OK; t++) {
-        const mtl__labels *l = &d->labels[t];
-        p.crc = mtl__crc32c(p.crc, l->task, (int64_t)strlen(l->task));
-        p.crc = print_array(p.crc, &l->y, d->rows, l->cols);
-        p.crc = print_array(p.crc, mtl__dataset_weight(d, t), d->rows, 1);
-    }
+    uint32_t sum = 0; /* whatever the order of the tasks */
+    for (int64_t t = 0; t < d->tasks && st == MTL_OK; t++)
+        sum += print_task(d, t);
+    p.crc = mtl__crc32c(p.crc, &sum, sizeof sum);
     *out = p.crc ? p.crc : 1;
     return st;
 }

@@ -539,6 +539,40 @@ START_TEST(a_stream_is_a_long_run)
 }
 END_TEST
 
+/* The order in which labels were set is nobody's; a task's labels under another name are other data. */
+START_TEST(the_order_of_labels_does_not_matter)
+{
+    fixture f = make();
+    const problem *p = &f.train;
+    temp_file file = temp_file_make("", 0);
+    mtl_report *want;
+    mtl_model *whole = straight(&f, runs[0], &want), *m = new_model(), *out = NULL;
+    mtl_dataset *turned = NULL, *renamed = NULL;
+    mtl_trainer *t = begin(&f, m, runs[0]);
+    for (int i = 0; i < 2; i++) {
+        mtl_dataset *d = NULL;
+        done(mtl_dataset_create(NULL, p->x, p->rows, PROBLEM_INPUTS, PROBLEM_INPUTS, &d, err));
+        done(mtl_dataset_set_labels(d, i ? "tags" : "hours", 2, p->hours, 2, err));
+        done(mtl_dataset_set_labels(d, i ? "hours" : "tags", 2, p->tags, 2, err));
+        done(mtl_dataset_set_labels(d, "grade", 1, p->grade, 1, err));
+        done(mtl_dataset_set_labels(d, "fails", 1, p->fails, 1, err));
+        *(i ? &renamed : &turned) = d;
+    }
+    done(mtl_trainer_step(t, 3, NULL, err));
+    done(mtl_trainer_checkpoint(t, file.path, err));
+    mtl_trainer_destroy(t);
+    refused(mtl_resume(NULL, file.path, renamed, f.judged, NULL, &out, NULL, err), MTL_ERR_DATA,
+            "train");
+    done(mtl_resume(NULL, file.path, turned, f.judged, NULL, &out, NULL, err));
+    assert_same_model(whole, out);
+    mtl_report_destroy(want);
+    mtl_model_destroy(whole), mtl_model_destroy(m), mtl_model_destroy(out);
+    mtl_dataset_destroy(turned), mtl_dataset_destroy(renamed);
+    unlink(file.path);
+    release(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("api_trainer");
@@ -548,6 +582,7 @@ int main(void)
     add_case(s, "stopped in streamed data", stopped_in_streamed_data);
     add_case(s, "killed at every step", killed_at_every_step);
     add_case(s, "cancelled and taken up", cancelled_and_taken_up);
+    add_case(s, "the order of labels does not matter", the_order_of_labels_does_not_matter);
     add_case(s, "what resume refuses", what_resume_refuses);
     add_case(s, "a run stopped where it went astray", a_run_stopped_where_it_went_astray);
     add_case(s, "the reason of a run that is over", the_reason_of_a_run_that_is_over);
