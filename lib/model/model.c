@@ -388,6 +388,15 @@ mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_err
     return MTL_OK;
 }
 
+bool mtl__model_has_thresholds(const mtl_model *m, const mtl__param *p)
+{
+    const mtl__network *net = &m->net;
+    if (p->task < 0 || p->role != MTL__MATRIX || !m->spec->task[p->task].loss->has_thresholds)
+        return false;
+    const mtl__chain *c = &net->head[net->task[p->task].chain];
+    return p->layer == net->skip || p->layer == c->first + c->count - 1;
+}
+
 /* Columns column .. column + cols of a layer's weights, of all rows or of those listed. */
 static void clear_columns(const mtl__layer *l, int64_t column, int64_t cols, float *vector,
                           const int32_t *rows, int64_t count)

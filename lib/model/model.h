@@ -87,6 +87,9 @@ mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_err
    is not NULL. */
 void mtl__model_clear_fixed(const mtl_model *m, float *vector, const int32_t *rows, int64_t count);
 
+/* Is the tensor a matrix of which all columns but the first are those of thresholds? */
+bool mtl__model_has_thresholds(const mtl_model *m, const mtl__param *p);
+
 /* Number of the tensor of that name, or -1. */
 int64_t mtl__model_param(const mtl_model *m, const char *name);
 /* Where the parameter begins. */

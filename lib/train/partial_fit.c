@@ -68,20 +68,16 @@ static void copy_vectors(state *s, mtl__trainer *t, bool to_trainer)
         memcpy(to_trainer ? values : s->vector[i], to_trainer ? s->vector[i] : values, bytes);
 }
 
-/* When the pass is over, before an average takes the parameters' place. */
-static mtl_status keep(void *self, mtl__trainer *t, mtl_error *err)
+/* When the pass is over, or was ended in its middle. */
+static void keep(void *self, mtl__trainer *t)
 {
     state *s = self;
-    (void)err;
-    if (!t->reason)
-        return MTL_OK;
     s->optimizer = t->optim.row;
     s->now = t->now;
     s->step = t->step;
     s->rows_seen = t->rows_seen;
     s->calls++;
     copy_vectors(s, t, false);
-    return MTL_OK;
 }
 
 static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
@@ -94,7 +90,7 @@ static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
         t->rows_seen = s->rows_seen;
         copy_vectors(s, t, true);
     }
-    mtl__trainer_hook(t, (mtl__hook){.self = s, .at_rest = keep});
+    mtl__trainer_hook(t, (mtl__hook){.self = s, .at_end = keep});
     return MTL_OK;
 }
 

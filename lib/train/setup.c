@@ -146,16 +146,32 @@ static bool has_gradient(const mtl__trainer *t, const mtl__param *p)
     return mtl__targets_has_task(&t->feed.batch.targets, p->task);
 }
 
+static bool is_penalised(const mtl__trainer *t)
+{
+    return t->set.l1 > 0 || t->set.l2 > 0 || mtl__optim_decay(&t->set.optimizer) > 0;
+}
+
 /* Slices that lie inside a range but must not move. Without a penalty a slice that has no gradient
    does not move anyway. */
 static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
 {
-    bool penalised =
-        t->set.l1 > 0 || t->set.l2 > 0 || mtl__optim_decay(&t->set.optimizer) > 0;
     if (p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer))
         return false; /* its range leaves out what is not trained */
-    return !p->whole && !is_trained(t, p) && (penalised || has_gradient(t, p)) &&
+    return !p->whole && !is_trained(t, p) && (is_penalised(t) || has_gradient(t, p)) &&
            any_trained(t, p->layer, p->number);
+}
+
+/* Weights of the thresholds of an ordinal task have no gradient and are 0, which no penalty moves,
+   unless they were set. */
+static bool has_set_thresholds(const mtl__trainer *t, const mtl__param *p)
+{
+    bool any = false;
+    if (!is_penalised(t) || !mtl__model_has_thresholds(t->m, p))
+        return false;
+    for (int64_t r = 0; r < p->shape[0]; r++)
+        for (int64_t j = 1; j < p->shape[1]; j++)
+            any = any || t->m->values[p->offset + r * p->ld + j] != 0;
+    return any;
 }
 
 static void make_guards(mtl__trainer *t, mtl__arena *arena)
@@ -164,11 +180,13 @@ static void make_guards(mtl__trainer *t, mtl__arena *arena)
     t->guard = mtl__arena_take(arena, t->m->params, sizeof *t->guard);
     for (int64_t i = 0; i < t->m->params; i++) {
         const mtl__param *p = &t->m->param[i];
-        if (!needs_guard(t, p))
+        const bool all = needs_guard(t, p);
+        if (!all && !has_set_thresholds(t, p))
             continue;
-        float *copy = mtl__arena_floats(arena, p->shape[0] * p->shape[1]);
+        const int64_t first = all ? 0 : 1, rows = mtl__param_rows(p), cols = mtl__param_cols(p) - first;
+        float *copy = mtl__arena_floats(arena, rows * cols);
         if (t->guard)
-            t->guard[t->guards] = (mtl__guard){p, copy};
+            t->guard[t->guards] = (mtl__guard){p->offset + first, p->ld, rows, cols, copy};
         t->guards++;
     }
 }

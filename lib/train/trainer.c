@@ -23,11 +23,14 @@ static mtl__pass pass_of(const mtl__trainer *t)
                        .counter = t->rows_seen};
 }
 
-/* Losses of the batch and their gradient. A task without a label takes no part. */
+/* Losses of the batch and their gradient. A task without a label takes no part; a batch that a callback
+   refuses none at all. */
 static void losses(mtl__trainer *t)
 {
     mtl__targets *x = &t->feed.batch.targets;
     mtl__targets_run(x, t->feed.batch.rows, t->buffers.z, t->task_weight, t->buffers.dz);
+    if (x->refused >= 0)
+        return;
     t->step_loss = 0;
     for (int64_t i = 0; i < t->m->net.tasks; i++) {
         t->sum[i] += x->loss[i];
@@ -243,8 +246,7 @@ void mtl__trainer_start(mtl__trainer *t)
              (long long)t->feed.source[0].rows, (long long)t->m->net.tasks,
              (long long)t->m->net.params, ctx->vec->name);
     memcpy(t->last_good, t->m->values, (size_t)t->m->net.params * sizeof(float));
-    for (int64_t i = 0; i < t->guards; i++)
-        mtl__param_get(t->m, t->guard[i].param, t->guard[i].copy);
+    mtl__update_guards(t, true);
 }
 
 void mtl__trainer_end(mtl__trainer *t)

@@ -46,9 +46,10 @@ typedef struct mtl__train_settings {
     void *progress_user;
 } mtl__train_settings;
 
-/* A frozen slice of a matrix that is trained otherwise: put back after each step. */
+/* A block of a matrix, or a part of a vector, that keeps its numbers where those beside it are trained:
+   put back after each step. */
 typedef struct mtl__guard {
-    const mtl__param *param;
+    int64_t offset, ld, rows, cols;
     float *copy;
 } mtl__guard;
 

@@ -106,10 +106,20 @@ static double norm_of_gradient(mtl__trainer *t)
 static void clear_guarded(mtl__trainer *t)
 {
     for (int64_t i = 0; i < t->guards; i++) {
-        const mtl__param *p = t->guard[i].param;
-        for (int64_t r = 0; r < mtl__param_rows(p); r++)
-            memset(t->grads + p->offset + r * p->ld, 0,
-                   (size_t)mtl__param_cols(p) * sizeof(float));
+        const mtl__guard *g = &t->guard[i];
+        for (int64_t r = 0; r < g->rows; r++)
+            memset(t->grads + g->offset + r * g->ld, 0, (size_t)g->cols * sizeof(float));
+    }
+}
+
+void mtl__update_guards(mtl__trainer *t, bool take)
+{
+    for (int64_t i = 0; i < t->guards; i++) {
+        const mtl__guard *g = &t->guard[i];
+        for (int64_t r = 0; r < g->rows; r++) {
+            float *w = t->m->values + g->offset + r * g->ld, *copy = g->copy + r * g->cols;
+            memcpy(take ? copy : w, take ? w : copy, (size_t)g->cols * sizeof *w);
+        }
     }
 }
 
@@ -233,8 +243,7 @@ void mtl__update_run(mtl__trainer *t)
     clip(t);
     mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
     each_range(t, optimize_part, 0);
-    for (int64_t i = 0; i < t->guards; i++)
-        mtl__param_set(t->m, t->guard[i].param, t->guard[i].copy);
+    mtl__update_guards(t, false);
     if (a->after_step)
         take_average(t, a->after_step);
     clear_touched(t);

@@ -12,6 +12,9 @@ void mtl__update_plan(mtl__trainer *t, mtl__arena *arena);
 /* One step from t->grads. */
 void mtl__update_run(mtl__trainer *t);
 
+/* Copy what the guards hold, or put it back. */
+void mtl__update_guards(mtl__trainer *t, bool take);
+
 /* At the end of an epoch, before it is judged: what is averaged by epochs. */
 void mtl__update_epoch(mtl__trainer *t);
 

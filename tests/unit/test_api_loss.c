@@ -654,6 +654,79 @@ START_TEST(own_loss_stops)
 }
 END_TEST
 
+/* A refused batch has no part in the loss told; a stream goes on from the steps that were made. */
+START_TEST(own_loss_stops_between_steps)
+{
+    problem p = problem_make(64, 6, 10);
+    mtl_dataset *d = problem_data(&p, NULL), *begun = NULL;
+    own_loss own = {.outputs = 2, .label_cols = 2, .stop_at = 7}, never = {.outputs = 2, .label_cols = 2};
+    mtl_model *a = values_model(NULL), *b = values_model(NULL);
+    mtl_trainer *t = NULL;
+    double before, after;
+    done(mtl_model_set_loss(a, "hours", squares, &own, err));
+    done(mtl_model_set_loss(b, "hours", squares, &never, err));
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=3 batch_size=16 shuffle=0 learning_rate=0.01");
+    done(mtl_trainer_create(a, d, NULL, o, &t, err));
+    done(mtl_trainer_step(t, 6, NULL, err));
+    done(mtl_trainer_metric(t, "loss/train", &before, err));
+    done(mtl_trainer_step(t, 1, NULL, err));
+    done(mtl_trainer_metric(t, "loss/train", &after, err));
+    ck_assert(before == after && before > 0);
+    mtl_trainer_destroy(t);
+    mtl_model_destroy(a);
+    a = values_model(NULL);
+    done(mtl_model_set_loss(a, "hours", squares, &own, err));
+    own.stop_at = own.calls + 3;
+    done(mtl_dataset_subset(d, 32, (int64_t[32]){0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                                 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
+                            &begun, err));
+    set_options(o, MTL_OPTIONS_FIT, "scale_inputs=0 scale_targets=0");
+    done(mtl_partial_fit(a, d, o, NULL, err));
+    done(mtl_partial_fit(b, begun, o, NULL, err));
+    assert_same_model(a, b);
+    done(mtl_partial_fit(a, d, o, NULL, err));
+    done(mtl_partial_fit(b, d, o, NULL, err));
+    assert_same_model(a, b);
+    mtl_options_destroy(o);
+    mtl_model_destroy(a), mtl_model_destroy(b);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(begun);
+    problem_free(&p);
+}
+END_TEST
+
+/* Weights of thresholds that were set keep their bits, whatever shrinks the others. */
+START_TEST(thresholds_are_not_shrunk)
+{
+    static const char *const texts[] = {"epochs=3 l2=0.5", "epochs=3 optimizer=adamw:weight_decay=1",
+                                        "epochs=2 l1=0.1 optimizer=sgd average=ema:decay=0.5"};
+    for (int k = 0; k < 3; k++) {
+        scene s;
+        float before[36], after[36], skip[INPUTS * 4], skip_after[INPUTS * 4];
+        scene_make(&s, NULL);
+        mtl_model_destroy(s.m);
+        done(mtl_spec_set_linear_skip(s.spec, 1, err));
+        done(mtl_model_create(s.spec, &s.m, err));
+        done(mtl_model_tensor_get(s.m, "head.stage.weight", 36, before, err));
+        done(mtl_model_tensor_get(s.m, "skip.stage.weight", INPUTS * 4, skip, err));
+        for (int i = 0; i < 36; i++)
+            before[i] = 0.25f + (float)i / 8;
+        for (int i = 0; i < INPUTS * 4; i++)
+            skip[i] = i % 4 == 2 ? 0.5f : 0;
+        done(mtl_model_tensor_set(s.m, "head.stage.weight", 36, before, err));
+        done(mtl_model_tensor_set(s.m, "skip.stage.weight", INPUTS * 4, skip, err));
+        fit(s.m, s.d, texts[k]);
+        done(mtl_model_tensor_get(s.m, "head.stage.weight", 36, after, err));
+        done(mtl_model_tensor_get(s.m, "skip.stage.weight", INPUTS * 4, skip_after, err));
+        for (int i = 0; i < 36; i++)
+            ck_assert((before[i] == after[i]) == (i % 4 != 0));
+        for (int i = 0; i < INPUTS * 4; i++)
+            ck_assert((skip[i] == skip_after[i]) == (i % 4 != 0));
+        scene_free(&s);
+    }
+}
+END_TEST
+
 static int32_t not_finite(int64_t rows, int64_t outputs, const float *z, int64_t label_cols,
                           const float *label, const float *weight, double *value, float *gradient,
                           void *user)
@@ -795,5 +868,7 @@ int main(void)
     add_case(s, "a loss of the caller's that is left by a jump", own_loss_left_by_a_jump);
     add_case(s, "a step allocates nothing", steps_allocate_nothing);
     add_case(s, "memory that runs out anywhere", memory_runs_out);
+    add_case(s, "a refused batch is no part of anything", own_loss_stops_between_steps);
+    add_case(s, "thresholds that were set are not shrunk", thresholds_are_not_shrunk);
     return run_suite(s);
 }
