@@ -188,13 +188,13 @@ static const mtl__choice_param lion_params[] = {
 #define NO  MTL__OPTIM_NEVER
 
 static const mtl__optimizer rows[] = {
-    {{"adam", adam_params}, {YES, YES, ADAM_AMSGRAD}, NO, adam_begin, adam_fill},
-    {{"adamw", adamw_params}, {YES, YES, ADAMW_AMSGRAD}, ADAMW_DECAY, adam_begin, adam_fill},
-    {{"nadam", nadam_params}, {YES, YES, NO}, NO, nadam_begin, nadam_fill},
-    {{"sgd", sgd_params}, {SGD_MOMENTUM, NO, NO}, NO, NULL, sgd_fill},
-    {{"rmsprop", rmsprop_params}, {RMS_MOMENTUM, YES, NO}, NO, NULL, rmsprop_fill},
-    {{"adagrad", adagrad_params}, {NO, YES, NO}, NO, NULL, adagrad_fill},
-    {{"lion", lion_params}, {YES, NO, NO}, LION_DECAY, NULL, lion_fill},
+    {{"adam", adam_params}, {YES, YES, ADAM_AMSGRAD}, NO, BETA1, adam_begin, adam_fill},
+    {{"adamw", adamw_params}, {YES, YES, ADAMW_AMSGRAD}, ADAMW_DECAY, BETA1, adam_begin, adam_fill},
+    {{"nadam", nadam_params}, {YES, YES, NO}, NO, BETA1, nadam_begin, nadam_fill},
+    {{"sgd", sgd_params}, {SGD_MOMENTUM, NO, NO}, NO, SGD_MOMENTUM, NULL, sgd_fill},
+    {{"rmsprop", rmsprop_params}, {RMS_MOMENTUM, YES, NO}, NO, RMS_MOMENTUM, NULL, rmsprop_fill},
+    {{"adagrad", adagrad_params}, {NO, YES, NO}, NO, NO, NULL, adagrad_fill},
+    {{"lion", lion_params}, {YES, NO, NO}, LION_DECAY, BETA1, NULL, lion_fill},
 };
 
 const mtl__choice_table mtl__optimizers = MTL__CHOICE_TABLE("optimizer", rows);
@@ -224,6 +224,18 @@ void mtl__optim_init(mtl__optim *o, const mtl__choice *choice, mtl__optim_now *n
     for (int i = 0; i < MTL__OPTIM_VECTORS; i++)
         if (has_vector(o, i))
             o->state[i] = mtl__arena_floats(arena, params);
+}
+
+bool mtl__optim_has_momentum(const mtl__choice *choice)
+{
+    const mtl__optimizer *row = choice->row;
+    return row->momentum >= 0 && choice->value[row->momentum] > 0;
+}
+
+void mtl__optim_set_momentum(mtl__optim *o, double momentum)
+{
+    assert(o->row->momentum >= 0);
+    o->param[o->row->momentum] = momentum;
 }
 
 void mtl__optim_begin(mtl__optim *o, double rate)

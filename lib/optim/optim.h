@@ -28,7 +28,7 @@ enum { MTL__OPTIM_ALWAYS = -1, MTL__OPTIM_NEVER = -2 };
 typedef struct mtl__optimizer {
     mtl__choice_row choice;
     int8_t vector[MTL__OPTIM_VECTORS];
-    int8_t decay;                 /* number of the parameter, or MTL__OPTIM_NEVER */
+    int8_t decay, momentum;       /* numbers of the parameters, or MTL__OPTIM_NEVER */
     void (*begin)(mtl__optim *o); /* figures of the next step; NULL = none */
     /* Constants of an update at this rate; those left 0 are not in use. */
     void (*fill)(const mtl__optim *o, double rate, mtl__update_step *s);
@@ -56,6 +56,10 @@ extern const char *const mtl__optim_vector_names[MTL__OPTIM_VECTORS];
 /* State vectors from the arena (zeroed when it was reserved). */
 void mtl__optim_init(mtl__optim *o, const mtl__choice *choice, mtl__optim_now *now, int64_t params,
                      mtl__arena *arena);
+
+/* Has the choice a momentum that can be set? And set it, before a step. */
+bool mtl__optim_has_momentum(const mtl__choice *choice);
+void mtl__optim_set_momentum(mtl__optim *o, double momentum);
 
 /* Begin a step, then apply it to ranges in any order and from any threads. */
 void mtl__optim_begin(mtl__optim *o, double rate);

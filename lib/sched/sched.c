@@ -92,35 +92,50 @@ static double geometric(const double *param, const mtl__sched_at *at)
     return mtl__exp_f64(x * mtl__log_f64(param[0]));
 }
 
-enum { CYCLE_START, CYCLE_DIV, CYCLE_FINAL_DIV };
+enum { CYCLE_START, CYCLE_DIV, CYCLE_FINAL_DIV, CYCLE_MAX, CYCLE_BASE };
 static const mtl__choice_param one_cycle_params[] = {
     [CYCLE_START] = {"pct_start", 0.3, 0, 1, NULL},
     [CYCLE_DIV] = {"div", 25, 1, 1e12, NULL},
     [CYCLE_FINAL_DIV] = {"final_div", 1e4, 1, 1e12, NULL},
+    [CYCLE_MAX] = {"max_momentum", 0, 0, 0.9999999, NULL},
+    [CYCLE_BASE] = {"base_momentum", 0.85, 0, 0.9999999, NULL},
     END_PARAM};
 
-/* OneCycleLR (Smith & Topin 2018), anneal_strategy "cos": the learning rate is the maximum. */
-static double one_cycle(const double *param, const mtl__sched_at *at)
+/* OneCycleLR (Smith & Topin 2018), anneal_strategy "cos": from a first value over that at the top, where
+   the learning rate is the maximum, to the last. */
+static double cycle(const double *param, const mtl__sched_at *at, double first, double middle,
+                    double last)
 {
-    const double first = 1 / param[CYCLE_DIV], last = first / param[CYCLE_FINAL_DIV];
     const double top = param[CYCLE_START] * (double)at->steps - 1, end = (double)at->steps - 1;
     const double t = (double)at->step;
     if (t <= top)
-        return cosine_between(first, 1, top > 0 ? t / top : 1);
-    return cosine_between(1, last, end > top ? (t - top) / (end - top) : 1);
+        return cosine_between(first, middle, top > 0 ? t / top : 1);
+    return cosine_between(middle, last, end > top ? (t - top) / (end - top) : 1);
+}
+
+static double one_cycle(const double *param, const mtl__sched_at *at)
+{
+    const double first = 1 / param[CYCLE_DIV];
+    return cycle(param, at, first, 1, first / param[CYCLE_FINAL_DIV]);
+}
+
+static double cycle_momentum(const double *param, const mtl__sched_at *at)
+{
+    const double max = param[CYCLE_MAX];
+    return max > 0 ? cycle(param, at, max, param[CYCLE_BASE], max) : 0;
 }
 
 /* --- table ------------------------------------------------------------------------------------ */
 
 static const mtl__schedule rows[] = {
-    {{"constant", NULL}, constant, false},
-    {{"step", step_params}, step, false},
-    {{"exponential", exponential_params}, exponential, false},
-    {{"cosine", final_params}, cosine, false},
-    {{"linear", final_params}, linear, false},
-    {{"geometric", geometric_params}, geometric, false},
-    {{"one_cycle", one_cycle_params}, one_cycle, false},
-    {{"plateau", plateau_params}, plateau, true},
+    {{"constant", NULL}, constant, false, NULL},
+    {{"step", step_params}, step, false, NULL},
+    {{"exponential", exponential_params}, exponential, false, NULL},
+    {{"cosine", final_params}, cosine, false, NULL},
+    {{"linear", final_params}, linear, false, NULL},
+    {{"geometric", geometric_params}, geometric, false, NULL},
+    {{"one_cycle", one_cycle_params}, one_cycle, false, cycle_momentum},
+    {{"plateau", plateau_params}, plateau, true, NULL},
 };
 
 const mtl__choice_table mtl__schedules = MTL__CHOICE_TABLE("schedule", rows);
@@ -143,12 +158,29 @@ bool mtl__sched_needs_validation(const mtl__choice *choice)
     return row_of(choice)->needs_validation;
 }
 
+bool mtl__sched_sets_momentum(const mtl__choice *choice)
+{
+    const mtl__schedule *row = choice->row;
+    return row->momentum && row->momentum(choice->value, &(mtl__sched_at){.steps = 1}) > 0;
+}
+
+static mtl__sched_at at_step(const mtl__sched *s, int64_t step_number)
+{
+    return (mtl__sched_at){.step = mtl__max(0, step_number - s->warm_up),
+                           .steps = mtl__max(1, s->steps - s->warm_up),
+                           .epoch = step_number / s->epoch_steps};
+}
+
+double mtl__sched_momentum(const mtl__sched *s, int64_t step_number)
+{
+    const mtl__sched_at at = at_step(s, step_number);
+    return row_of(&s->choice)->momentum ? row_of(&s->choice)->momentum(s->choice.value, &at) : 0;
+}
+
 double mtl__sched_factor(const mtl__sched *s, const mtl__sched_now *now, int64_t step_number)
 {
-    const mtl__sched_at at = {.step = mtl__max(0, step_number - s->warm_up),
-                              .steps = mtl__max(1, s->steps - s->warm_up),
-                              .epoch = step_number / s->epoch_steps,
-                              .plateau = now->factor};
+    mtl__sched_at at = at_step(s, step_number);
+    at.plateau = now->factor;
     double factor = row_of(&s->choice)->factor(s->choice.value, &at);
     if (step_number < s->warm_up)
         factor *= (double)(step_number + 1) / (double)s->warm_up;

@@ -24,6 +24,8 @@ typedef struct mtl__schedule {
     mtl__choice_row choice;
     double (*factor)(const double *param, const mtl__sched_at *at);
     bool needs_validation;
+    /* The optimizer's momentum; NULL or 0 = what it has. */
+    double (*momentum)(const double *param, const mtl__sched_at *at);
 } mtl__schedule;
 
 extern const mtl__choice_table mtl__schedules;
@@ -39,9 +41,13 @@ void mtl__sched_init(mtl__sched *s, const mtl__choice *choice, double warm_up, i
                      int64_t epoch_steps, mtl__sched_now *now);
 
 bool mtl__sched_needs_validation(const mtl__choice *choice);
+bool mtl__sched_sets_momentum(const mtl__choice *choice);
 
 /* Factor of the learning rate in step number `step`, from 0. */
 double mtl__sched_factor(const mtl__sched *s, const mtl__sched_now *now, int64_t step);
+
+/* The momentum of step number `step`; 0 = the optimizer's own. */
+double mtl__sched_momentum(const mtl__sched *s, int64_t step);
 
 /* Tell the validation loss of an epoch. */
 void mtl__sched_after_epoch(const mtl__sched *s, mtl__sched_now *now, double valid_loss);

@@ -20,11 +20,13 @@ extern const mtl__option_group mtl__fit_options;
     MTL__OPTION_STR("schedule", "constant",                                                        \
                     "constant|step:every=10,gamma=0.1|exponential:gamma=0.95|cosine:final=0|"      \
                     "linear:final=0|geometric:final=0.01|"                                         \
-                    "one_cycle:pct_start=0.3,div=25,final_div=10000|"                              \
+                    "one_cycle:pct_start=0.3,div=25,final_div=10000,max_momentum=0,"               \
+                    "base_momentum=0.85|"                                                          \
                     "plateau:factor=0.1,patience=10,threshold=0.0001,cooldown=0,min=0",            \
                     &mtl__schedules,                                                               \
                     "factor of learning_rate; step, exponential and plateau (of the validation "   \
-                    "loss) go by epochs, the others by steps"),                                    \
+                    "loss) go by epochs, the others by steps; with max_momentum (0.95, say) "      \
+                    "one_cycle takes momentum or beta1 from there to base_momentum and back"),     \
     MTL__OPTION_F64("warmup", 0, 0, 1e12,                                                          \
                     "first steps (below 1: share of all) with a linearly growing rate; schedules " \
                     "by steps begin after them"),                                                  \

@@ -290,6 +290,13 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
                         "schedule \"%s\" needs validation rows: give mtl_fit() a validation data "
                         "set or the option \"validation_split\"",
                         ((const mtl__choice_row *)t->set.schedule.row)->name);
+    if (mtl__sched_sets_momentum(&t->set.schedule) && !mtl__optim_has_momentum(&t->set.optimizer))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "the schedule cycles the momentum (max_momentum), which optimizer \"%s\" does "
+                        "not have%s",
+                        ((const mtl__choice_row *)t->set.optimizer.row)->name,
+                        ((const mtl__optimizer *)t->set.optimizer.row)->momentum < 0
+                            ? "" : ": give it one above 0");
     if (mtl__binding_is_sparse(&t->bound[0]) && t->set.lazy &&
         ((const mtl__averaging *)t->set.average.row)->after_step)
         return MTL_FAIL(err, MTL_ERR_INVALID,

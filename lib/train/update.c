@@ -241,6 +241,9 @@ void mtl__update_run(mtl__trainer *t)
 {
     const mtl__averaging *a = averaging_of(t);
     clip(t);
+    const double momentum = mtl__sched_momentum(&t->sched, t->step);
+    if (momentum > 0)
+        mtl__optim_set_momentum(&t->optim, momentum);
     mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
     each_range(t, optimize_part, 0);
     mtl__update_guards(t, false);

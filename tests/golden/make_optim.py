@@ -161,6 +161,31 @@ def print_schedules():
     print('};\n')
 
 
+MOMENTA = {
+    'one_cycle:max_momentum=0.95': dict(),
+    'one_cycle:pct_start=0.5,max_momentum=0.9,base_momentum=0.6':
+        dict(pct_start=0.5, max_momentum=0.9, base_momentum=0.6),
+}
+
+
+def print_momenta():
+    """The momentum in each step, and SGD's weights after them all."""
+    print('static const struct {\n    const char *text;\n    double momentum[GOLDEN_TOTAL], w[GOLDEN_SIZE];'
+          '\n} golden_momenta[] = {')
+    for text, arguments in MOMENTA.items():
+        p, found = parameter(), []
+        optimizer = torch.optim.SGD([p], lr=RATE, momentum=0.5)
+        scheduler = S.OneCycleLR(optimizer, RATE, total_steps=TOTAL, **arguments)
+        for step in range(TOTAL):
+            found.append(optimizer.param_groups[0]['momentum'])
+            p.grad = torch.tensor([gradient(step, i) for i in range(SIZE)], dtype=torch.float64)
+            optimizer.step()
+            if step + 1 < TOTAL:
+                scheduler.step()
+        print(f'    {{"{text}",\n     {numbers(found)},\n     {numbers(p.detach())}}},')
+    print('};\n')
+
+
 def main():
     print(f"""/* SPDX-License-Identifier: MIT */
 /* Written by make_optim.py with PyTorch {torch.__version__}, in float64. */
@@ -179,6 +204,7 @@ static const double golden_losses[] = {numbers(LOSSES)};
     print_optimizers()
     print_averages()
     print_schedules()
+    print_momenta()
     print('#endif')
 
 

@@ -560,6 +560,38 @@ START_TEST(freezing_by_depth)
 }
 END_TEST
 
+/* ---- the momentum of one_cycle ------------------------------------------------------------------ */
+
+START_TEST(momentum_is_cycled)
+{
+    static const char *const refuse[] = {"schedule=one_cycle:max_momentum=0.95 optimizer=adagrad",
+                                         "schedule=one_cycle:max_momentum=0.95 optimizer=sgd"};
+    fixture f = make(NULL);
+    for (int i = 0; i < 2; i++) {
+        mtl_model *m = wide_model(NULL);
+        mtl_options *o = options(MTL_OPTIONS_FIT, refuse[i]);
+        refused(mtl_fit(m, f.data, NULL, o, NULL, err), MTL_ERR_INVALID, "max_momentum");
+        mtl_options_destroy(o);
+        mtl_model_destroy(m);
+    }
+    /* A cycle that stays where the optimizer is anyway is none; another one is another run. */
+    const char *const texts[] = {
+        "epochs=2 optimizer=sgd:momentum=0.8 schedule=one_cycle",
+        "epochs=2 optimizer=sgd:momentum=0.8 schedule=one_cycle:max_momentum=0.8,base_momentum=0.8",
+        "epochs=2 optimizer=sgd:momentum=0.3 schedule=one_cycle:max_momentum=0.8,base_momentum=0.8",
+        "epochs=2 optimizer=sgd:momentum=0.8 schedule=one_cycle:max_momentum=0.9",
+    };
+    uint64_t hash[4];
+    for (int i = 0; i < 4; i++) {
+        mtl_model *m = fitted(&f, "", texts[i], NULL);
+        hash[i] = model_hash(m);
+        mtl_model_destroy(m);
+    }
+    ck_assert(hash[0] == hash[1] && hash[1] == hash[2] && hash[2] != hash[3]);
+    release(&f);
+}
+END_TEST
+
 /* ---- bits and memory ------------------------------------------------------------------------- */
 
 START_TEST(same_bits_everywhere)
@@ -791,6 +823,7 @@ int main(void)
     add_case(s, "the report has the rates", rates_in_the_report);
     add_case(s, "the rates are used", rates_are_used);
     add_case(s, "plateau needs validation rows", plateau_needs_validation);
+    add_case(s, "one_cycle takes the momentum along", momentum_is_cycled);
     add_case(s, "a transfer has all of it", transfer_has_them_too);
     add_case(s, "groups have rates", rates_of_groups);
     add_case(s, "groups have decays", decay_of_groups);

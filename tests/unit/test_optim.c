@@ -6,6 +6,7 @@
 #include "../golden/optim_torch.h"
 #include "optim/average.h"
 #include "optim/optim.h"
+#include "sched/sched.h"
 
 /* The rule of make_optim.py. */
 static float gradient(int step, int i)
@@ -233,6 +234,68 @@ START_TEST(golden_average)
 }
 END_TEST
 
+/* The momentum that one_cycle gives each step, and SGD's way with it. */
+START_TEST(golden_momentum)
+{
+    const mtl__range all = {0, GOLDEN_SIZE, 1, 0, 0, 1, 0};
+    const mtl__choice c = parse(&mtl__schedules, golden_momenta[_i].text);
+    mtl__sched s;
+    mtl__sched_now now;
+    fixture f;
+    make(&f, "sgd:momentum=0.5", mtl__cpu_detect());
+    mtl__sched_init(&s, &c, 0, GOLDEN_TOTAL, GOLDEN_TOTAL, &now);
+    ck_assert(mtl__sched_sets_momentum(&c));
+    for (int step = 0; step < GOLDEN_TOTAL; step++) {
+        const double momentum = mtl__sched_momentum(&s, step);
+        assert_near(momentum, golden_momenta[_i].momentum[step], 1e-12);
+        for (int i = 0; i < GOLDEN_SIZE; i++)
+            f.g[i] = gradient(step, i);
+        mtl__optim_set_momentum(&f.optim, momentum);
+        mtl__optim_begin(&f.optim, GOLDEN_RATE * mtl__sched_factor(&s, &now, step));
+        mtl__optim_apply(&f.optim, f.vec, &all, f.w, f.g);
+    }
+    for (int i = 0; i < GOLDEN_SIZE; i++)
+        assert_near((double)f.w[i], golden_momenta[_i].w[i], 1e-5);
+    release(&f);
+}
+END_TEST
+
+/* With a beta1 for each step the first moment's weights sum to 1 less the product of them all, by
+   which it is corrected: written out in double, adam and amsgrad by its other kernel. */
+START_TEST(adam_with_a_beta_for_each_step)
+{
+    static const char *const texts[] = {"adam", "adam:amsgrad=1"};
+    const mtl__range all = {0, GOLDEN_SIZE, 1, 0, 0, 1, 0};
+    for (int k = 0; k < 2; k++) {
+        double w[GOLDEN_SIZE], m[GOLDEN_SIZE] = {0}, v[GOLDEN_SIZE] = {0}, top[GOLDEN_SIZE] = {0};
+        double product = 1, second = 1;
+        fixture f;
+        make(&f, texts[k], mtl__cpu_detect());
+        for (int i = 0; i < GOLDEN_SIZE; i++)
+            w[i] = (double)f.w[i];
+        for (int step = 0; step < GOLDEN_STEPS; step++) {
+            const double beta = (double)(float)(0.95 - 0.1 * step / GOLDEN_STEPS);
+            set_gradient(&f, step);
+            mtl__optim_set_momentum(&f.optim, beta);
+            mtl__optim_begin(&f.optim, 0.01);
+            mtl__optim_apply(&f.optim, f.vec, &all, f.w, f.g);
+            product *= beta;
+            second *= 0.999f;
+            for (int i = 0; i < GOLDEN_SIZE; i++) {
+                const double g = (double)f.g[i];
+                m[i] = beta * m[i] + (1 - beta) * g;
+                v[i] = 0.999f * v[i] + (1 - 0.999f) * g * g;
+                top[i] = k ? fmax(top[i], v[i]) : v[i];
+                w[i] -= 0.01 * m[i] / (1 - product) / (sqrt(top[i] / (1 - second)) + 1e-7);
+            }
+        }
+        for (int i = 0; i < GOLDEN_SIZE; i++)
+            assert_near((double)f.w[i], w[i], 2e-6);
+        release(&f);
+    }
+}
+END_TEST
+
 START_TEST(first_epoch_of_swa)
 {
     static const struct {
@@ -271,6 +334,9 @@ int main(void)
     add_case(s, "the decoupled decay can be asked for", decay_that_was_chosen);
     add_case(s, "what cannot be is refused", refused_texts);
     add_loop(s, "averages are PyTorch's", golden_average, MTL__COUNT_OF(golden_averages));
+    add_loop(s, "a momentum for each step is PyTorch's", golden_momentum,
+             MTL__COUNT_OF(golden_momenta));
+    add_case(s, "Adam takes a beta1 for each step", adam_with_a_beta_for_each_step);
     add_case(s, "swa begins after its share", first_epoch_of_swa);
     return run_suite(s);
 }

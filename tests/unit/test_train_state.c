@@ -77,6 +77,7 @@ static const struct {
     {"epochs=8 optimizer=adamw:amsgrad=1 average=ema:decay=0.9", 4, true},
     {"epochs=8 optimizer=nadam average=swa:start=0.2", 3, true},
     {"epochs=8 optimizer=sgd:momentum=0.9 schedule=one_cycle", 1, false},
+    {"epochs=8 optimizer=adam schedule=one_cycle:max_momentum=0.95", 2, true},
     {"epochs=8 optimizer=rmsprop:momentum=0.5 average=swa:start=0.1", 3, true},
     {"epochs=8 optimizer=adagrad learning_rate=0.1 validation_split=0.2 "
      "schedule=plateau:patience=0,threshold=1,factor=0.5", 1, true},
