@@ -503,9 +503,8 @@ MTL_API mtl_status mtl_dataset_create(mtl_context *ctx, const float *x, int64_t 
  * - "lazy" (default): rows of columns that the batch lists. What the optimizer keeps for the other rows,
  *   and penalties and decay of them, rest until their column comes again, as in PyTorch's SparseAdam;
  *   bias correction goes by all steps. The same as "dense" for sgd without momentum and adagrad, where
- *   there is no penalty or decay. Not with "average" = ema, which moves all rows in all steps
- *   (MTL_ERR_INVALID); swa goes by epochs and is the same. "clip_norm" sums squares by rows, which may
- *   round otherwise.
+ *   there is no penalty or decay; but for rounding also with "clip_norm", which sums squares by rows, and
+ *   "average" = ema, where a row takes all steps at once that its average was left behind by.
  * - "dense": all of them, with the bits of the same fit on dense inputs; a pass over all weights in
  *   each step.
  * An epoch's end passes over all weights in any case.

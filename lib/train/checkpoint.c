@@ -120,9 +120,13 @@ static bool is_possible(const mark *k, const mtl__trainer *t)
     const int64_t count[] = {k->epoch,         k->step,         k->rows_seen,
                              k->best_epoch,    k->now.averaged, k->now.optim.step,
                              k->now.sched.bad, k->round[0],     k->now.sched.cooling,
-                             k->round[1]};
+                             k->round[1],      k->now.caught_up};
     for (int i = 0; i < MTL__COUNT_OF(count); i++)
         if (count[i] < 0 || count[i] > INT64_MAX / 4)
+            return false;
+    const int64_t behind = k->now.averaged - k->now.caught_up;
+    for (int64_t i = 0; t->seen && i < t->m->net.inputs; i++)
+        if (!(behind >= 0 && t->seen[i] >= 0 && (double)t->seen[i] <= (double)behind))
             return false;
     return k->epoch + (k->in_epoch != 0) <= t->set.epochs && k->best_epoch <= k->epoch &&
            has_series(t->report, k->epoch);
@@ -230,26 +234,29 @@ static void write_text(mtl__bytes *b, const mtl__checkpoint *c, const mtl__train
 
 enum { MOST_VECTORS = 8 };
 
-static void add_vector(const mtl__trainer *t, const char *name, float *values, mtl__tensor *tensors,
+static void add_vector(const char *name, int64_t length, float *values, mtl__tensor *tensors,
                        int64_t *count)
 {
     assert(*count < MOST_VECTORS);
     tensors[(*count)++] = (mtl__tensor){
-        .name = name, .rank = 1, .shape = {t->m->net.params}, .data = values};
+        .name = name, .rank = 1, .shape = {length}, .data = values};
 }
 
 /* The flat vectors beside the parameters: those of the optimizer and the average, then the last good
    and the best parameters. */
 static int64_t list_vectors(mtl__trainer *t, mtl__tensor tensors[MOST_VECTORS])
 {
+    const int64_t params = t->m->net.params;
     int64_t count = 0;
     const char *name;
     float *values;
     while (mtl__trainer_state(t, count, &name, &values))
-        add_vector(t, name, values, tensors, &count);
-    add_vector(t, "training.last_good", t->last_good, tensors, &count);
+        add_vector(name, params, values, tensors, &count);
+    add_vector("training.last_good", params, t->last_good, tensors, &count);
     if (t->best)
-        add_vector(t, "training.best", t->best, tensors, &count);
+        add_vector("training.best", params, t->best, tensors, &count);
+    if (t->seen)
+        add_vector("training.seen", t->m->net.inputs, t->seen, tensors, &count);
     return count;
 }
 

@@ -297,11 +297,6 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
                         ((const mtl__choice_row *)t->set.optimizer.row)->name,
                         ((const mtl__optimizer *)t->set.optimizer.row)->momentum < 0
                             ? "" : ": give it one above 0");
-    if (mtl__binding_is_sparse(&t->bound[0]) && t->set.lazy &&
-        ((const mtl__averaging *)t->set.average.row)->after_step)
-        return MTL_FAIL(err, MTL_ERR_INVALID,
-                        "average \"ema\" moves all weights in every step: with sparse inputs it needs "
-                        "sparse_update = dense");
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "the inputs of one of the data sets are sparse, of the other not");

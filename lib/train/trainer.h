@@ -63,6 +63,7 @@ typedef struct mtl__train_now {
     mtl__optim_now optim;
     mtl__sched_now sched;
     int64_t averaged; /* parameters in the average */
+    int64_t caught_up; /* of those: in that of every row of a lazy matrix */
 } mtl__train_now;
 
 struct mtl__trainer {
@@ -77,6 +78,7 @@ struct mtl__trainer {
     mtl__optim optim;
     mtl__sched sched;
     float *average;   /* [net.params], or NULL */
+    float *seen;      /* [inputs], or NULL: parameters in the average of a lazy row since caught_up */
     float *block_sum; /* of squares, with clip_norm */
     float *grads, *last_good, *best; /* [net.params]; best only with patience */
     mtl__range *range;

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math64.h"
+
 /* A pass over some parameters: of one range, first counts from the whole vector. */
 typedef struct pass {
     mtl__trainer *t;
@@ -12,6 +14,8 @@ typedef struct pass {
     mtl__range_fn *fn; /* of a lazy matrix, for runs of rows */
 } pass;
 
+/* Of whole numbers in floats. */
+enum { SEEN_MOST = 1 << 24 };
 enum { GRAIN = 16384, ROWS_GRAIN = 2048 }; /* rows here and there come from memory */
 
 static mtl__pool *pool_of(const mtl__trainer *t)
@@ -169,21 +173,77 @@ static void blend_states(mtl__trainer *t, float share)
     }
 }
 
+static const mtl__averaging *averaging_of(const mtl__trainer *t)
+{
+    return t->set.average.row;
+}
+
+/* A row of a lazy matrix rests while its column is not in a batch, and its average goes on towards it:
+   the steps that were missed are taken together, before the row moves. From the second step on an
+   average by steps has one share. */
+static void catch_up_row(const pass *p, int64_t row)
+{
+    mtl__trainer *t = p->t;
+    const int64_t missed = t->now.averaged - t->now.caught_up - (int64_t)t->seen[row];
+    const int64_t at = p->range->first + row * p->range->ld;
+    const double share = averaging_of(t)->after_step(t->set.average.value, 1);
+    double left = 0;
+    if (missed == 0)
+        return;
+    if (share < 1)
+        left = mtl__exp_f64((double)missed * mtl__log_f64(1 - share));
+    vec_of(p)->blend(p->range->count, (float)(1 - left), t->m->values + at, t->average + at);
+}
+
+static void catch_up_touched(void *arg, int64_t first, int64_t count)
+{
+    for (int64_t i = first; i < first + count; i++)
+        catch_up_row(arg, ((const pass *)arg)->t->touched.column[i]);
+}
+
+static void catch_up_rows(void *arg, int64_t first, int64_t count)
+{
+    for (int64_t row = first; row < first + count; row++)
+        catch_up_row(arg, row);
+}
+
+/* The rows of the batch, or all of them. */
+static void catch_up(mtl__trainer *t, bool all)
+{
+    const int64_t inputs = t->m->net.inputs;
+    if (!t->seen || t->now.averaged == t->now.caught_up)
+        return;
+    for (int64_t i = 0; i < t->ranges; i++) {
+        pass p = {t, &t->range[i], 0, NULL};
+        if (p.range->ld)
+            mtl__pool_ranges(pool_of(t), all ? inputs : t->touched.count,
+                             1 + ROWS_GRAIN / p.range->count,
+                             all ? catch_up_rows : catch_up_touched, &p);
+    }
+    if (all) {
+        memset(t->seen, 0, (size_t)inputs * sizeof *t->seen);
+        t->now.caught_up = t->now.averaged;
+    }
+}
+
 static void take_average(mtl__trainer *t, double (*share)(const double *, int64_t))
 {
     int64_t count = t->now.averaged++;
     if (count == 0) {
         memcpy(t->average, t->m->values, (size_t)t->m->net.params * sizeof(float));
-    } else {
-        float part = (float)share(t->set.average.value, count);
-        each_whole_range(t, blend_part, part);
-        blend_states(t, part);
+        t->now.caught_up = 1;
+        return;
     }
-}
-
-static const mtl__averaging *averaging_of(const mtl__trainer *t)
-{
-    return t->set.average.row;
+    float part = (float)share(t->set.average.value, count);
+    if (t->seen)
+        each_range(t, blend_part, part);
+    else
+        each_whole_range(t, blend_part, part);
+    blend_states(t, part);
+    for (int64_t i = 0; t->seen && i < t->touched.count; i++)
+        t->seen[t->touched.column[i]] = (float)(t->now.averaged - t->now.caught_up);
+    if (t->now.averaged - t->now.caught_up >= SEEN_MOST)
+        catch_up(t, true);
 }
 
 void mtl__update_epoch(mtl__trainer *t)
@@ -198,6 +258,7 @@ void mtl__update_swap(mtl__trainer *t)
     float *w = t->m->values, *average = t->average;
     if (!average || t->now.averaged == 0)
         return;
+    catch_up(t, true); /* nothing is left to do on the way back */
     for (int64_t i = 0; i < t->m->net.params; i++) {
         float x = w[i];
         w[i] = average[i];
@@ -245,6 +306,7 @@ void mtl__update_run(mtl__trainer *t)
     if (momentum > 0)
         mtl__optim_set_momentum(&t->optim, momentum);
     mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
+    catch_up(t, false);
     each_range(t, optimize_part, 0);
     mtl__update_guards(t, false);
     if (a->after_step)
@@ -261,6 +323,9 @@ void mtl__update_plan(mtl__trainer *t, mtl__arena *arena)
                     t->feed.steps, &t->now.sched);
     t->grads = mtl__arena_floats(arena, params);
     t->average = a->after_step || a->after_epoch ? mtl__arena_floats(arena, params) : NULL;
+    t->seen = t->feed.is_sparse && t->set.lazy && a->after_step
+                  ? mtl__arena_floats(arena, t->m->net.inputs)
+                  : NULL;
     const int64_t blocks = params / BLOCK + 1, rows = t->feed.is_sparse ? t->m->net.inputs : 0;
     t->block_sum =
         t->set.clip_norm > 0 ? mtl__arena_floats(arena, mtl__max(blocks, rows)) : NULL;

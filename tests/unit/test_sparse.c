@@ -278,12 +278,51 @@ START_TEST(lazy_bits_are_the_same_everywhere)
             mtl_context *ctx = context(everywhere[h]);
             mtl_dataset *d = sparse_data(b, ctx);
             hash[h] = outcome(b, d, (shape)k, ctx,
-                              "epochs=3 l2=0.01 clip_norm=0.5 optimizer=rmsprop:momentum=0.5", true);
+                              "epochs=3 l2=0.01 clip_norm=0.5 optimizer=rmsprop:momentum=0.5 "
+                              "average=ema:decay=0.9",
+                              true);
             mtl_dataset_destroy(d);
             mtl_context_destroy(ctx);
         }
         ck_assert(hash[0] == hash[1] && hash[1] == hash[2]);
     }
+    bag_free(b);
+}
+END_TEST
+
+/* The average that rests with its row and catches up is that of all steps, but for rounding: judged
+   after every epoch, at the end of a run, and in the middle of an epoch. */
+START_TEST(lazy_averages_catch_up)
+{
+    static const char *const decays[] = {"0.9", "0", "1", "0.999"};
+    bag *b = bag_make(14);
+    mtl_dataset *d = sparse_data(b, NULL);
+    for (int i = 0; i < 4 * SHAPES; i++) {
+        float *w[2];
+        double loss[2];
+        int64_t n = 0;
+        for (int lazy = 0; lazy < 2; lazy++) {
+            char text[160];
+            snprintf(text, sizeof text, "epochs=5 batch_size=5 optimizer=sgd learning_rate=0.05 "
+                     "average=ema:decay=%s sparse_update=%s", decays[i % 4], lazy ? "lazy" : "dense");
+            mtl_model *m = model_of((shape)(i / 4), NULL);
+            mtl_options *o = options(MTL_OPTIONS_FIT, text);
+            mtl_trainer *t = NULL;
+            done(mtl_trainer_create(m, d, d, o, &t, err));
+            done(mtl_trainer_step(t, 61, NULL, err));
+            done(mtl_trainer_metric(t, "loss/valid", &loss[lazy], err));
+            done(mtl_trainer_finish(t, NULL, err));
+            w[lazy] = parameters(m, &n);
+            mtl_trainer_destroy(t);
+            mtl_options_destroy(o);
+            mtl_model_destroy(m);
+        }
+        assert_near(loss[1], loss[0], 1e-5);
+        for (int64_t j = 0; j < n; j++)
+            assert_near((double)w[1][j], (double)w[0][j], 2e-6);
+        free(w[0]), free(w[1]);
+    }
+    mtl_dataset_destroy(d);
     bag_free(b);
 }
 END_TEST
@@ -466,9 +505,6 @@ START_TEST(what_moves_zeros_is_refused)
         done(mtl_options_set_str(o, "scaler", scaler[i], err));
         refused(mtl_fit(m, sparse, NULL, o, NULL, err), MTL_ERR_STATE, "max_abs");
     }
-    done(mtl_options_set_str(o, "scaler", "auto", err));
-    done(mtl_options_set_str(o, "average", "ema", err));
-    refused(mtl_fit(m, sparse, NULL, o, NULL, err), MTL_ERR_INVALID, "sparse_update");
     refused(mtl_dataset_add_rows(sparse, "word", 1, b->x, COLS, 1, b->word, 1, err), MTL_ERR_STATE,
             "sparse");
     refused(mtl_dataset_concat(2, (const mtl_dataset *[]){dense, sparse}, &both, err),
@@ -516,8 +552,11 @@ START_TEST(files_calibration_and_validation_serve_both)
 }
 END_TEST
 
-static const char resumed[] = "epochs=3 batch_size=16 validation_split=0.2 patience=3 clip_norm=1 "
-                              "average=swa:start=0.3 learning_rate=0.02";
+static const char *const resumed[] = {
+    "epochs=3 batch_size=16 validation_split=0.2 patience=3 clip_norm=1 average=swa:start=0.3 "
+    "learning_rate=0.02",
+    "epochs=3 batch_size=16 validation_split=0.2 average=ema:decay=0.8 learning_rate=0.02",
+};
 
 /* Stopped at every step, taken up again: the bits of a run that was not. */
 START_TEST(runs_are_taken_up_at_any_step)
@@ -526,7 +565,7 @@ START_TEST(runs_are_taken_up_at_any_step)
     temp_file file = temp_file_make("", 0);
     mtl_dataset *d = sparse_data(b, NULL), *other = NULL;
     mtl_model *whole = model_of(WIDE_AND_DEEP, NULL);
-    mtl_options *o = options(MTL_OPTIONS_FIT, resumed);
+    mtl_options *o = options(MTL_OPTIONS_FIT, resumed[_i]);
     done(mtl_fit(whole, d, NULL, o, NULL, err));
     for (int64_t steps = 1; steps < 15; steps++) {
         mtl_model *m = model_of(WIDE_AND_DEEP, NULL), *out = NULL;
@@ -688,6 +727,7 @@ int main(void)
     add_case(s, "lazy Adam equals Adam of the listed columns written out in double",
              lazy_adam_by_hand);
     add_case(s, "the lazy rule has the same bits everywhere", lazy_bits_are_the_same_everywhere);
+    add_case(s, "averages catch up with rows that rested", lazy_averages_catch_up);
     add_case(s, "views and copies have the rows", views_and_copies_have_the_rows);
     add_case(s, "rows that cannot be are refused", what_cannot_be_is_refused);
     add_case(s, "infinite values are named", infinite_values_are_named);
@@ -695,7 +735,9 @@ int main(void)
     add_case(s, "what moves zeros is refused", what_moves_zeros_is_refused);
     add_case(s, "files, calibration and validation serve both",
              files_calibration_and_validation_serve_both);
-    add_case(s, "runs are taken up at any step", runs_are_taken_up_at_any_step);
+    TCase *tc = tcase_create("runs are taken up at any step");
+    tcase_add_loop_test(tc, runs_are_taken_up_at_any_step, 0, 2);
+    suite_add_tcase(s, tc);
     add_case(s, "a transfer takes them", a_transfer_takes_them);
     add_case(s, "partial fits and the rate finder take them", streams_of_batches_and_rate_finding);
     add_case(s, "a step takes no memory", a_step_takes_no_memory);
