@@ -13,17 +13,13 @@ static mtl_status check_columns(const mtl__csr *c, int64_t row, int64_t cols, mt
     int64_t last = -1;
     for (int64_t i = 0; i < r.count; i++) {
         const int64_t column = r.column[i];
-        if (column < 0 || column >= cols)
-            return MTL_FAIL(err, MTL_ERR_RANGE,
-                            "indices: row %lld has column %lld at offset %lld, there are %lld",
+        const bool is_there = column >= 0 && column < cols;
+        if (!is_there || column <= last)
+            return MTL_FAIL(err, is_there ? MTL_ERR_VALUE : MTL_ERR_RANGE,
+                            "indices: row %lld has column %lld at offset %lld, %s %lld",
                             (long long)row, (long long)column, (long long)(c->start[row] + i),
-                            (long long)cols);
-        if (column <= last)
-            return MTL_FAIL(err, MTL_ERR_VALUE,
-                            "indices: row %lld has column %lld at offset %lld behind column %lld; "
-                            "the columns of a row must ascend",
-                            (long long)row, (long long)column, (long long)(c->start[row] + i),
-                            (long long)last);
+                            is_there ? "behind column" : "outside of 0 ..",
+                            (long long)(is_there ? last : cols - 1));
         last = column;
     }
     return MTL_OK;

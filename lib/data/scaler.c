@@ -159,8 +159,7 @@ mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind
     if (kind == MTL__SCALER_MAX_ABS || (kind == MTL__SCALER_AUTO && is_sparse))
         return fit_max_abs(d, mean, scale, err);
     if (is_sparse)
-        return MTL_FAIL(err, MTL_ERR_STATE, "scaler: it moves zeros, which sparse inputs cannot have; "
-                                            "take \"auto\" or \"max_abs\"");
+        return MTL_FAIL(err, MTL_ERR_STATE, "scaler: sparse inputs have max_abs alone");
     if (kind <= MTL__SCALER_STANDARD)
         return mtl__scaler_fit_inputs(d, mean, scale, err);
     mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);

@@ -192,11 +192,10 @@ static bool alloc_pipeline(mtl_model *m)
 
 void mtl__model_scaled(mtl_model *m)
 {
-    m->pipe.moved = -1;
-    for (int64_t i = m->net.inputs - 1; i >= 0; i--) {
+    m->pipe.moves_zero = false;
+    for (int64_t i = 0; i < m->net.inputs; i++) {
         m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
-        if (m->pipe.x_mean[i] != 0)
-            m->pipe.moved = i;
+        m->pipe.moves_zero |= m->pipe.x_mean[i] != 0;
     }
 }
 
@@ -372,20 +371,14 @@ mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_err
         st = mtl__model_takes_sparse(m->members->model[k], what, err);
     if (st != MTL_OK)
         return st;
-    if (m->net.inputs != m->net.raw_inputs)
-        return MTL_FAIL(err, MTL_ERR_STATE,
-                        "%s: the inputs are sparse, the model has missing indicators", what);
-    if (other)
-        return MTL_FAIL(err, MTL_ERR_STATE,
-                        "%s: the inputs are sparse, for dense layers alone; a layer of type \"%s\" "
-                        "reads them",
-                        what, other->name);
-    if (m->pipe.moved >= 0)
-        return MTL_FAIL(err, MTL_ERR_STATE,
-                        "%s: the inputs are sparse, but the model's scaling moves column %lld, so "
-                        "that 0 would not stay 0",
-                        what, (long long)m->pipe.moved);
-    return MTL_OK;
+    const char *why = m->net.inputs != m->net.raw_inputs ? "missing indicators"
+                      : other                            ? other->name
+                      : m->pipe.moves_zero               ? "a scaling that moves 0"
+                                                         : NULL;
+    if (!why)
+        return MTL_OK;
+    return MTL_FAIL(err, MTL_ERR_STATE, "%s: sparse inputs are not for a model with %s%s", what, why,
+                    other ? " on its inputs" : "");
 }
 
 bool mtl__model_has_thresholds(const mtl_model *m, const mtl__param *p)

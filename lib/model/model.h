@@ -27,7 +27,7 @@ typedef struct mtl__param {
 typedef struct mtl__pipeline {
     bool is_fitted;
     float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
-    int64_t moved;                       /* the first column with a mean, -1 = none has */
+    bool moves_zero;                     /* a column has a mean */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
     /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
        z + shift before the link; radius: half an interval around a value, NaN = none. */

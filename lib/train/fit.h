@@ -25,8 +25,8 @@ extern const mtl__option_group mtl__fit_options;
                     "plateau:factor=0.1,patience=10,threshold=0.0001,cooldown=0,min=0",            \
                     &mtl__schedules,                                                               \
                     "factor of learning_rate; step, exponential and plateau (of the validation "   \
-                    "loss) go by epochs, the others by steps; with max_momentum (0.95, say) "      \
-                    "one_cycle takes momentum or beta1 from there to base_momentum and back"),     \
+                    "loss) go by epochs, the others by steps; max_momentum (0 = off): momentum or " \
+                    "beta1 go from there to base_momentum and back"),                              \
     MTL__OPTION_F64("warmup", 0, 0, 1e12,                                                          \
                     "first steps (below 1: share of all) with a linearly growing rate; schedules " \
                     "by steps begin after them"),                                                  \
@@ -38,8 +38,8 @@ extern const mtl__option_group mtl__fit_options;
                     "parameters to judge and hand out: ema over steps, swa over epochs from a "     \
                     "share on"),                                                                   \
     MTL__OPTION_STR("sparse_update", "lazy", "lazy|dense", NULL,                                   \
-                    "of weights that read sparse inputs, a step changes those of columns in its "  \
-                    "batch (lazy) or all as if the inputs were dense; see mtl_dataset_create_csr"), \
+                    "of weights on sparse inputs a step changes those of its batch's columns "     \
+                    "(lazy), or all; see mtl_dataset_create_csr"),                                 \
     MTL__OPTION_STR("groups", "", "", NULL,                                                        \
                     "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
                     "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2")

@@ -291,15 +291,11 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
                         "set or the option \"validation_split\"",
                         ((const mtl__choice_row *)t->set.schedule.row)->name);
     if (mtl__sched_sets_momentum(&t->set.schedule) && !mtl__optim_has_momentum(&t->set.optimizer))
-        return MTL_FAIL(err, MTL_ERR_INVALID,
-                        "the schedule cycles the momentum (max_momentum), which optimizer \"%s\" does "
-                        "not have%s",
-                        ((const mtl__choice_row *)t->set.optimizer.row)->name,
-                        ((const mtl__optimizer *)t->set.optimizer.row)->momentum < 0
-                            ? "" : ": give it one above 0");
+        return MTL_FAIL(err, MTL_ERR_INVALID, "max_momentum: optimizer %s has no momentum above 0",
+                        ((const mtl__choice_row *)t->set.optimizer.row)->name);
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
-                        "the inputs of one of the data sets are sparse, of the other not");
+                        "the inputs of one data set are sparse, of the other not");
     return mtl__groups_check(t->set.groups, t->m, err);
 }
 

@@ -12,6 +12,7 @@ typedef struct pass {
     const mtl__range *range;
     float figure;
     mtl__range_fn *fn; /* of a lazy matrix, for runs of rows */
+    bool all;          /* rows, not those alone that the batch touches */
 } pass;
 
 /* Of whole numbers in floats. */
@@ -28,27 +29,39 @@ static const mtl__vec *vec_of(const pass *p)
     return p->t->m->ctx->vec;
 }
 
-/* Rows of touched columns; those that follow each other without a gap are one run. */
-static void touched_rows(void *arg, int64_t first, int64_t count)
+/* Number of the i-th row that is meant. */
+static int64_t row_at(const pass *p, int64_t i)
+{
+    return p->all ? i : p->t->touched.column[i];
+}
+
+/* Rows that follow each other without a gap are one run. */
+static void some_rows(void *arg, int64_t first, int64_t count)
 {
     const pass *p = arg;
-    const int32_t *c = p->t->touched.column;
     const int64_t ld = p->range->ld, cols = p->range->count, end = first + count;
     for (int64_t i = first, next; i < end; i = next) {
         next = i + 1;
-        while (cols == ld && next < end && c[next] == c[next - 1] + 1)
+        while (cols == ld && next < end && row_at(p, next) == row_at(p, next - 1) + 1)
             next++;
-        p->fn(arg, c[i] * ld, (next - i - 1) * ld + cols);
+        p->fn(arg, row_at(p, i) * ld, (next - i - 1) * ld + cols);
     }
 }
 
-static void each_range(mtl__trainer *t, mtl__range_fn *fn, float figure)
+static void each_row(pass *p)
+{
+    const mtl__trainer *t = p->t;
+    mtl__pool_ranges(pool_of(t), p->all ? t->m->net.inputs : t->touched.count,
+                     1 + ROWS_GRAIN / p->range->count, some_rows, p);
+}
+
+/* Of lazy matrices the rows that the batch touches, or all. */
+static void each_range(mtl__trainer *t, mtl__range_fn *fn, float figure, bool all)
 {
     for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], figure, fn};
+        pass p = {t, &t->range[i], figure, fn, all};
         if (p.range->ld)
-            mtl__pool_ranges(pool_of(t), t->touched.count, 1 + ROWS_GRAIN / p.range->count,
-                             touched_rows, &p);
+            each_row(&p);
         else
             mtl__pool_ranges(pool_of(t), p.range->count, GRAIN, fn, &p);
     }
@@ -95,7 +108,7 @@ static double norm_of_gradient(mtl__trainer *t)
 {
     double sum = 0;
     for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], 0, NULL};
+        pass p = {t, &t->range[i], 0, NULL, false};
         const bool by_rows = p.range->ld > 0;
         int64_t blocks = by_rows ? t->touched.count : (p.range->count + BLOCK - 1) / BLOCK;
         mtl__pool_ranges(pool_of(t), blocks, by_rows ? 1 + ROWS_GRAIN / p.range->count : GRAIN / BLOCK,
@@ -131,12 +144,12 @@ void mtl__update_guards(mtl__trainer *t, bool take)
 static void clip(mtl__trainer *t)
 {
     if (t->set.clip_value > 0)
-        each_range(t, clamp_part, (float)t->set.clip_value);
+        each_range(t, clamp_part, (float)t->set.clip_value, false);
     if (t->set.clip_norm > 0) {
         clear_guarded(t);
         double factor = t->set.clip_norm / (norm_of_gradient(t) + 1e-6);
         if (!(factor >= 1))
-            each_range(t, scale_part, (float)factor);
+            each_range(t, scale_part, (float)factor, false);
     }
 }
 
@@ -147,19 +160,6 @@ static void blend_part(void *arg, int64_t first, int64_t count)
     const pass *p = arg;
     int64_t at = p->range->first + first;
     vec_of(p)->blend(count, p->figure, p->t->m->values + at, p->t->average + at);
-}
-
-/* All rows of lazy matrices too. */
-static void each_whole_range(mtl__trainer *t, mtl__range_fn *fn, float figure)
-{
-    for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], figure, fn};
-        const int64_t ld = p.range->ld, cols = p.range->count, rows = ld ? t->m->net.inputs : 1;
-        if (cols == ld || !ld)
-            mtl__pool_ranges(pool_of(t), rows * cols, GRAIN, fn, &p);
-        for (int64_t r = 0; r < rows && cols < ld; r++)
-            fn(&p, r * ld, cols);
-    }
 }
 
 /* What follows the data is averaged like what is trained (use_buffers in PyTorch). */
@@ -181,47 +181,30 @@ static const mtl__averaging *averaging_of(const mtl__trainer *t)
 /* A row of a lazy matrix rests while its column is not in a batch, and its average goes on towards it:
    the steps that were missed are taken together, before the row moves. From the second step on an
    average by steps has one share. */
-static void catch_up_row(const pass *p, int64_t row)
+static void catch_up_part(void *arg, int64_t first, int64_t count)
 {
+    const pass *p = arg;
     mtl__trainer *t = p->t;
-    const int64_t missed = t->now.averaged - t->now.caught_up - (int64_t)t->seen[row];
-    const int64_t at = p->range->first + row * p->range->ld;
+    const int64_t ld = p->range->ld;
     const double share = averaging_of(t)->after_step(t->set.average.value, 1);
-    double left = 0;
-    if (missed == 0)
-        return;
-    if (share < 1)
-        left = mtl__exp_f64((double)missed * mtl__log_f64(1 - share));
-    vec_of(p)->blend(p->range->count, (float)(1 - left), t->m->values + at, t->average + at);
-}
-
-static void catch_up_touched(void *arg, int64_t first, int64_t count)
-{
-    for (int64_t i = first; i < first + count; i++)
-        catch_up_row(arg, ((const pass *)arg)->t->touched.column[i]);
-}
-
-static void catch_up_rows(void *arg, int64_t first, int64_t count)
-{
-    for (int64_t row = first; row < first + count; row++)
-        catch_up_row(arg, row);
+    for (int64_t i = first; ld && i < first + count; i += ld) {
+        const int64_t at = p->range->first + i;
+        const int64_t missed = t->now.averaged - t->now.caught_up - (int64_t)t->seen[i / ld];
+        double left = missed == 0;
+        if (missed > 0 && share < 1)
+            left = mtl__exp_f64((double)missed * mtl__log_f64(1 - share));
+        vec_of(p)->blend(p->range->count, (float)(1 - left), t->m->values + at, t->average + at);
+    }
 }
 
 /* The rows of the batch, or all of them. */
 static void catch_up(mtl__trainer *t, bool all)
 {
-    const int64_t inputs = t->m->net.inputs;
     if (!t->seen || t->now.averaged == t->now.caught_up)
         return;
-    for (int64_t i = 0; i < t->ranges; i++) {
-        pass p = {t, &t->range[i], 0, NULL};
-        if (p.range->ld)
-            mtl__pool_ranges(pool_of(t), all ? inputs : t->touched.count,
-                             1 + ROWS_GRAIN / p.range->count,
-                             all ? catch_up_rows : catch_up_touched, &p);
-    }
+    each_range(t, catch_up_part, 0, all);
     if (all) {
-        memset(t->seen, 0, (size_t)inputs * sizeof *t->seen);
+        memset(t->seen, 0, (size_t)t->m->net.inputs * sizeof *t->seen);
         t->now.caught_up = t->now.averaged;
     }
 }
@@ -235,10 +218,7 @@ static void take_average(mtl__trainer *t, double (*share)(const double *, int64_
         return;
     }
     float part = (float)share(t->set.average.value, count);
-    if (t->seen)
-        each_range(t, blend_part, part);
-    else
-        each_whole_range(t, blend_part, part);
+    each_range(t, blend_part, part, !t->seen);
     blend_states(t, part);
     for (int64_t i = 0; t->seen && i < t->touched.count; i++)
         t->seen[t->touched.column[i]] = (float)(t->now.averaged - t->now.caught_up);
@@ -291,10 +271,9 @@ static void clear_touched(mtl__trainer *t)
     for (int64_t i = 0; i < net->layers && t->feed.is_sparse; i++) {
         const mtl__layer *l = &net->layer[i];
         const mtl__range all = {.first = l->weight, .count = l->cols, .ld = l->cols};
-        pass p = {t, &all, 0, clear_rows};
+        pass p = {t, &all, 0, clear_rows, false};
         if (mtl__network_reads_inputs(net, i) && t->layer_on[i])
-            mtl__pool_ranges(pool_of(t), t->touched.count, 1 + ROWS_GRAIN / l->cols,
-                             touched_rows, &p);
+            each_row(&p);
     }
 }
 
@@ -307,7 +286,7 @@ void mtl__update_run(mtl__trainer *t)
         mtl__optim_set_momentum(&t->optim, momentum);
     mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
     catch_up(t, false);
-    each_range(t, optimize_part, 0);
+    each_range(t, optimize_part, 0, false);
     mtl__update_guards(t, false);
     if (a->after_step)
         take_average(t, a->after_step);

@@ -182,7 +182,7 @@ def check_sparse(model, x):
     call('mtl_dataset_get_inputs', data, 0, ROWS, pointer(again), INPUTS)
     assert again == x
     out = floats([0.0]) * (ROWS * 5)
-    fails(STATE, 'moves column 0', 'mtl_predict_csr', model, ROWS, pointer(start), pointer(column),
+    fails(STATE, 'moves 0', 'mtl_predict_csr', model, ROWS, pointer(start), pointer(column),
           pointer(x), pointer(out), 5)
     column[1] = 0
     fails(VALUE, 'row 0 has column 0 at offset 1', 'mtl_dataset_create_csr', None, ROWS, INPUTS,
