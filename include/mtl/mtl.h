@@ -992,6 +992,17 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * class tasks, rmse for regression and count, and for quantile mae of the middle output (number
  * outputs / 2), which stands for the value in every metric. NaN where a task had no label.
  *
+ * With "judge" besides: "judge/folds", those that were finished; for each task "judge/loss/KIND/TASK"
+ * and "judge/metric/KIND/TASK" (the metric as above), means over folds with KIND linear, shared and
+ * single; the gain of sharing "judge/gain/TASK", mean over folds of the loss of single less that of
+ * shared, positive where sharing helps; its standard error "judge/gain_error/TASK", the root of
+ * variance * (1 / folds + 1 / (folds - 1)), since training rows of folds overlap (Nadeau & Bengio
+ * 2003), and its interval of 95 % by Student's t, "judge/gain_low/TASK" and "judge/gain_high/TASK";
+ * "judge/negative_transfer/TASK", 1 where that lies below 0; "judge/choice/TASK", a text; and
+ * "judge/delta_m", the mean over tasks of (metric of shared - metric of single) / metric of single,
+ * with the sign turned for errors, so that positive is better shared (Maninis et al. 2019, equation
+ * 4). NaN where there is no figure. The other entries are those of the shared network's fit.
+ *
  * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
  * "metric/NAME", the mean of that metric over the tasks that have a figure (NaN when none has; the
  * entry is missing when the metric serves no task's kind). NAME is the metric as it was asked for,
@@ -1076,6 +1087,26 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * average over epochs. The rows of a class or task are all drawn equally often in an epoch, give or
  * take one, and all places are in random order. "sampling" needs "shuffle" = 1.
  *
+ * With "judge" = 1 the fit also says whether the tasks help each other. The training rows are parted at
+ * random (by "seed") into "judge_folds" parts, at most half the rows; on all but one of them are
+ * trained, with the same options and seed, the model's network ("shared"), a network of the same
+ * layers for each task alone ("single") and, for each task, an exact linear model of the inputs with a
+ * quadratic penalty chosen on left-out rows ("linear"; none for ordinal and quantile tasks, losses of
+ * the caller's, streamed and sparse inputs); the part left out judges them by the task's loss. Each
+ * task then takes the simplest of linear, shared, single, in this order, whose mean loss is within one
+ * standard error, of the paired differences, of the best (Breiman et al. 1984, section 3.4.3). What was
+ * chosen is trained on all rows. Where every task stays with the shared network, the model is what a
+ * fit without "judge" gives, bit for bit; else it becomes one of members (mtl_model_create_average())
+ * with weights 0 and 1: the shared network if a task has it, and one member for each other task.
+ *
+ * A fit with "judge" costs about judge_folds + 1 fits of the network and of one for each task. It
+ * needs a model never trained; nothing of it changes before the end, so every failure, that of a
+ * diverging network too, leaves it as it was. A candidate that diverges has lost. "time_limit" holds
+ * for all of it: parts that cannot be finished are left out, and without two of them every task
+ * stays with the shared network. The progress callback sees the epochs of every network that is
+ * trained; when it stops, the model is the shared network as it is after its first epoch, or, if that
+ * was being trained, so far. An exception that leaves through it loses the memory of the networks.
+ *
  * @param model    Trained in place. No other call on it may run meanwhile.
  * @param train    n rows with the model's input columns and labels of at least one of its tasks.
  *                 Borrowed until return.
@@ -1087,7 +1118,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *         MTL_ERR_SHAPE; MTL_ERR_DATA without rows or labels; MTL_ERR_VALUE naming task, row and
  *         column of a label or input that cannot be; MTL_ERR_NOMEM; MTL_ERR_BUSY; all these leave
  *         the model as it was. MTL_ERR_DIVERGED: the parameters are those of the last epoch in which
- *         all was finite.
+ *         all was finite. With "judge" also MTL_ERR_STATE for a model that was trained before, and
+ *         MTL_ERR_INVALID with "checkpoint" or "sampling".
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */

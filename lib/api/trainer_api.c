@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "train/partial_fit.h"
+#include "train/verdict.h"
 
 /* Check the options and claim the model. */
 static mtl_status claim(mtl_model *m, const mtl_options *o, mtl_error *err)
@@ -22,7 +23,9 @@ mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__fit_all(model, train, valid, options, report, err);
+    st = mtl__option_i64(options, &mtl__fit_options, "judge")
+             ? mtl__verdict_fit(model, train, valid, options, report, err)
+             : mtl__fit_all(model, train, valid, options, report, err);
     mtl__fp_leave(fp);
     mtl__model_release(model);
     return st;
@@ -81,6 +84,8 @@ static mtl_status begin(mtl_trainer *t, mtl_model *m, const mtl_dataset *train,
     mtl_dataset *view[2] = {NULL, NULL};
     mtl_options *copy = NULL;
     mtl_status st;
+    if (mtl__option_i64(o, &mtl__fit_options, "judge"))
+        return MTL_FAIL(err, MTL_ERR_INVALID, "a trainer trains one network: judge is for mtl_fit()");
     MTL_TRY(st, mtl__options_copy(o, &mtl__fit_options, &copy, err), fail);
     MTL_TRY(st, mtl__dataset_range(train, 0, train->rows, &view[0], err), fail);
     if (valid)

@@ -468,6 +468,26 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from)
     to->is_set = from->is_set;
 }
 
+static void forget_kept(mtl_model *m)
+{
+    if (m->kept)
+        m->kept_free(m->kept);
+    m->kept = NULL;
+}
+
+void mtl__model_swap(mtl_model *a, mtl_model *b)
+{
+    const bool a_is_busy = atomic_load(&a->is_busy), b_is_busy = atomic_load(&b->is_busy);
+    mtl_model other;
+    forget_kept(a);
+    forget_kept(b);
+    memcpy(&other, a, sizeof other);
+    memcpy(a, b, sizeof other);
+    memcpy(b, &other, sizeof other);
+    atomic_store(&a->is_busy, a_is_busy);
+    atomic_store(&b->is_busy, b_is_busy);
+}
+
 mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err)
 {
     if (atomic_exchange(&m->is_busy, true))

@@ -115,6 +115,9 @@ void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
    (trunk.0..2) or its group (trunk)? */
 bool mtl__param_matches(const mtl__param *p, const char *name);
 
+/* Each becomes the other; claims stay, what calls keep with a model is freed. Neither is running. */
+void mtl__model_swap(mtl_model *a, mtl_model *b);
+
 /* The writer's claim on the model: MTL_ERR_BUSY when another has it. */
 mtl_status mtl__model_acquire(mtl_model *m, mtl_error *err);
 void mtl__model_release(mtl_model *m);

@@ -37,6 +37,11 @@ static const mtl__option table[] = {
                     "write it every so many steps; 0 = not by steps"),
     MTL__OPTION_F64("checkpoint_seconds", 0, 0, 1e9,
                     "write it every so many seconds; 0 with checkpoint_steps 0 = after each epoch"),
+    MTL__OPTION_I64("judge", 0, 0, 1,
+                    "1 = compare the network with one for each task and with linear models, and "
+                    "keep the best for each task; see mtl_fit"),
+    MTL__OPTION_I64("judge_folds", 5, 2, 20,
+                    "parts of the training rows, each judged on once, for judge = 1"),
     MTL__OPTION_I64("train_metrics", 0, 0, 1, "1 = metrics of the training rows too, every epoch"),
 };
 
@@ -126,20 +131,20 @@ static mtl_status split_validation(mtl__fit *f, const mtl_options *o, const mtl_
     return st;
 }
 
-static mtl_status fit_scaling(mtl__fit *f, const mtl__binding *train, const mtl_options *o,
-                              mtl_error *err)
+mtl_status mtl__fit_scaling(const mtl_model *m, const mtl__binding *train, const mtl_options *o,
+                            mtl__scaling *out, mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
-    const mtl__allocator *al = &f->m->ctx->al;
-    int64_t tasks = f->m->net.tasks;
-    bool first = !f->m->pipe.is_fitted;
+    const mtl__allocator *al = &m->ctx->al;
+    int64_t tasks = m->net.tasks;
+    bool first = !m->pipe.is_fitted;
     bool targets = first && mtl__option_i64(o, g, "scale_targets");
     bool *fit_target = mtl__alloc(al, tasks * (int64_t)sizeof *fit_target);
     if (!fit_target)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     memset(fit_target, targets, (size_t)tasks * sizeof *fit_target);
-    mtl_status st = mtl__scaling_create(f->m, train, first && mtl__option_i64(o, g, "scale_inputs"),
-                                        (mtl__scaler_kind)mtl__option_index(o, g, "scaler"), fit_target, &f->scaling, err);
+    mtl_status st = mtl__scaling_create(m, train, first && mtl__option_i64(o, g, "scale_inputs"),
+                                        (mtl__scaler_kind)mtl__option_index(o, g, "scaler"), fit_target, out, err);
     mtl__free(al, fit_target, tasks * (int64_t)sizeof *fit_target);
     return st;
 }
@@ -178,7 +183,7 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
     MTL_TRY(st, read_sampling(f, &first, o, &set, err), fail);
     if (valid)
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
-    MTL_TRY(st, fit_scaling(f, &first, o, err), fail);
+    MTL_TRY(st, mtl__fit_scaling(f->m, &first, o, &f->scaling, err), fail);
     st = mtl__trainer_create(f->m, &set, &first, NULL, valid ? &judged : NULL, &f->trainer, err);
     if (st == MTL_OK && changes && changes->reserve)
         st = changes->reserve(changes->self, f->trainer, err);

@@ -102,6 +102,9 @@ mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
                                mtl__scaler_kind kind,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err);
+/* The scaling that the options of a fit ask for. */
+mtl_status mtl__fit_scaling(const mtl_model *m, const mtl__binding *train, const mtl_options *o,
+                            mtl__scaling *out, mtl_error *err);
 void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m);
 void mtl__scaling_free(mtl__scaling *s);
 

@@ -104,6 +104,8 @@ static mtl_status check_options(const mtl_options *o, mtl_error *err)
             return MTL_FAIL(err, MTL_ERR_INVALID,
                             "partial_fit knows no end, so it takes no \"%s\"", refused[i]);
     }
+    if (mtl__option_i64(o, g, "judge"))
+        return MTL_FAIL(err, MTL_ERR_INVALID, "partial_fit sees rows once: no judge");
     if (mtl__option_f64(o, g, "validation_split") > 0)
         return MTL_FAIL(err, MTL_ERR_INVALID, "partial_fit trains on all rows: no validation_split");
     return MTL_OK;

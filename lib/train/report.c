@@ -93,7 +93,13 @@ mtl_status mtl__report_number(mtl_report *r, const char *a, const char *b, const
 
 mtl_status mtl__report_text(mtl_report *r, const char *name, const char *text, mtl_error *err)
 {
-    mtl__entry *e = add(r, MTL_TYPE_STR, name, NULL, NULL);
+    return mtl__report_text_of(r, name, NULL, text, err);
+}
+
+mtl_status mtl__report_text_of(mtl_report *r, const char *a, const char *b, const char *text,
+                               mtl_error *err)
+{
+    mtl__entry *e = add(r, MTL_TYPE_STR, a, b, NULL);
     if (!e)
         return no_memory(err);
     e->copy = mtl__strdup(&r->ctx->al, text);

@@ -28,6 +28,8 @@ void mtl__report_destroy(mtl_report *r);
 mtl_status mtl__report_number(mtl_report *r, const char *a, const char *b, const char *c,
                               double value, mtl_error *err);
 mtl_status mtl__report_text(mtl_report *r, const char *name, const char *text, mtl_error *err);
+mtl_status mtl__report_text_of(mtl_report *r, const char *a, const char *b, const char *text,
+                               mtl_error *err);
 /* Reserve a series now, so that mtl__report_push needs no memory; *index = its entry. */
 mtl_status mtl__report_series(mtl_report *r, const char *a, const char *b, const char *c,
                               int64_t capacity, int64_t *index, mtl_error *err);
