@@ -136,11 +136,11 @@ static int64_t next_cols(const mtl__gemm *g, int64_t rows, int64_t cols)
     int64_t lanes = mtl__gemm_lanes(g);
     if (rows == 1)
         return mtl__min(cols, MTL__GEMM_WIDE * lanes);
-    if (cols <= MTL__GEMM_MAX_VECTORS * lanes) {
+    if (cols <= g->vectors * lanes) {
         int64_t rest = cols & (lanes - 1);
         return cols > lanes && rest > 0 && rows >= 8 && is_half(g, rest) ? cols - rest : cols;
     }
-    return cols <= (MTL__GEMM_MAX_VECTORS + 1) * lanes ? 2 * lanes : g->vectors * lanes;
+    return cols <= (g->vectors + 1) * lanes ? 2 * lanes : g->vectors * lanes;
 }
 
 /* S as tiles find it: where it lies, or in panels of panel_cols() columns that follow each other,

@@ -8,7 +8,7 @@
        void store(float *p, vec), store_some(float *p, mask, vec)
        vec fused(vec a, vec b, vec c)  a b + c, rounded once
        FREE_MASK                     1 if a masked load is as good as any, else 0
-       ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, of 4, 6, 8
+       ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, of 1, 4, 6, 8
 
    and get tile(). Everything is static and inlined: no code built for one instruction set can be
    taken by the linker for another. */
@@ -164,6 +164,7 @@ MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
     }
 
 /* X(rows, vectors) for every shape there is. 5 and 7 rows are two tiles each: a third of the code. */
+#define UP_TO_1(X, v)    X(1, v)
 #define UP_TO_4(X, v)    X(1, v) X(2, v) X(3, v) X(4, v)
 #define UP_TO_6(X, v)    UP_TO_4(X, v) X(6, v)
 #define UP_TO_8(X, v)    UP_TO_6(X, v) X(8, v)
