@@ -1062,9 +1062,10 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * or quantile target ("scale_targets"), and balanced class weights. Later fits keep it. An input becomes (x - center) / scale:
  * with "scaler" = standard by mean and standard deviation, robust by median and interquartile range
  * (quantiles linear between values; little moved by outliers), min_max by the middle and half of the
- * range, so that training rows lie in -1 .. 1. A missing input becomes 0, the center. A column
+ * range, so that training rows lie in -1 .. 1, max_abs by 0 and the largest magnitude; auto is standard,
+ * and max_abs for sparse inputs. A missing input becomes 0, the center. A column
  * without spread has scale 1. Missing values do not count. As scikit-learn's StandardScaler,
- * RobustScaler and MinMaxScaler(feature_range=(-1, 1)).
+ * RobustScaler, MinMaxScaler(feature_range=(-1, 1)) and MaxAbsScaler.
  *
  * A step: the losses' gradient is cut to "clip_value", then to "clip_norm"; the penalties' gradient
  * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the

@@ -153,9 +153,24 @@ void mtl__binding_sparse(const mtl__binding *b, mtl__rows rows, mtl__sparse_row 
         to[i] = mtl__dataset_sparse_row(b->data, rows.index ? rows.index[i] : rows.first + i);
 }
 
+/* Unfolded, for who asks for all columns; sparse inputs have no indicators. */
+static void fill_sparse(const mtl__binding *b, const mtl_model *m, mtl__rows rows, float *x)
+{
+    const int64_t inputs = m->net.inputs;
+    for (int64_t i = 0; i < rows.count; i++)
+        mtl__csr_fill_row(b->data, rows.index ? rows.index[i] : rows.first + i, x + i * inputs);
+    if (!m->members)
+        m->ctx->vec->standardize(rows.count, inputs, x, inputs, NULL, m->pipe.x_mean,
+                                 m->pipe.x_inverse, x);
+}
+
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x)
 {
+    if (mtl__binding_is_sparse(b)) {
+        fill_sparse(b, m, rows, x);
+        return;
+    }
     mtl__array window = {.stride = m->net.raw_inputs};
     const mtl__array *a = &b->data->x;
     const float *base;

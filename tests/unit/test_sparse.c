@@ -2,6 +2,8 @@
 /* Sparse inputs: what they give is what the same numbers give as dense inputs, bit for bit. */
 #include "api_testing.h"
 
+#include "train/binding.h"
+
 enum { ROWS = 90, COLS = 150 };
 
 /* Rows with their labels, dense and compressed. */
@@ -342,6 +344,32 @@ static void assert_same_inputs(const mtl_dataset *a, const mtl_dataset *b)
 }
 
 /* Views and copies, also of each other, have the rows that those of dense data have. */
+/* Whoever asks for all columns of some rows gets them as those of dense data. */
+START_TEST(rows_can_be_unfolded)
+{
+    static const int64_t some[] = {3, 77, 7, 3, 12};
+    bag *b = bag_make(16);
+    mtl_dataset *d[2] = {dense_data(b, NULL), sparse_data(b, NULL)};
+    mtl_model *m = model_of(TRUNK, NULL);
+    float x[2][5 * COLS];
+    int64_t scratch[5];
+    fit(m, d[1], "epochs=1");
+    for (int by_index = 0; by_index < 2; by_index++) {
+        for (int i = 0; i < 2; i++) {
+            mtl__binding bound;
+            assert_ok(mtl__binding_create(m, d[i], "d", &bound, NULL));
+            const mtl__rows rows = {.index = by_index ? some : NULL, .first = 70, .count = 5};
+            mtl__binding_inputs(&bound, m, rows, scratch, x[i]);
+            mtl__binding_free(&bound);
+        }
+        assert_same_bits(x[0], x[1], 5 * COLS);
+    }
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d[0]), mtl_dataset_destroy(d[1]);
+    bag_free(b);
+}
+END_TEST
+
 START_TEST(views_and_copies_have_the_rows)
 {
     static const int64_t some[] = {5, 5, 0, 89, 7, 33, 12, 12};
@@ -625,6 +653,35 @@ START_TEST(a_transfer_takes_them)
 }
 END_TEST
 
+/* A mean of models takes them where every member does. */
+START_TEST(averages_of_models_take_them)
+{
+    bag *b = bag_make(15);
+    mtl_dataset *sparse = sparse_data(b, NULL), *dense = dense_data(b, NULL);
+    mtl_model *m[3], *mean = NULL, *other = NULL;
+    mtl_report *r[2] = {NULL};
+    float out[ROWS * 8];
+    for (int i = 0; i < 3; i++) {
+        m[i] = model_of(i ? TRUNK : WIDE_AND_DEEP, NULL);
+        fit(m[i], i < 2 ? sparse : dense, "epochs=2");
+    }
+    done(mtl_model_create_average((const mtl_model *[]){m[0], m[1]}, 2, NULL, &mean, err));
+    done(mtl_model_create_average((const mtl_model *[]){m[0], m[2]}, 2, NULL, &other, err));
+    ck_assert(predictions(b, mean, true) == predictions(b, mean, false));
+    done(mtl_evaluate(mean, sparse, NULL, &r[0], err));
+    done(mtl_evaluate(mean, dense, NULL, &r[1], err));
+    ck_assert(figure(r[0], "loss") == figure(r[1], "loss"));
+    refused(mtl_predict_csr(other, ROWS, b->start, b->column, b->value, out, 8, err), MTL_ERR_STATE,
+            "moves 0");
+    for (int i = 0; i < 3; i++)
+        mtl_model_destroy(m[i]);
+    mtl_report_destroy(r[0]), mtl_report_destroy(r[1]);
+    mtl_model_destroy(mean), mtl_model_destroy(other);
+    mtl_dataset_destroy(sparse), mtl_dataset_destroy(dense);
+    bag_free(b);
+}
+END_TEST
+
 START_TEST(streams_of_batches_and_rate_finding)
 {
     bag *b = bag_make(12);
@@ -728,6 +785,7 @@ int main(void)
              lazy_adam_by_hand);
     add_case(s, "the lazy rule has the same bits everywhere", lazy_bits_are_the_same_everywhere);
     add_case(s, "averages catch up with rows that rested", lazy_averages_catch_up);
+    add_case(s, "rows can be unfolded", rows_can_be_unfolded);
     add_case(s, "views and copies have the rows", views_and_copies_have_the_rows);
     add_case(s, "rows that cannot be are refused", what_cannot_be_is_refused);
     add_case(s, "infinite values are named", infinite_values_are_named);
@@ -739,6 +797,7 @@ int main(void)
     tcase_add_loop_test(tc, runs_are_taken_up_at_any_step, 0, 2);
     suite_add_tcase(s, tc);
     add_case(s, "a transfer takes them", a_transfer_takes_them);
+    add_case(s, "averages of models take them", averages_of_models_take_them);
     add_case(s, "partial fits and the rate finder take them", streams_of_batches_and_rate_finding);
     add_case(s, "a step takes no memory", a_step_takes_no_memory);
     add_case(s, "topics are learned from words", topics_are_learned);
