@@ -8,6 +8,7 @@
        void store(float *p, vec), store_some(float *p, mask, vec)
        vec fused(vec a, vec b, vec c)  a b + c, rounded once
        FREE_MASK                     1 if a masked load is as good as any, else 0
+       TWICE(rows, vectors)          whether the loop of that shape is short of instructions a cycle
        ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, of 1, 4, 6, 8
 
    and get tile(). Everything is static and inlined: no code built for one instruction set can be
@@ -123,7 +124,7 @@ MTL__INLINE void tile_end(const tile_shape h, float *c, int64_t ldc, tile_state 
         store_ends(c + last * LANES, ldc, x->some, h.rows, ends);
 }
 
-/* Two steps to a turn: with four the library was 12 kB larger. */
+/* by_twos: two steps to a turn of the loop. */
 MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gemm_tile *t)
 {
     tile_state x; /* no initialiser: it would set the sums in memory first */
@@ -150,9 +151,9 @@ MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gem
 MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
 {
     if (FREE_MASK)
-        tile_run((tile_shape){rows, vectors, true}, true, t);
+        tile_run((tile_shape){rows, vectors, true}, TWICE(rows, vectors), t);
     else if (t->cols == vectors * LANES)
-        tile_run((tile_shape){rows, vectors, false}, true, t);
+        tile_run((tile_shape){rows, vectors, false}, TWICE(rows, vectors), t);
     else
         tile_run((tile_shape){rows, vectors, true}, false, t);
 }

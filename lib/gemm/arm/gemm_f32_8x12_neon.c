@@ -8,6 +8,7 @@ enum { LANE_BITS = 2, LANES = 1 << LANE_BITS };
 typedef float32x4_t vec;
 typedef int mask; /* the number of lanes: there are no masked loads */
 #define FREE_MASK 0
+#define TWICE(rows, vectors) true
 #define ROWS_1 8
 #define ROWS_2 8
 #define ROWS_3 8

@@ -9,6 +9,7 @@ enum { LANE_BITS = 4, LANES = 1 << LANE_BITS };
 typedef __m512 vec;
 typedef __mmask16 mask;
 #define FREE_MASK 1
+#define TWICE(rows, vectors) false
 #define ROWS_1 8
 #define ROWS_2 8
 #define ROWS_3 8
