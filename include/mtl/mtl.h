@@ -1091,9 +1091,10 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * With "judge" = 1 the fit also says whether the tasks help each other. The training rows are parted at
  * random (by "seed") into "judge_folds" parts, at most half the rows; on all but one of them are
  * trained, with the same options and seed, the model's network ("shared"), a network of the same
- * layers for each task alone ("single") and, for each task, an exact linear model of the inputs with a
+ * layers for each task alone ("single"; of the rows with a label of it, in batches smaller by as much,
+ * down to 4 rows, so that an epoch has as many steps) and, for each task, an exact linear model of the inputs with a
  * quadratic penalty chosen on left-out rows ("linear"; none for ordinal and quantile tasks, losses of
- * the caller's, streamed and sparse inputs); the part left out judges them by the task's loss. Each
+ * the caller's, sparse inputs); the part left out judges them by the task's loss. Each
  * task then takes the simplest of linear, shared, single, in this order, whose mean loss is within one
  * standard error, of the paired differences, of the best (Breiman et al. 1984, section 3.4.3). What was
  * chosen is trained on all rows. Where every task stays with the shared network, the model is what a
@@ -1120,7 +1121,7 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *         column of a label or input that cannot be; MTL_ERR_NOMEM; MTL_ERR_BUSY; all these leave
  *         the model as it was. MTL_ERR_DIVERGED: the parameters are those of the last epoch in which
  *         all was finite. With "judge" also MTL_ERR_STATE for a model that was trained before, and
- *         MTL_ERR_INVALID with "checkpoint" or "sampling".
+ *         MTL_ERR_INVALID with "checkpoint" or "sampling"; streamed data is refused.
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */

@@ -9,6 +9,7 @@
 
 /* From simple to costly. */
 enum { LINEAR, SHARED, SINGLE, KINDS };
+enum { LEAST_BATCH = 4 }; /* rows; a norm of a batch needs some */
 static const char *const names[KINDS] = {"linear", "shared", "single"};
 
 typedef struct verdict {
@@ -20,6 +21,7 @@ typedef struct verdict {
     int64_t *choice;            /* [tasks] */
     double deadline;            /* 0 = none */
     double until;               /* when the net being trained has to be done */
+    double share; /* of the rows that the net being trained has labels of */
     bool is_cut, is_cancelled;
 } verdict;
 
@@ -40,6 +42,8 @@ static int32_t stop_now(int64_t epoch, int64_t step, int64_t steps, double train
 static void limit(void *self, mtl__train_settings *set)
 {
     const verdict *v = self;
+    const double rows = (double)set->batch_rows * v->share;
+    set->batch_rows = mtl__max((int64_t)rows, mtl__min(set->batch_rows, LEAST_BATCH));
     if (v->is_cancelled)
         set->progress = stop_now;
     if (v->deadline > 0) {
@@ -67,6 +71,36 @@ static mtl_status describe(const verdict *v, int64_t kind, int64_t task, mtl_spe
     return st;
 }
 
+static bool has_label(const mtl__labels *l, int64_t row)
+{
+    for (int64_t j = 0; j < l->cols; j++)
+        if (!isnan(mtl__array_row(&l->y, row)[j]))
+            return true;
+    return false;
+}
+
+/* The rows with a label of the task, for a network that knows no other. Its batches are smaller by as
+   much, so that an epoch has the steps of the shared network's, with as many labels in each. */
+static mtl_status own_rows(verdict *v, int64_t task, const mtl_dataset *rows, mtl_dataset **out,
+                           mtl_error *err)
+{
+    const mtl__allocator *al = &v->m->ctx->al;
+    const int64_t i = mtl__dataset_task(rows, v->m->spec->task[task].name);
+    const int64_t bytes = rows->rows * (int64_t)sizeof(int64_t);
+    int64_t *own = mtl__alloc(al, bytes), count = 0;
+    if (!own)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the rows of a task");
+    for (int64_t r = 0; r < rows->rows && i >= 0; r++)
+        if (has_label(&rows->labels[i], r))
+            own[count++] = r;
+    v->share = rows->rows ? (double)count / (double)rows->rows : 1;
+    mtl_status st = count ? mtl__dataset_subset(rows, count, own, out, err)
+                          : MTL_FAIL(err, MTL_ERR_DATA, "no row has a label of task \"%.64s\"",
+                                     v->m->spec->task[task].name);
+    mtl__free(al, own, bytes);
+    return st;
+}
+
 static void note_end(verdict *v, const mtl_report *r)
 {
     const char *reason = mtl__report_find(r, "reason")->text;
@@ -82,13 +116,17 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
     mtl_spec *s = NULL;
     mtl_model *net = NULL;
     mtl_report *r = NULL;
+    mtl_dataset *own = NULL;
     mtl_status st = describe(v, kind, task, &s, err);
+    v->share = 1;
+    if (st == MTL_OK && kind == SINGLE)
+        st = own_rows(v, task, rows, &own, err);
     if (st == MTL_OK)
         st = mtl__model_create_blank(s, &net, err);
     if (st == MTL_OK && kind == LINEAR)
         st = mtl__floor_fit(net, rows, v->o, err);
     else if (st == MTL_OK)
-        st = mtl__fit_changed(net, rows, v->valid, v->o, &changes, &r, err);
+        st = mtl__fit_changed(net, own ? own : rows, v->valid, v->o, &changes, &r, err);
     if (st == MTL_OK && r)
         note_end(v, r);
     if (st == MTL_OK) {
@@ -101,6 +139,7 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
     }
     mtl__report_destroy(r);
     mtl__model_destroy(net);
+    mtl__dataset_destroy(own);
     mtl__spec_destroy(s);
     return st;
 }

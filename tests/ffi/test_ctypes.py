@@ -28,7 +28,7 @@ for returns_text in ('mtl_error_message', 'mtl_version_string', 'mtl_model_task_
 for returns_pointer in ('mtl_error_create',):
     getattr(mtl, returns_pointer).restype = ctypes.c_void_p
 for returns_count in ('mtl_model_tensor_count', 'mtl_model_outputs', 'mtl_option_count',
-                      'mtl_model_task_count'):
+                      'mtl_model_task_count', 'mtl_model_member_count'):
     getattr(mtl, returns_count).restype = ctypes.c_int64
 
 
@@ -264,6 +264,18 @@ def check_aggregate():
     mtl.mtl_aggregator_destroy(agg)
 
 
+def check_members(model, tuned, x):
+    """The mean of two models, each with all of the tasks that it has."""
+    pair = (ctypes.c_void_p * 2)(model, tuned)
+    mean = made('mtl_model_create_average', pair, 2, None)
+    assert mtl.mtl_model_member_count(mean) == 2
+    assert mtl.mtl_model_task_count(mean) == mtl.mtl_model_task_count(tuned)
+    a, b, m = predict(model, x), predict(tuned, x), predict(mean, x)
+    assert abs(m[0] - (a[0] + b[0]) / 2) < 1e-6, (a[0], b[0], m[0])
+    fails(STATE, 'members', 'mtl_model_freeze', mean, b'trunk', 1)
+    mtl.mtl_model_destroy(mean)
+
+
 def main():
     version = mtl.mtl_version_string().decode()
     assert mtl.mtl_version() == sum(
@@ -281,6 +293,7 @@ def main():
     mtl.mtl_options_destroy(how)
     tuned = check_transfer(model, data, x, labels)
     check_files(tuned, x)
+    check_members(model, tuned, x)
     for handle in (model, tuned):
         mtl.mtl_model_destroy(handle)
     mtl.mtl_dataset_destroy(data)

@@ -319,13 +319,30 @@ START_TEST(same_bits_everywhere)
 }
 END_TEST
 
+/* The rows of d with a label of hours, and the batch that gives an epoch the steps it has with all. */
+static mtl_dataset *with_hours(const mtl_dataset *d, int64_t *batch)
+{
+    const int64_t rows = mtl_dataset_rows(d);
+    float y[2 * 100];
+    int64_t own[100], count = 0;
+    mtl_dataset *s = NULL;
+    done(mtl_dataset_get_labels(d, "hours", 0, rows, y, 2, err));
+    for (int64_t r = 0; r < rows; r++)
+        if (!isnan(y[2 * r]) || !isnan(y[2 * r + 1]))
+            own[count++] = r;
+    ck_assert_int_lt(count, rows);
+    *batch = (int64_t)(20.0 * ((double)count / (double)rows));
+    done(mtl_dataset_subset(d, count, own, &s, err));
+    return s;
+}
+
 /* Figures by hand: the folds, the fits and the looks, one after the other. */
 START_TEST(figures_by_hand)
 {
-    problem p = problem_make(90, 7, 0);
+    problem p = problem_make(90, 7, 45);
     mtl_dataset *d = problem_data(&p, NULL);
     mtl_model *m = problem_model(NULL);
-    mtl_report *r = judged(m, d, "epochs=5 judge_folds=3 seed=11");
+    mtl_report *r = judged(m, d, "epochs=5 judge_folds=3 seed=11 batch_size=20");
     double difference[3], mean = 0, squares = 0, shared_loss = 0;
     for (int f = 0; f < 3; f++) {
         mtl_dataset *part[2];
@@ -339,10 +356,15 @@ START_TEST(figures_by_hand)
         done(mtl_spec_task_set_f64(s, "hours", "weight", 0.5, err));
         done(mtl_model_create(s, &net[1], err));
         done(mtl_dataset_kfold(d, 3, f, 11, &part[0], &part[1], err));
-        for (int i = 0; i < 2; i++) {
-            fit(net[i], part[0], "epochs=5 seed=11");
+        int64_t batch;
+        char how[80];
+        mtl_dataset *own = with_hours(part[0], &batch);
+        snprintf(how, sizeof how, "epochs=5 seed=11 batch_size=%lld", (long long)batch);
+        fit(net[0], part[0], "epochs=5 seed=11 batch_size=20");
+        fit(net[1], own, how);
+        for (int i = 0; i < 2; i++)
             done(mtl_evaluate(net[i], part[1], NULL, &look[i], err));
-        }
+        mtl_dataset_destroy(own);
         difference[f] = figure(look[1], "loss/hours") - figure(look[0], "loss/hours");
         shared_loss += figure(look[0], "loss/hours") / 3;
         mean += difference[f] / 3;
