@@ -190,13 +190,19 @@ static bool alloc_pipeline(mtl_model *m)
     return true;
 }
 
+bool mtl__moves_zero(int64_t inputs, const float *mean)
+{
+    int64_t i = 0;
+    while (i < inputs && mean[i] == 0)
+        i++;
+    return i < inputs;
+}
+
 void mtl__model_scaled(mtl_model *m)
 {
-    m->pipe.moves_zero = false;
-    for (int64_t i = 0; i < m->net.inputs; i++) {
+    for (int64_t i = 0; i < m->net.inputs; i++)
         m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
-        m->pipe.moves_zero |= m->pipe.x_mean[i] != 0;
-    }
+    m->pipe.moves_zero = mtl__moves_zero(m->net.inputs, m->pipe.x_mean);
 }
 
 void mtl__model_uncalibrate(mtl_model *m)

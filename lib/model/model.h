@@ -81,6 +81,8 @@ void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
 /* MTL_ERR_STATE when sparse inputs are not for the model: another layer than dense reads them, it has
    missing indicators, or its scaling moves zeros. what: the inputs. */
 mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_error *err);
+/* Has a scaling by these means another value for 0? */
+bool mtl__moves_zero(int64_t inputs, const float *mean);
 
 /* Set to 0, in a vector as long as the parameters, the weights that are not trained: those of the
    thresholds of ordinal tasks. Of layers that read the inputs only the `count` rows listed, where rows

@@ -184,6 +184,13 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
     if (valid)
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
     MTL_TRY(st, mtl__fit_scaling(f->m, &first, o, &f->scaling, err), fail);
+    if (valid && mtl__binding_is_sparse(&judged) &&
+        mtl__moves_zero(f->scaling.inputs, f->scaling.x_mean)) {
+        st = MTL_FAIL(err, MTL_ERR_STATE,
+                      "valid: sparse inputs are not for a model with a scaling that moves 0, which "
+                      "the training rows give it");
+        goto fail;
+    }
     st = mtl__trainer_create(f->m, &set, &first, NULL, valid ? &judged : NULL, &f->trainer, err);
     if (st == MTL_OK && changes && changes->reserve)
         st = changes->reserve(changes->self, f->trainer, err);

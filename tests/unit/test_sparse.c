@@ -537,6 +537,7 @@ START_TEST(what_moves_zeros_is_refused)
             "sparse");
     refused(mtl_dataset_concat(2, (const mtl_dataset *[]){dense, sparse}, &both, err),
             MTL_ERR_INVALID, "part 1: its inputs are sparse, those of part 0 dense");
+    refused(mtl_fit(m, dense, sparse, NULL, NULL, err), MTL_ERR_STATE, "valid: sparse");
     ck_assert(model_hash(m) == before);
     fit(m, dense, "epochs=1"); /* standard scaling */
     refused(mtl_fit(m, sparse, NULL, NULL, NULL, err), MTL_ERR_STATE, "moves 0");
