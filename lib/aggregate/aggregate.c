@@ -346,7 +346,10 @@ mtl_status mtl__aggregator_run(struct mtl_aggregator *a, const mtl__agg_step *s,
     if (st == MTL_OK && (a->row->uses & GRAM)) {
         if (s->rows)
             mtl__gram(a->m, a->n, s->rows, s->row_stride, a->gram);
-        st = take_gram(a, s->rows ? a->gram : s->gram, s->rows ? a->m : s->gram_stride, &k, err);
+        if (s->rows || s->gram)
+            st = take_gram(a, s->rows ? a->gram : s->gram, s->rows ? a->m : s->gram_stride, &k, err);
+        else
+            k = 0; /* rows without columns are rows of zeroes */
     }
     if (st != MTL_OK)
         return st;

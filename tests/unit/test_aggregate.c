@@ -403,6 +403,20 @@ START_TEST(a_row_of_zeroes_is_as_good_as_none)
 }
 END_TEST
 
+START_TEST(gradients_without_values_are_zeroes)
+{
+    static const double losses[] = {1, 2};
+    for (int k = 0; k < MTL__COUNT_OF(all); k++) {
+        double w[] = {7, 7}, gram_w[] = {7, 7}, residual = 7;
+        static const double gram[4];
+        assert_ok(mtl_aggregate(all[k], 2, 0, NULL, 0, losses, w, NULL, &residual, &err));
+        ck_assert_msg(isfinite(w[0]) && isfinite(w[1]) && residual == 0, "%s", all[k]);
+        if (mtl_aggregate_gram(all[k], 2, gram, 2, losses, gram_w, NULL, NULL) == MTL_OK)
+            ck_assert_msg(memcmp(w, gram_w, sizeof w) == 0, "%s", all[k]);
+    }
+}
+END_TEST
+
 START_TEST(equal_rows_share_and_opposite_rows_stop)
 {
     static const char *const stops[] = {"mgda",     "imtl_g", "nash",   "fairgrad", "upgrad",
@@ -785,6 +799,7 @@ int main(void)
     add_case(s, "finite", answers_are_finite_at_any_scale_and_rank);
     add_case(s, "scale", scaling_all_rows_scales_the_update);
     add_case(s, "zero row", a_row_of_zeroes_is_as_good_as_none);
+    add_case(s, "no values", gradients_without_values_are_zeroes);
     add_case(s, "equal and opposite", equal_rows_share_and_opposite_rows_stop);
     add_case(s, "absent", a_task_whose_loss_is_nan_takes_no_part);
     add_case(s, "gramian", the_gramian_alone_gives_the_same_weights);
