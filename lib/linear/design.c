@@ -30,6 +30,7 @@ void mtl__design_take(mtl__design *d, mtl__arena *a)
     const int64_t n = d->s->rows, cols = d->s->cols, m = mtl__min(n, cols);
     const int64_t block = MTL__LINEAR_BLOCK * (int64_t)mtl__pool_slots(d->pool);
     d->scratch = mtl__arena_take(a, n + cols + m, sizeof(double));
+    d->f = d->spread = NULL; /* of other rows, maybe */
     if (!mtl__design_has_basis(n, cols))
         return;
     d->f = mtl__arena_take(a, n * m, sizeof(double));

@@ -514,6 +514,32 @@ START_TEST(columns_with_other_rows_are_models_of_their_own)
 }
 END_TEST
 
+/* The first column's few rows have axes, the second's are too many for them. */
+START_TEST(columns_with_and_without_axes_do_not_meet)
+{
+    enum { ROWS = 1026, COLS = 1025 };
+    static float x[ROWS * COLS], y[ROWS * 2], alone[ROWS];
+    static double kept[COLS];
+    const double lambda = 1;
+    make(ROWS, COLS, 9, x, y, 2, MTL__LINEAR_SQUARE);
+    for (int i = 0; i < ROWS; i++) {
+        alone[i] = y[i * 2 + 1];
+        y[i * 2] = i < 7 ? y[i * 2] : NAN;
+    }
+    mtl__linear_problem p = problem(MTL__LINEAR_SQUARE, ROWS, COLS, x, 2, y);
+    p.lambda = &lambda;
+    p.lambdas = p.folds = 1;
+    done(&p);
+    for (int j = 0; j < COLS; j++)
+        kept[j] = weights[j * 2 + 1];
+    p.outputs = p.label_stride = 1;
+    p.label = alone;
+    done(&p);
+    for (int j = 0; j < COLS; j++)
+        ck_assert(weights[j] == kept[j]);
+}
+END_TEST
+
 /* ---- Bits, refusals, memory ---- */
 
 static const char *bits_of_a_fit(mtl__linear_family family, mtl__pool *pool)
@@ -618,6 +644,7 @@ int main(void)
     add_case(s, "one row and none", one_row_and_none);
     add_case(s, "separable classes", separable_classes_stay_finite);
     add_case(s, "columns with other rows", columns_with_other_rows_are_models_of_their_own);
+    add_case(s, "columns with and without axes", columns_with_and_without_axes_do_not_meet);
     add_case(s, "bits are these", bits_are_these_for_any_threads);
     add_case(s, "impossible numbers", impossible_numbers_are_named_and_nothing_is_written);
     add_case(s, "memory may fail", memory_may_fail_anywhere);
