@@ -699,7 +699,10 @@ MTL_API mtl_status mtl_dataset_concat(int64_t count, const mtl_dataset *const *p
  *                 names, or with "auto" those with a cell that is no number, hold texts, which
  *                 become numbers 0, 1, ... in the order in which they first appear in the file
  *                 (blanks around a text do not count; missing cells as everywhere); see
- *                 mtl_dataset_category_name(). "auto" reads the file twice. Labels are numbers.
+ *                 mtl_dataset_category_name(). "auto" reads the file twice. Labels are numbers, but for
+ *                 the label columns that the option "classes" names by their headers (or "auto"):
+ *                 their texts become classes 0, 1, ... likewise, see mtl_dataset_class_name(), and
+ *                 two or more state the kind: binary or multiclass.
  * @return MTL_OK; MTL_ERR_IO; MTL_ERR_FORMAT with row and column; MTL_ERR_NAME; MTL_ERR_NOMEM.
  * @since 0.1
  */
@@ -709,8 +712,11 @@ MTL_API mtl_status mtl_dataset_load_csv(mtl_context *ctx, const char *path,
 /**
  * The same for a second file of the kind that @p reference was read from: its input columns have to
  * be the reference's, in name and order, and texts of categorical columns get the reference's
- * numbers; a text that it does not have is missing (NaN). The option "categorical" is not read.
- * @return As mtl_dataset_load_csv(); MTL_ERR_SHAPE or MTL_ERR_NAME for other inputs.
+ * numbers; a text that it does not have is missing (NaN). So do classes of tasks that both have, of
+ * which a text that the reference lacks is refused. The options "categorical" and "classes" are not
+ * read.
+ * @return As mtl_dataset_load_csv(); MTL_ERR_SHAPE or MTL_ERR_NAME for other inputs; MTL_ERR_VALUE for
+ *         another class, with row and column.
  * @since 0.1
  */
 MTL_API mtl_status mtl_dataset_load_csv_like(mtl_context *ctx, const char *path,
@@ -780,6 +786,12 @@ MTL_API int64_t mtl_dataset_category_count(const mtl_dataset *data, int64_t colu
  *  none. @since 0.1 */
 MTL_API const char *mtl_dataset_category_name(const mtl_dataset *data, int64_t column,
                                               int64_t category);
+/** Classes of task number @p task that texts of a file stand for, 0 .. count-1; 0 for labels that were
+ *  numbers, out of range and for NULL. Parts and copies keep them, and parts for mtl_dataset_concat()
+ *  must have the same; labels set anew have none. @since 0.1 */
+MTL_API int64_t mtl_dataset_class_count(const mtl_dataset *data, int64_t task);
+/** The text of class @p number, NULL when there is none. @since 0.1 */
+MTL_API const char *mtl_dataset_class_name(const mtl_dataset *data, int64_t task, int64_t number);
 /** Tasks with labels; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_dataset_task_count(const mtl_dataset *data);
 /** Name of task number @p task, NULL when out of range. @since 0.1 */

@@ -396,6 +396,24 @@ const char *mtl_dataset_category_name(const mtl_dataset *data, int64_t column, i
     return category >= 0 && category < names->count ? names->name[category] : NULL;
 }
 
+static const mtl__names *classes_of(const mtl_dataset *data, int64_t task)
+{
+    static const mtl__names none;
+    bool any = data && task >= 0 && task < data->tasks && data->labels[task].classes;
+    return any ? &data->labels[task].classes->column[0].names : &none;
+}
+
+int64_t mtl_dataset_class_count(const mtl_dataset *data, int64_t task)
+{
+    return classes_of(data, task)->count;
+}
+
+const char *mtl_dataset_class_name(const mtl_dataset *data, int64_t task, int64_t number)
+{
+    const mtl__names *names = classes_of(data, task);
+    return number >= 0 && number < names->count ? names->name[number] : NULL;
+}
+
 int64_t mtl_dataset_task_count(const mtl_dataset *data)
 {
     return data ? data->tasks : 0;

@@ -56,6 +56,15 @@ static mtl_status join_task(mtl_dataset *d, const mtl_dataset *part, int64_t num
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "part %lld: task \"%.64s\" was stated to be of another kind before",
                         (long long)number, from->task);
+    if (from->classes && to->classes && mtl__categories_differ(from->classes, to->classes) >= 0)
+        return MTL_FAIL(err, MTL_ERR_NAME,
+                        "part %lld: task \"%.64s\" has other classes than before; load it with the "
+                        "first as reference",
+                        (long long)number, from->task);
+    if (from->classes && !to->classes) {
+        to->classes = from->classes;
+        mtl__categories_ref(to->classes);
+    }
     if (from->kind) {
         to->kind = from->kind;
         to->outputs = from->outputs;

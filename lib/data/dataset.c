@@ -87,8 +87,10 @@ void mtl__dataset_destroy(mtl_dataset *d)
     mtl_context *ctx = d->ctx;
     for (int64_t i = 0; i < mtl__array_count(d); i++)
         mtl__array_release(mtl__array_at(d, i));
-    for (int64_t t = 0; t < d->tasks; t++)
+    for (int64_t t = 0; t < d->tasks; t++) {
+        mtl__categories_unref(d->labels[t].classes);
         mtl__strfree(&ctx->al, d->labels[t].task);
+    }
     mtl__block_unref(d->csr.owner);
     mtl__categories_unref(d->categories);
     mtl__stream_unref(d->stream);
@@ -165,6 +167,8 @@ mtl_status mtl__dataset_put_labels(mtl_dataset *d, const char *task, int64_t col
         return add_task(d, task, cols, y, err);
     mtl__labels *l = &d->labels[t];
     mtl__array_release(&l->y);
+    mtl__categories_unref(l->classes);
+    l->classes = NULL;
     l->y = *y;
     if (l->cols != cols)
         l->kind = 0; /* what was stated cannot hold for another number of columns */

@@ -42,6 +42,7 @@ typedef struct mtl__labels {
     mtl__array weight; /* one column; p = NULL: the data set's weights, or 1 */
     int32_t kind;      /* 0 = not stated */
     int64_t outputs;
+    mtl__categories *classes; /* texts that the numbers stand for, in its one column, or NULL */
 } mtl__labels;
 
 typedef struct mtl__stream mtl__stream; /* request.h */

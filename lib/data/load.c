@@ -18,6 +18,9 @@ static const mtl__option table[] = {
     MTL__OPTION_STR("categorical", "", "", NULL,
                     "input columns of texts, separated by commas; auto = those with a cell that is "
                     "no number"),
+    MTL__OPTION_STR("classes", "", "", NULL,
+                    "label columns of texts, separated by commas; auto = those with a cell that is "
+                    "no number"),
     MTL__OPTION_STR("separator", ",", "", NULL, "the character between cells"),
 };
 
@@ -25,8 +28,8 @@ const mtl__option_group mtl__csv_options = MTL__OPTION_GROUP(MTL_OPTIONS_CSV, "c
 
 /* ---- CSV: what the columns are ---- */
 
-/* A column is an input by default; texts are inputs too. */
-enum { ROLE_INPUT = 0, ROLE_LABEL, ROLE_IGNORED, ROLE_TEXT };
+/* A column is an input by default; texts are inputs too, classes labels. */
+enum { ROLE_INPUT = 0, ROLE_LABEL, ROLE_IGNORED, ROLE_TEXT, ROLE_CLASS };
 
 /* A file as it is being read. */
 typedef struct csv_load {
@@ -39,12 +42,13 @@ typedef struct csv_load {
     int64_t *input; /* number of the input column, -1 = none */
     int64_t *selected; /* inputs, then labels: what a row gives */
     int64_t *label;    /* the label columns */
+    mtl__categories **classes; /* of label columns of texts */
     float *row;
     int64_t inputs, tasks;
     int64_t name_start; /* of the task's name in a label column's */
     mtl__array x, y;    /* [capacity, inputs], [capacity, tasks] */
     int64_t rows, capacity;
-    bool find_texts; /* categorical columns are found by looking */
+    bool find_texts, find_classes; /* categorical and class columns are found by looking */
     const char *path;
     const mtl__csv_dialect *dialect;
     const mtl_dataset *like;     /* NULL, or what inputs and categories have to be */
@@ -58,6 +62,7 @@ static void take_scratch(csv_load *l, mtl__arena *a)
     l->input = mtl__arena_take(a, l->columns, sizeof *l->input);
     l->selected = mtl__arena_take(a, l->columns, sizeof *l->selected);
     l->label = mtl__arena_take(a, l->columns, sizeof *l->label);
+    l->classes = mtl__arena_take(a, l->columns, sizeof *l->classes);
     l->row = mtl__arena_floats(a, l->columns);
 }
 
@@ -84,10 +89,11 @@ static mtl_status mark_column(csv_load *l, const char *option, const char *name,
         c++;
     if (c == l->columns)
         return no_column(l, option, name, err);
-    if (l->role[c] != ROLE_INPUT || l->is_text[c])
-        return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": column \"%.64s\" is listed twice",
-                        option, name);
-    if (role == ROLE_TEXT)
+    const bool fits = l->role[c] == (role == ROLE_CLASS ? ROLE_LABEL : ROLE_INPUT);
+    if (!fits || l->is_text[c])
+        return MTL_FAIL(err, MTL_ERR_NAME, "option \"%s\": column \"%.64s\" is %s", option, name,
+                        fits || role != ROLE_CLASS ? "listed twice" : "no label column");
+    if (role >= ROLE_TEXT)
         l->is_text[c] = true;
     else
         l->role[c] = role;
@@ -144,6 +150,8 @@ static mtl_status choose_columns(csv_load *l, const mtl_options *o, mtl_error *e
         st = mark_prefixed(l, err);
     if (st == MTL_OK && !l->find_texts && !l->like)
         st = mark_list(l, o, "categorical", ROLE_TEXT, err);
+    if (st == MTL_OK && !l->find_classes && !l->like)
+        st = mark_list(l, o, "classes", ROLE_CLASS, err);
     if (st != MTL_OK)
         return st;
     for (int64_t c = 0; c < l->columns; c++) {
@@ -171,8 +179,10 @@ static mtl_status find_texts(csv_load *l, mtl_error *err)
     if (mtl__csv_column_count(csv) != l->columns)
         st = MTL_FAIL(err, MTL_ERR_FORMAT, "%s: changed while it was read", mtl__path_tail(l->path));
     mtl__csv_set_texts(csv, &(mtl__csv_texts){.found = l->is_text});
-    if (st == MTL_OK) /* the labels have to be numbers: the second pass will say so */
-        st = mtl__csv_select(csv, l->selected, l->inputs, err);
+    const int64_t first = l->find_texts ? 0 : l->inputs;
+    const int64_t end = l->find_classes ? l->inputs + l->tasks : l->inputs;
+    if (st == MTL_OK) /* the others have to be what they are said to be: the second pass sees to it */
+        st = mtl__csv_select(csv, l->selected + first, end - first, err);
     while (st == MTL_OK && more)
         st = mtl__csv_next(csv, l->row, &more, err);
     mtl__csv_close(csv);
@@ -185,19 +195,31 @@ static mtl_status take_text(void *user, int64_t column, const char *text, float 
 {
     enum { MAX_CATEGORIES = 1 << 24 }; /* a float holds all numbers below */
     const csv_load *l = user;
-    const int64_t input = l->input[column];
-    const mtl__names *names = &l->categories->column[input].names;
+    const bool is_label = l->role[column] == ROLE_LABEL;
+    const int64_t place = is_label ? 0 : l->input[column];
+    mtl__categories *all = is_label ? l->classes[column] : l->categories;
+    const mtl__names *names = &all->column[place].names;
     int64_t number = mtl__names_find(names, text);
     if (number < 0 && !l->like) {
         number = names->count;
         if (number == MAX_CATEGORIES)
             return MTL_FAIL(err, MTL_ERR_RANGE, "column \"%.64s\" has more than %d categories",
                             mtl__csv_column_name(l->csv, column), MAX_CATEGORIES);
-        if (!mtl__categories_add(l->categories, input, text))
+        if (!mtl__categories_add(all, place, text))
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for category %lld", (long long)number);
     }
+    if (number < 0 && is_label)
+        return MTL_FAIL(err, MTL_ERR_VALUE,
+                        "%s: row %lld, column \"%.64s\": \"%.64s\" is no class of the reference",
+                        mtl__path_tail(l->path), (long long)mtl__csv_row(l->csv),
+                        mtl__csv_column_name(l->csv, column), text);
     *value = number < 0 ? __builtin_nanf("") : (float)number;
     return MTL_OK;
+}
+
+static const char *task_name(const csv_load *l, int64_t task)
+{
+    return mtl__csv_column_name(l->csv, l->label[task]) + l->name_start;
 }
 
 /* The inputs have to be those of the reference, and so are the categories. */
@@ -217,14 +239,26 @@ static mtl_status follow_reference(csv_load *l, mtl_error *err)
     }
     l->categories = d->categories;
     mtl__categories_ref(l->categories);
+    for (int64_t t = 0; t < l->tasks; t++) {
+        const int64_t c = l->label[t], task = mtl__dataset_task(d, task_name(l, t));
+        l->classes[c] = task < 0 ? NULL : d->labels[task].classes;
+        l->is_text[c] = l->classes[c] != NULL;
+        mtl__categories_ref(l->classes[c]);
+    }
     return MTL_OK;
 }
 
 static mtl_status make_categories(csv_load *l, mtl_error *err)
 {
     bool any = false;
-    for (int64_t c = 0; c < l->columns; c++)
-        any = any || l->is_text[c];
+    for (int64_t t = 0; t < l->tasks; t++) {
+        const int64_t c = l->label[t];
+        l->classes[c] = l->is_text[c] ? mtl__categories_create(l->al, 1) : NULL;
+        if (l->is_text[c] && !l->classes[c])
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for classes");
+    }
+    for (int64_t j = 0; j < l->inputs; j++)
+        any = any || l->is_text[l->selected[j]];
     if (!any)
         return MTL_OK;
     l->categories = mtl__categories_create(l->al, l->inputs);
@@ -241,11 +275,11 @@ static mtl_status choose_texts(csv_load *l, mtl_error *err)
     mtl_status st = MTL_OK;
     if (l->like)
         st = follow_reference(l, err);
-    else if (l->find_texts)
+    else if (l->find_texts || l->find_classes)
         st = find_texts(l, err);
     if (st == MTL_OK && !l->like)
         st = make_categories(l, err);
-    if (st == MTL_OK && l->categories)
+    if (st == MTL_OK)
         mtl__csv_set_texts(l->csv, &(mtl__csv_texts){.is_text = l->is_text, .take = take_text, .user = l});
     return st;
 }
@@ -288,15 +322,28 @@ static mtl_status read_rows(csv_load *l, mtl_error *err)
 
 /* ---- CSV: the data set ---- */
 
+/* Two classes or more say what the task is, also where a part of the rows lacks one. */
+static void put_classes(mtl__labels *to, mtl__categories *classes)
+{
+    const int64_t count = classes ? classes->column[0].names.count : 0;
+    to->classes = classes;
+    mtl__categories_ref(classes);
+    if (count >= 2) {
+        to->kind = count == 2 ? MTL_BINARY : MTL_MULTICLASS;
+        to->outputs = count == 2 ? 1 : count;
+    }
+}
+
 static mtl_status put_tasks(const csv_load *l, mtl_dataset *d, mtl_error *err)
 {
     for (int64_t t = 0; t < l->tasks; t++) {
-        const char *name = mtl__csv_column_name(l->csv, l->label[t]) + l->name_start;
+        const char *name = task_name(l, t);
         mtl__array y = {.p = l->y.p ? l->y.p + t : NULL, .stride = l->tasks, .owner = l->y.owner};
         mtl_status st = mtl__dataset_put_labels(d, name, 1, &y, err);
         if (st != MTL_OK)
             return st;
         mtl__array_ref(&y);
+        put_classes(&d->labels[mtl__dataset_task(d, name)], l->classes[l->label[t]]);
     }
     return MTL_OK;
 }
@@ -345,6 +392,7 @@ static mtl_status load_csv(csv_load *l, mtl_context *ctx, const mtl_options *o, 
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)l->columns);
     take_scratch(l, &arena);
     l->find_texts = strcmp(mtl__option_str(o, &mtl__csv_options, "categorical"), "auto") == 0;
+    l->find_classes = strcmp(mtl__option_str(o, &mtl__csv_options, "classes"), "auto") == 0;
     st = choose_columns(l, o, err);
     if (st == MTL_OK)
         st = choose_texts(l, err);
@@ -355,6 +403,8 @@ static mtl_status load_csv(csv_load *l, mtl_context *ctx, const mtl_options *o, 
     mtl__array_release(&l->x);
     mtl__array_release(&l->y);
     mtl__categories_unref(l->categories);
+    for (int64_t c = 0; c < l->columns; c++)
+        mtl__categories_unref(l->classes[c]);
     mtl__arena_release(&arena, l->al);
     return st;
 }

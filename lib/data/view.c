@@ -27,6 +27,8 @@ mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error
         s->labels[t].weight = l->weight;
         s->labels[t].kind = l->kind;
         s->labels[t].outputs = l->outputs;
+        s->labels[t].classes = l->classes;
+        mtl__categories_ref(l->classes);
         mtl__array_ref(&l->y);
         mtl__array_ref(&l->weight);
     }

@@ -172,12 +172,122 @@ START_TEST(what_makes_no_sense_is_refused)
 }
 END_TEST
 
+/* ---- Classes ----------------------------------------------------------------------------------- */
+
+static mtl_status load_classes(mtl_context *ctx, const char *text, const char *classes,
+                               const mtl_dataset *like, mtl_dataset **out, mtl_error *why)
+{
+    temp_file f = temp_file_make(text, strlen(text));
+    mtl_options *o = options(MTL_OPTIONS_CSV, "");
+    done(mtl_options_set_str(o, "classes", classes, err));
+    mtl_status st = like ? mtl_dataset_load_csv_like(ctx, f.path, o, like, out, why)
+                         : mtl_dataset_load_csv(ctx, f.path, o, out, why);
+    mtl_options_destroy(o);
+    unlink(f.path);
+    return st;
+}
+
+static const char iris[] = "a,label:kind,label:ripe,label:n\n"
+                           "1, setosa ,yes,3\n"
+                           "2,\"vir,ginica\",no,1\n"
+                           "3,,yes,0\n"
+                           "4,versicolor,,2\n"
+                           "5,setosa,no,1\n";
+
+/* Labels of a task and its classes: "0-1|a|b". */
+static void assert_classes(const mtl_dataset *d, const char *task, const char *expected)
+{
+    char found[256] = "";
+    float y[16];
+    int64_t t = 0, rows = mtl_dataset_rows(d);
+    while (strcmp(mtl_dataset_task_name(d, t), task) != 0)
+        t++;
+    done(mtl_dataset_get_labels(d, task, 0, rows, y, 1, err));
+    for (int64_t i = 0; i < rows; i++)
+        sprintf(found + strlen(found), isnan(y[i]) ? "-" : "%g", (double)y[i]);
+    for (int64_t k = 0; k < mtl_dataset_class_count(d, t); k++)
+        sprintf(found + strlen(found), "|%s", mtl_dataset_class_name(d, t, k));
+    ck_assert_str_eq(found, expected);
+    ck_assert_ptr_null(mtl_dataset_class_name(d, t, mtl_dataset_class_count(d, t)));
+    ck_assert_ptr_null(mtl_dataset_class_name(d, t, -1));
+}
+
+START_TEST(labels_can_be_texts)
+{
+    static const float again[] = {1, 0};
+    mtl_dataset *d = NULL, *e = NULL, *part = NULL, *rest = NULL, *copy = NULL;
+    mtl_model *m = NULL, *moved = NULL;
+    mtl_spec *s = NULL;
+    done(load_classes(NULL, iris, "auto", NULL, &d, err));
+    assert_classes(d, "kind", "01-20|setosa|vir,ginica|versicolor");
+    assert_classes(d, "ripe", "010-1|yes|no");
+    assert_classes(d, "n", "31021");
+    ck_assert_int_eq(mtl_dataset_class_count(d, 3), 0);
+    ck_assert_int_eq(mtl_dataset_class_count(NULL, 0), 0);
+    done(load_classes(NULL, iris, "label:ripe , label:kind", NULL, &e, err));
+    assert_classes(e, "kind", "01-20|setosa|vir,ginica|versicolor");
+    mtl_dataset_destroy(e);
+    /* Parts, copies and a second file keep them. */
+    done(mtl_dataset_subset(d, 2, (int64_t[]){4, 0}, &part, err));
+    done(mtl_dataset_copy(part, &copy, err));
+    mtl_dataset_destroy(part);
+    assert_classes(copy, "kind", "00|setosa|vir,ginica|versicolor");
+    done(load_classes(NULL, "a,label:kind,label:n\n7,versicolor,2\n8,NA,1\n", "", d, &rest, err));
+    assert_classes(rest, "kind", "2-|setosa|vir,ginica|versicolor");
+    done(mtl_dataset_concat(2, (const mtl_dataset *[]){copy, rest}, &e, err));
+    assert_classes(e, "kind", "002-|setosa|vir,ginica|versicolor");
+    /* Kinds are stated: a part with one class only makes a task of three. */
+    done(mtl_spec_create(NULL, 1, &s, err));
+    done(mtl_spec_add_task(s, "n", MTL_REGRESSION, 1, err));
+    done(mtl_model_create(s, &m, err));
+    fit(m, d, "epochs=1");
+    done(mtl_transfer(m, copy, NULL, NULL, &moved, NULL, err));
+    int64_t kind = mtl_model_task_index(moved, "kind"), ripe = mtl_model_task_index(moved, "ripe");
+    ck_assert_int_eq(mtl_model_task_outputs(moved, kind), 3);
+    ck_assert_int_eq(mtl_model_task_kind(moved, ripe), MTL_BINARY);
+    /* Labels set anew have no texts. */
+    done(mtl_dataset_set_labels(copy, "kind", 1, again, 1, err));
+    assert_classes(copy, "kind", "10");
+    mtl_spec_destroy(s);
+    mtl_model_destroy(m), mtl_model_destroy(moved);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(e), mtl_dataset_destroy(copy);
+    mtl_dataset_destroy(rest);
+}
+END_TEST
+
+START_TEST(classes_that_cannot_be_are_refused)
+{
+    mtl_dataset *d = NULL, *e = NULL, *f = NULL;
+    refused(load_classes(NULL, iris, "a", NULL, &d, err), MTL_ERR_NAME, "no label column");
+    refused(load_classes(NULL, iris, "label:kind,label:kind", NULL, &d, err), MTL_ERR_NAME, "twice");
+    refused(load_classes(NULL, iris, "kind", NULL, &d, err), MTL_ERR_NAME, "no column");
+    refused(load_classes(NULL, iris, "label:kind", NULL, &d, err), MTL_ERR_FORMAT, "label:ripe");
+    refused(load_classes(NULL, "a,label:y\nx,u\n", "auto", NULL, &d, err), MTL_ERR_FORMAT, "\"a\"");
+    done(load_classes(NULL, iris, "auto", NULL, &d, err));
+    refused(load_classes(NULL, "a,label:kind\n1,setosa\n2,rose\n", "", d, &e, err), MTL_ERR_VALUE,
+            "row 2, column \"label:kind\": \"rose\"");
+    done(load_classes(NULL, "a,label:kind\n1,rose\n", "auto", NULL, &e, err));
+    refused(mtl_dataset_concat(2, (const mtl_dataset *[]){d, e}, &f, err), MTL_ERR_NAME,
+            "part 1: task \"kind\" has other classes");
+    ck_assert_ptr_null(f);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(e);
+}
+END_TEST
+
 static mtl_status try_load(void *ctx)
 {
     mtl_dataset *a = NULL, *b = NULL, *c = NULL;
     mtl_status st = load(ctx, plants, "auto", NULL, &a, NULL);
     if (st == MTL_OK)
         st = load(ctx, plants, "", a, &b, NULL);
+    if (st == MTL_OK)
+        st = mtl_dataset_concat(2, (const mtl_dataset *const[]){a, b}, &c, NULL);
+    mtl_dataset_destroy(a), mtl_dataset_destroy(b), mtl_dataset_destroy(c);
+    a = b = c = NULL;
+    if (st == MTL_OK)
+        st = load_classes(ctx, iris, "auto", NULL, &a, NULL);
+    if (st == MTL_OK)
+        st = load_classes(ctx, iris, "", a, &b, NULL);
     if (st == MTL_OK)
         st = mtl_dataset_concat(2, (const mtl_dataset *const[]){a, b}, &c, NULL);
     mtl_dataset_destroy(a), mtl_dataset_destroy(b), mtl_dataset_destroy(c);
@@ -207,5 +317,7 @@ int main(void)
     add_case(s, "many categories", many_categories);
     add_case(s, "what makes no sense is refused", what_makes_no_sense_is_refused);
     add_case(s, "memory may fail anywhere", memory_may_fail_anywhere);
+    add_case(s, "labels can be texts", labels_can_be_texts);
+    add_case(s, "classes that cannot be are refused", classes_that_cannot_be_are_refused);
     return run_suite(s);
 }
