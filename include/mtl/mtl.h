@@ -1154,7 +1154,7 @@ MTL_API mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl
  * @param train    As for mtl_fit().
  * @param options  Of the group MTL_OPTIONS_FIT, those of the fit to come. NULL = defaults. Not
  *                 looked at: "learning_rate", "schedule", "warmup", "epochs", "average", "patience",
- *                 "train_metrics".
+ *                 "train_metrics", "judge".
  * @param report   Release with mtl_report_destroy().
  * @return As mtl_fit(); MTL_ERR_DIVERGED only when the first loss is not finite.
  * @since 0.1

@@ -325,6 +325,32 @@ START_TEST(sparse_rows)
 }
 END_TEST
 
+static int32_t give_rows(int64_t first, int64_t rows, float *x, void *user)
+{
+    const problem *p = user;
+    memcpy(x, p->x + first * PROBLEM_INPUTS, (size_t)(rows * PROBLEM_INPUTS) * sizeof *x);
+    return MTL_CONTINUE;
+}
+
+/* Rows that come by windows, missing inputs among them. */
+START_TEST(streamed_rows)
+{
+    scene s = scene_make(NULL);
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create_stream(NULL, s.p.rows, PROBLEM_INPUTS, 70, give_rows, &s.p, &d, err));
+    done(mtl_dataset_set_labels(d, "grade", 1, s.p.grade, 1, err));
+    done(mtl_dataset_set_labels(d, "hours", 2, s.p.hours, 2, err));
+    mtl_report *a = NULL, *b = NULL;
+    done(mtl_evaluate(s.mean, d, NULL, &a, err));
+    done(mtl_evaluate(s.mean, s.data, NULL, &b, err));
+    ck_assert_double_eq(figure(a, "loss/grade"), figure(b, "loss/grade"));
+    ck_assert_double_eq(figure(a, "metric/rmse/hours"), figure(b, "metric/rmse/hours"));
+    mtl_report_destroy(a), mtl_report_destroy(b);
+    mtl_dataset_destroy(d);
+    scene_free(&s);
+}
+END_TEST
+
 /* ---- Evaluate and calibrate ---------------------------------------------------------------- */
 
 static mtl_report *evaluated(const mtl_model *m, const mtl_dataset *d)
@@ -807,6 +833,7 @@ int main(void)
     add_case(s, "threads and levels do not matter", threads_do_not_matter);
     add_case(s, "many readers at once", many_readers);
     add_case(s, "sparse rows", sparse_rows);
+    add_case(s, "streamed rows", streamed_rows);
     add_case(s, "evaluate", evaluates);
     add_case(s, "one member has its own losses", losses_of_one_member);
     add_case(s, "links have ways back", links_have_ways_back);
