@@ -999,7 +999,10 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * Names of a fit: "reason" ("epochs", "patience", "time_limit" or "cancelled"), "epochs" and "steps"
  * done, "best_epoch" (from 1; with early stopping the one whose parameters were kept), "seconds";
  * series with one value per epoch: "learning_rate" (of the epoch's last step), "loss/train" and
- * "loss/valid" (sum of weighted task losses, without the penalties), "loss/train/TASK", "loss/valid/TASK", and "metric/NAME/TASK" (on the
+ * "loss/valid" (sum of weighted task losses, without the penalties), "loss/train/TASK", "loss/valid/TASK", with a
+ * "weighting" the epoch's means of "weight/TASK" and, of kinds that compare gradients, of "conflicts" (the
+ * share of pairs of tasks whose gradients have a product below 0) and, for up to 16 tasks,
+ * "cosine/TASK/TASK", the model's order of tasks within a pair; and "metric/NAME/TASK" (on the
  * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
  * class tasks, rmse for regression and count, and for quantile mae of the middle output (number
  * outputs / 2), which stands for the value in every metric. NaN where a task had no label.
@@ -1083,6 +1086,16 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the
  * parameters at "learning_rate" times the factors of "schedule", "warmup" and "groups".
  *
+ * "weighting" weighs the gradients of the tasks' losses (times the tasks' own weights) in the trunk by
+ * the kinds of mtl_aggregate(), the default being their sum; heads, their own layers and the linear
+ * skip always get their own gradient. "weighting_scope" = trunk compares the gradients by the trained
+ * parameters of the trunk, at the cost of a backward pass a task; = features those by the trunk's
+ * output, at the cost of the heads'. Memory: a few matrices [rows of a step, widest layer] a task, and
+ * never more than a slice of one layer's gradients for all. Every "weighting_every" steps new weights
+ * are found; famo looks at the losses of the batch once more behind such a step. A task without a label
+ * in the step takes no part. graddrop, db_mtl and excess_mtl are not to be had in training, nor is the
+ * scope "trunk" of kinds that compare gradients with sparse inputs. With everything in the trunk frozen there is nothing to weigh.
+ *
  * With "average" the averaged parameters are what is judged after an epoch, what early stopping picks
  * its best from, and what the model has in the end, also when the fit is stopped or diverges; the
  * steps go on from the parameters themselves, and "loss/train" is theirs. Running statistics of a
@@ -1130,10 +1143,12 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
  * @return MTL_OK, also when a deadline, early stopping or the callback ended it (see "reason");
  *         MTL_ERR_SHAPE; MTL_ERR_DATA without rows or labels; MTL_ERR_VALUE naming task, row and
- *         column of a label or input that cannot be; MTL_ERR_NOMEM; MTL_ERR_BUSY; all these leave
- *         the model as it was. MTL_ERR_DIVERGED: the parameters are those of the last epoch in which
- *         all was finite. With "judge" also MTL_ERR_STATE for a model that was trained before, and
- *         MTL_ERR_INVALID with "checkpoint" or "sampling"; streamed data is refused.
+ *         column of a label or input that cannot be; MTL_ERR_INVALID, MTL_ERR_RANGE for a "weighting"
+ *         that does not serve; MTL_ERR_NOMEM; MTL_ERR_BUSY; all these leave the model as it was.
+ *         MTL_ERR_DIVERGED: the parameters are those of the last epoch in which all was finite; so with
+ *         MTL_ERR_VALUE where a weighting by losses meets one below 0, naming the task. With "judge"
+ *         also MTL_ERR_STATE for a model that was trained before, and MTL_ERR_INVALID with "checkpoint"
+ *         or "sampling"; streamed data is refused.
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */

@@ -44,7 +44,7 @@ enum {
 };
 
 static const mtl__aggregation rows[] = {
-    {{"sum", NULL}, 0, mtl__agg_sum, 0, 0, 0},
+    {{"sum", NULL}, MTL__AGG_PLAIN, mtl__agg_sum, 0, 0, 0},
     {{"mean", NULL}, 0, mtl__agg_mean, 0, 0, 0},
     {{"constant", constant}, 0, mtl__agg_constant, 0, 0, 0},
     {{"rlw", NULL}, 0, mtl__agg_rlw, 0, 0, 0},
@@ -163,8 +163,7 @@ void mtl__aggregator_plan(struct mtl_aggregator *a, const mtl__choice *choice, c
     a->m = m;
     a->n = n;
     a->seed = seed;
-    a->epoch_steps =
-        row->choice.param == dwa && choice->value[1] > 0 ? (int64_t)choice->value[1] : 1;
+    a->epoch_steps = row->choice.param == dwa ? (int64_t)choice->value[1] : 0;
     a->states = row->per_task * m + row->per_pair * pairs;
     if (row->per_value)
         a->states += product(arena, m, n);

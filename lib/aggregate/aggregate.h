@@ -15,6 +15,7 @@ enum {
     MTL__AGG_TRACKS = 16,    /* keeps a row for each task: its steps must be of the same values */
     MTL__AGG_FEEDBACK = 32,  /* is told the losses after the update */
     MTL__AGG_PREF_MEAN = 64, /* preferences that are not given are 1 / m, not 1 */
+    MTL__AGG_PLAIN = 128,    /* all weights are 1 */
 };
 
 struct mtl_aggregator;
@@ -37,7 +38,7 @@ struct mtl_aggregator {
     const char *kind; /* the text of the choice */
     int64_t m, n;
     uint64_t seed;
-    int64_t epoch_steps; /* steps that "dwa" takes as an epoch */
+    int64_t epoch_steps; /* steps that "dwa" takes as an epoch, 0 = 1 */
     int64_t step;        /* taken so far */
     double *state;       /* [states] */
     int64_t states;

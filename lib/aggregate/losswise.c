@@ -47,7 +47,7 @@ void mtl__agg_dwa(mtl__agg *p)
 {
     const int64_t m = p->a->m;
     double *sum = p->a->state, *count = sum + m, *last = sum + 2 * m, *before = sum + 3 * m;
-    if (p->a->step % p->a->epoch_steps == 0 && p->a->step > 0)
+    if (p->a->step % mtl__max(1, p->a->epoch_steps) == 0 && p->a->step > 0)
         for (int64_t i = 0; i < m; i++) {
             before[i] = count[i] > 0 ? last[i] : before[i];
             last[i] = count[i] > 0 ? sum[i] / count[i] : last[i];

@@ -79,9 +79,8 @@ static void sum_columns(void *arg, int64_t first, int64_t cols)
     s->vec->col_sums(s->rows, cols, s->dy + first, s->lddy, s->out + first, false);
 }
 
-/* dW = x' dy. */
-static void weight_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                                const mtl__layer_grad *g)
+void mtl__dense_weight_rows(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                            const mtl__layer_grad *g, int64_t row, int64_t count, float *out)
 {
     if (!io->x) {
         mtl__layer_sparse_gradient(l, p, io, g);
@@ -89,17 +88,24 @@ static void weight_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__
     }
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_TN,
-        .m = l->in,
+        .m = count,
         .n = l->out,
         .k = io->rows,
-        .a = io->x,
+        .a = io->x + row,
         .lda = io->ldx,
         .b = g->dy,
         .ldb = g->lddy,
-        .c = p->grads + l->weight,
+        .c = out,
         .ldc = l->out,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+/* dW = x' dy. */
+static void weight_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                            const mtl__layer_grad *g)
+{
+    mtl__dense_weight_rows(l, p, io, g, 0, l->in, p->grads + l->weight);
 }
 
 /* db = column sums of dy. */
@@ -153,18 +159,18 @@ static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c
 }
 
 /* dx = dy W', times the derivative of what made x. */
-static void input_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                           const mtl__layer_grad *g)
+void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, int64_t column, int64_t cols,
+                               const mtl__layer_io *io, const mtl__layer_grad *g)
 {
     const slope_arg arg = {l, p->vec, io, g};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NT,
         .m = io->rows,
         .n = l->in,
-        .k = l->out,
+        .k = cols,
         .a = g->dy,
         .lda = g->lddy,
-        .b = p->params + l->weight,
+        .b = p->params + l->weight + column,
         .ldb = l->out,
         .c = g->dx,
         .ldc = g->lddx,
@@ -183,7 +189,7 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
         bias_gradient(l, p, io, g);
     }
     if (g->dx)
-        input_gradient(l, p, io, g);
+        mtl__dense_input_gradient(l, p, 0, l->out, io, g);
 }
 
 static int64_t keeps_slope(const mtl__layer *l)

@@ -142,6 +142,12 @@ void mtl__layer_sparse_product(const mtl__layer *l, const mtl__pass *p, const mt
                                mtl__gemm_epilogue_fn *epilogue, const void *arg);
 void mtl__layer_sparse_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                                 const mtl__layer_grad *g);
+/* dx of a dense layer from some of its columns alone: g->dy begins with the first of them. */
+void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, int64_t column, int64_t cols,
+                               const mtl__layer_io *io, const mtl__layer_grad *g);
+/* The rows `row` .. of dW = x' dy, [count, out] without gaps. */
+void mtl__dense_weight_rows(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                            const mtl__layer_grad *g, int64_t row, int64_t count, float *out);
 
 /* Floats of GEMM scratch that a pass over this layer needs. */
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,

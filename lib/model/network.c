@@ -380,35 +380,43 @@ static void choose_dx(const mtl__network *net, const mtl__buffers *b, int64_t i,
     b->has_later[i - 1] = false;
 }
 
+/* Backward through layer i of a chain that starts at `first`; way->g has the gradient of its output
+   and then that of its x. *end tells what is wanted of the chain's input. */
+static void step_back(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                      const bool *layer_on, int64_t first, int64_t i, int64_t stop, int64_t rows,
+                      const float *x, int64_t ldx, const mtl__layer_grad *end, mtl__way_back *way)
+{
+    const mtl__layer *l = &net->layer[i];
+    const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
+    mtl__layer_grad *g = &way->g;
+    if (is_residual(net, i))
+        hand_to_source(net, p, b, i, rows, g);
+    if (i > first) {
+        choose_dx(net, b, i, b->turn[way->turn], g);
+        g->dx = i == stop ? NULL : g->dx;
+    } else {
+        g->dx = end->dx;
+        g->lddx = end->lddx;
+        g->dx_adds = end->dx_adds;
+        g->made_by = end->made_by;
+        g->made_slope = end->made_slope;
+    }
+    g->want_params = layer_on[i];
+    l->type->backward(l, p, &io, g);
+    g->dy = g->dx;
+    g->lddy = g->lddx;
+    way->turn = !way->turn;
+}
+
 /* Backward through layers first+count-1 .. stop. *end holds the gradient of the last one's output
    and what is wanted of the input's, which is reached when the chain is followed to its start. */
 static void backward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                            const bool *layer_on, int64_t first, int64_t count, int64_t stop,
                            int64_t rows, const float *x, int64_t ldx, const mtl__layer_grad *end)
 {
-    mtl__layer_grad g = {.dy = end->dy, .lddy = end->lddy};
-    int turn = 0;
-    for (int64_t i = first + count - 1; i >= stop; i--) {
-        const mtl__layer *l = &net->layer[i];
-        const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
-        if (is_residual(net, i))
-            hand_to_source(net, p, b, i, rows, &g);
-        if (i > first) {
-            choose_dx(net, b, i, b->turn[turn], &g);
-            g.dx = i == stop ? NULL : g.dx;
-        } else {
-            g.dx = end->dx;
-            g.lddx = end->lddx;
-            g.dx_adds = end->dx_adds;
-            g.made_by = end->made_by;
-            g.made_slope = end->made_slope;
-        }
-        g.want_params = layer_on[i];
-        l->type->backward(l, p, &io, &g);
-        g.dy = g.dx;
-        g.lddy = g.lddx;
-        turn = !turn;
-    }
+    mtl__way_back way = {.g = {.dy = end->dy, .lddy = end->lddy}};
+    for (int64_t i = first + count - 1; i >= stop; i--)
+        step_back(net, p, b, layer_on, first, i, stop, rows, x, ldx, end, &way);
 }
 
 /* The activation that made what the heads read, and its derivative where it is kept. */
@@ -465,4 +473,61 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
         const mtl__layer_grad end = {.dy = b->dh, .lddy = net->trunk_out};
         backward_chain(net, p, b, layer_on, 0, net->trunk_layers, trunk_stop, rows, x, ldx, &end);
     }
+}
+
+/* --- one task alone ---------------------------------------------------------------------------- */
+
+void mtl__network_plan_task(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+                            const mtl__buffers *all, mtl__buffers *b)
+{
+    mtl__buffers own = *all;
+    for (int i = 0; i < 2; i++)
+        own.turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
+    plan_residuals(net, max_rows, arena, &own);
+    if (b)
+        *b = own;
+}
+
+mtl__layer_io mtl__network_trunk_io(const mtl__network *net, const mtl__buffers *b, int64_t layer,
+                                    int64_t rows, const float *x, int64_t ldx)
+{
+    return io_of(net, b, 0, layer, rows, x, ldx);
+}
+
+int64_t mtl__network_trunk_stop(const mtl__network *net, const bool *layer_on)
+{
+    return lowest_on(layer_on, 0, net->trunk_layers);
+}
+
+void mtl__network_task_begin(const mtl__network *net, const mtl__pass *p, const mtl__buffers *all,
+                             const mtl__buffers *own, const bool *layer_on, int64_t task,
+                             int64_t outputs, bool through_activation, int64_t rows, const float *x,
+                             int64_t ldx, mtl__way_back *way)
+{
+    const mtl__chain *c = &net->head[net->task[task].chain];
+    const int64_t column = net->task[task].column;
+    const mtl__layer_grad end = {.dy = all->dz + column,
+                                 .lddy = net->outputs,
+                                 .dx = own->turn[1],
+                                 .lddx = net->trunk_out,
+                                 .made_by = through_activation ? trunk_act(net) : NULL,
+                                 .made_slope = trunk_slope(net, all)};
+    const float *h = trunk_output(net, all, x);
+    const int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
+    memset(all->has_later, 0, (size_t)net->layers * sizeof *all->has_later);
+    memset(own->has_later, 0, (size_t)net->layers * sizeof *own->has_later);
+    if (c->count == 1) /* the matrix of all plain heads */
+        mtl__dense_input_gradient(&net->layer[c->first], p, column - c->column, outputs,
+                                  &(mtl__layer_io){.rows = rows, .x = h, .ldx = ldh}, &end);
+    else
+        backward_chain(net, p, all, layer_on, c->first, c->count, c->first, rows, h, ldh, &end);
+    *way = (mtl__way_back){.g = {.dy = own->turn[1], .lddy = net->trunk_out}};
+}
+
+void mtl__network_task_step(const mtl__network *net, const mtl__pass *p, const mtl__buffers *own,
+                            const bool *layer_on, int64_t layer, int64_t stop, int64_t rows,
+                            const float *x, int64_t ldx, mtl__way_back *way)
+{
+    const mtl__layer_grad end = {0};
+    step_back(net, p, own, layer_on, 0, layer, stop, rows, x, ldx, &end, way);
 }

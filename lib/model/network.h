@@ -77,4 +77,28 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
                            const bool *chain_on, const bool *layer_on, int64_t rows,
                            const float *x, int64_t ldx);
 
+/* The gradient of one task alone on its way down the trunk, layer by layer, so that those of many
+   tasks can be compared at each: buffers of its own, and where it is. b may be NULL (a plan). */
+typedef struct mtl__way_back {
+    mtl__layer_grad g; /* dy: of the output of the layer that is next */
+    int turn;
+} mtl__way_back;
+
+void mtl__network_plan_task(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+                            const mtl__buffers *all, mtl__buffers *b);
+/* From the task's columns of all->dz to the trunk's output, or through the activation that made it.
+   layer_on is of the towers, which are dense layers. */
+void mtl__network_task_begin(const mtl__network *net, const mtl__pass *p, const mtl__buffers *all,
+                             const mtl__buffers *own, const bool *layer_on, int64_t task,
+                             int64_t outputs, bool through_activation, int64_t rows, const float *x,
+                             int64_t ldx, mtl__way_back *way);
+/* Through a layer of the trunk, the next one down; of layer `stop` no dx is wanted. */
+void mtl__network_task_step(const mtl__network *net, const mtl__pass *p, const mtl__buffers *own,
+                            const bool *layer_on, int64_t layer, int64_t stop, int64_t rows,
+                            const float *x, int64_t ldx, mtl__way_back *way);
+/* Lowest layer of the trunk that is on, or the number of the trunk's layers. */
+int64_t mtl__network_trunk_stop(const mtl__network *net, const bool *layer_on);
+mtl__layer_io mtl__network_trunk_io(const mtl__network *net, const mtl__buffers *b, int64_t layer,
+                                    int64_t rows, const float *x, int64_t ldx);
+
 #endif

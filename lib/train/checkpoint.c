@@ -213,7 +213,17 @@ static void write_series(mtl__bytes *b, const mtl_report *r)
     mtl__bytes_text(b, "}");
 }
 
-static void write_text(mtl__bytes *b, const mtl__checkpoint *c, const mtl__trainer *t)
+static const char *const weighting_keys[] = {"weighting", "weighting_state"};
+
+static void write_weighting(mtl__bytes *b, mtl__weighting *w)
+{
+    double *values;
+    int64_t count;
+    for (int i = 0; mtl__weighting_block(w, i, &values, &count); i++)
+        write_hex(b, weighting_keys[i], values, count * (int64_t)sizeof *values);
+}
+
+static void write_text(mtl__bytes *b, const mtl__checkpoint *c, mtl__trainer *t)
 {
     const mark k = take_mark(t);
     int64_t tasks = t->m->net.tasks * (int64_t)sizeof(double);
@@ -227,6 +237,7 @@ static void write_text(mtl__bytes *b, const mtl__checkpoint *c, const mtl__train
     write_hex(b, "sum", t->sum, tasks);
     write_hex(b, "total", t->total, tasks);
     write_hex(b, "epoch_loss", t->epoch_loss, tasks);
+    write_weighting(b, &t->weighting);
     write_series(b, t->report);
     mtl__bytes_text(b, "}");
     mtl__bytes_append(b, "", 1);
@@ -481,6 +492,18 @@ static mtl_status restore_series(const mtl__resumption *r, mtl_report *report, m
     return st;
 }
 
+static mtl_status restore_weighting(const mtl__resumption *r, mtl__weighting *w, mtl_error *err)
+{
+    double *values;
+    int64_t count;
+    mtl_status st = MTL_OK;
+    for (int i = 0; mtl__weighting_block(w, i, &values, &count) && st == MTL_OK; i++)
+        st = read_hex(r->root, weighting_keys[i], values, count * (int64_t)sizeof *values, NULL, err);
+    if (st == MTL_OK && !mtl__weighting_resume(w))
+        st = MTL_FAIL(err, MTL_ERR_FORMAT, "the checkpoint's weighting cannot be");
+    return st;
+}
+
 mtl_status mtl__resumption_restore(const mtl__resumption *r, mtl__trainer *t, mtl_error *err)
 {
     mtl__tensor tensors[MOST_VECTORS];
@@ -492,6 +515,7 @@ mtl_status mtl__resumption_restore(const mtl__resumption *r, mtl__trainer *t, mt
     MTL_TRY(st, read_hex(r->root, "sum", t->sum, bytes, NULL, err), done);
     MTL_TRY(st, read_hex(r->root, "total", t->total, bytes, NULL, err), done);
     MTL_TRY(st, read_hex(r->root, "epoch_loss", t->epoch_loss, bytes, NULL, err), done);
+    MTL_TRY(st, restore_weighting(r, &t->weighting, err), done);
     MTL_TRY(st, restore_series(r, t->report, err), done);
     if (!put_mark(t, &k))
         st = MTL_FAIL(err, MTL_ERR_FORMAT, "the checkpoint's position in the data cannot be");

@@ -57,6 +57,10 @@ void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__tra
     set->clip_value = mtl__option_f64(o, g, "clip_value");
     set->groups = mtl__option_str(o, g, "groups");
     set->lazy = mtl__option_index(o, g, "sparse_update") == 0;
+    set->weighting = (mtl__weighting_set){mtl__option_choice(o, g, "weighting"),
+                                          mtl__option_str(o, g, "weighting"),
+                                          mtl__option_index(o, g, "weighting_scope") == 1,
+                                          mtl__option_i64(o, g, "weighting_every")};
 }
 
 static mtl__train_settings read_settings(const mtl_options *o)

@@ -40,6 +40,20 @@ extern const mtl__option_group mtl__fit_options;
     MTL__OPTION_STR("sparse_update", "lazy", "lazy|dense", NULL,                                   \
                     "of weights on sparse inputs a step changes those of its batch's columns "     \
                     "(lazy), or all; see mtl_dataset_create_csr"),                                 \
+    MTL__OPTION_STR("weighting", "sum",                                                            \
+                    "sum|mean|constant:weights=W/W/...|rlw|mgda:normalise=none|"                   \
+                    "pcgrad:order=seed|gradvac:beta=0.5|cagrad:c=0.4,rescale=0|imtl_g|"            \
+                    "nash:max_norm=1|fairgrad:alpha=1|aligned_mtl:mode=min|upgrad|dualproj|"       \
+                    "config|gradnorm:alpha=1.5,rate=1|uw:rate=0.01|dwa:temperature=2|gls|"         \
+                    "imtl_l:rate=0.01|stch:mu=1,warm_up=0|famo:rate=0.025,decay=0.001",            \
+                    &mtl__aggregate_table,                                                         \
+                    "weights of the tasks' gradients in the trunk, see mtl_aggregate; heads get "  \
+                    "their own gradient"),                                                         \
+    MTL__OPTION_STR("weighting_scope", "trunk", "trunk|features", NULL,                            \
+                    "which gradients it compares: by the trunk's parameters, or, at less cost, by "\
+                    "its output"),                                                                 \
+    MTL__OPTION_I64("weighting_every", 1, 1, 1000000,                                              \
+                    "steps from one comparison to the next; the weights stay meanwhile"),          \
     MTL__OPTION_STR("groups", "", "", NULL,                                                        \
                     "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
                     "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2")

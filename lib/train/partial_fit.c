@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MOST = 4 };
+enum { MOST = 4, BLOCKS = 2 };
 
 /* What the next call goes on from. */
 typedef struct state {
@@ -12,6 +12,9 @@ typedef struct state {
     mtl__train_now now;
     int64_t step, rows_seen, calls;
     float *vector[MOST]; /* [net.params] each, NULL = none */
+    const mtl__aggregation *weighting; /* of the blocks; another one starts anew */
+    double *block[BLOCKS];
+    int64_t count[BLOCKS];
 } state;
 
 static void free_state(void *kept)
@@ -20,6 +23,8 @@ static void free_state(void *kept)
     const mtl__allocator *al = &s->m->ctx->al;
     for (int i = 0; i < MOST; i++)
         mtl__free(al, s->vector[i], s->m->net.params * (int64_t)sizeof(float));
+    for (int i = 0; i < BLOCKS; i++)
+        mtl__free(al, s->block[i], s->count[i] * (int64_t)sizeof(double));
     mtl__free(al, s, sizeof *s);
 }
 
@@ -45,6 +50,35 @@ static void one_pass(void *self, mtl__train_settings *set)
     set->seed += (uint64_t)s->calls;
 }
 
+/* Blocks of another length are of another weighting. */
+static bool reserve_blocks(state *s, mtl__weighting *w)
+{
+    const mtl__allocator *al = &s->m->ctx->al;
+    double *values;
+    int64_t count;
+    for (int i = 0; mtl__weighting_block(w, i, &values, &count); i++) {
+        if (s->block[i] && s->count[i] == count)
+            continue;
+        double *block = mtl__alloc_zero(al, count * (int64_t)sizeof *block);
+        if (!block)
+            return false;
+        mtl__free(al, s->block[i], s->count[i] * (int64_t)sizeof(double));
+        s->block[i] = block;
+        s->count[i] = count;
+        s->weighting = NULL;
+    }
+    return true;
+}
+
+static void copy_blocks(state *s, mtl__weighting *w, bool to_trainer)
+{
+    double *values;
+    int64_t count;
+    for (int i = 0; mtl__weighting_block(w, i, &values, &count); i++)
+        memcpy(to_trainer ? values : s->block[i], to_trainer ? s->block[i] : values,
+               (size_t)count * sizeof *values);
+}
+
 static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
 {
     state *s = self;
@@ -56,6 +90,8 @@ static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
         if (!s->vector[i])
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
     }
+    if (!reserve_blocks(s, &t->weighting))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
     return MTL_OK;
 }
 
@@ -78,6 +114,8 @@ static void keep(void *self, mtl__trainer *t)
     s->rows_seen = t->rows_seen;
     s->calls++;
     copy_vectors(s, t, false);
+    s->weighting = t->weighting.agg.row;
+    copy_blocks(s, &t->weighting, false);
 }
 
 static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
@@ -89,6 +127,10 @@ static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
         t->step = s->step;
         t->rows_seen = s->rows_seen;
         copy_vectors(s, t, true);
+    }
+    if (t->weighting.is_on && s->weighting == t->weighting.agg.row) {
+        copy_blocks(s, &t->weighting, true);
+        mtl__weighting_resume(&t->weighting);
     }
     mtl__trainer_hook(t, (mtl__hook){.self = s, .at_end = keep});
     return MTL_OK;

@@ -12,7 +12,7 @@ static bool is_trunk(const mtl__network *net, int64_t layer)
     return layer < net->trunk_layers;
 }
 
-static bool is_trained(const mtl__trainer *t, const mtl__param *p)
+bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p)
 {
     if (p->is_frozen || p->role == MTL__STATE || mtl__group_of(t->set.groups, p).rate == 0)
         return false;
@@ -24,7 +24,7 @@ static void mark_layers(mtl__trainer *t)
 {
     const mtl_model *m = t->m;
     for (int64_t i = 0; i < m->params; i++)
-        if (is_trained(t, &m->param[i]))
+        if (mtl__trainer_trains(t, &m->param[i]))
             t->layer_on[m->param[i].layer] = true;
     for (int64_t i = 0; i < m->net.tasks; i++)
         if (mtl__targets_has_task(&t->feed.batch.targets, i))
@@ -55,7 +55,7 @@ static int64_t next_trained(const mtl__trainer *t, int64_t from, int64_t layer, 
 {
     for (int64_t i = from; i < t->m->params; i++) {
         const mtl__param *p = &t->m->param[i];
-        if (p->layer == layer && p->number == number && is_trained(t, p))
+        if (p->layer == layer && p->number == number && mtl__trainer_trains(t, p))
             return i;
     }
     return -1;
@@ -157,7 +157,7 @@ static bool needs_guard(const mtl__trainer *t, const mtl__param *p)
 {
     if (p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer))
         return false; /* its range leaves out what is not trained */
-    return !p->whole && !is_trained(t, p) && (is_penalised(t) || has_gradient(t, p)) &&
+    return !p->whole && !mtl__trainer_trains(t, p) && (is_penalised(t) || has_gradient(t, p)) &&
            any_trained(t, p->layer, p->number);
 }
 
@@ -204,6 +204,7 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
     if (t->feed.is_sparse)
         mtl__touched_plan(&t->touched, net->inputs, arena);
     mtl__update_plan(t, arena);
+    mtl__weighting_plan(t, arena);
     t->last_good = mtl__arena_floats(arena, net->params);
     t->best = t->set.patience ? mtl__arena_floats(arena, net->params) : NULL;
     t->range = mtl__arena_take(arena, most_ranges(t), sizeof *t->range);
@@ -231,6 +232,7 @@ static mtl_status reserve(mtl__trainer *t, mtl_error *err)
             m->spec->task[i].weight * (t->set.task_factor ? t->set.task_factor[i] : 1);
     mark_layers(t);
     make_ranges(t);
+    mtl__weighting_start(t);
     return MTL_OK;
 }
 
@@ -278,6 +280,7 @@ static mtl_status start_report(mtl__trainer *t, mtl_error *err)
                 done);
     for (int64_t i = 0; i < t->m->net.tasks; i++)
         MTL_TRY(st, add_task_series(t, i, err), done);
+    MTL_TRY(st, mtl__weighting_series(t, err), done);
 done:
     return st;
 }
@@ -296,6 +299,12 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "the inputs of one data set are sparse, of the other not");
+    if (t->set.weighting.kind.row) {
+        mtl_status st = mtl__weighting_check(&t->set.weighting, t->m->net.tasks,
+                                             mtl__binding_is_sparse(&t->bound[0]), err);
+        if (st != MTL_OK)
+            return st;
+    }
     return mtl__groups_check(t->set.groups, t->m, err);
 }
 

@@ -8,7 +8,7 @@
 
 /* --- one step ---------------------------------------------------------------------------------- */
 
-static mtl__pass pass_of(const mtl__trainer *t)
+mtl__pass mtl__trainer_pass(const mtl__trainer *t)
 {
     return (mtl__pass){.gemm = t->m->ctx->gemm,
                        .vec = t->m->ctx->vec,
@@ -40,26 +40,34 @@ static void losses(mtl__trainer *t)
     }
 }
 
-static void run_step(mtl__trainer *t)
+static mtl_status run_step(mtl__trainer *t, mtl_error *err)
 {
     const mtl__network *net = &t->m->net;
     const mtl__batch *b = &t->feed.batch;
-    const mtl__pass pass = pass_of(t);
+    const mtl__pass pass = mtl__trainer_pass(t);
+    mtl_status st = MTL_OK;
     mtl__network_forward(net, &pass, &t->buffers, t->chain_on, b->rows, b->x, net->inputs);
     losses(t);
     if (t->feed.batch.targets.refused >= 0) {
         t->reason = "cancelled";
-        return;
+        return MTL_OK;
     }
-    mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
-                          net->inputs);
+    if (t->weighting.is_on)
+        st = mtl__weighting_backward(t, &pass, err);
+    else
+        mtl__network_backward(net, &pass, &t->buffers, t->chain_on, t->layer_on, b->rows, b->x,
+                              net->inputs);
+    if (st != MTL_OK)
+        return st;
     if (t->feed.is_sparse)
         mtl__touched_collect(&t->touched, b->rows, b->row);
     mtl__model_clear_fixed(t->m, t->grads, t->touched.column, t->touched.count);
     mtl__feed_prefetch(&t->feed); /* the update leaves the memory idle */
     mtl__update_run(t);
+    mtl__weighting_after_step(t);
     t->rows_seen += b->rows;
     t->step++;
+    return MTL_OK;
 }
 
 /* --- the loop ---------------------------------------------------------------------------------- */
@@ -116,6 +124,7 @@ static void push_series(mtl__trainer *t)
         push_metric(t, t->valid, i, s->metric_valid);
         push_metric(t, t->train, i, s->metric_train);
     }
+    mtl__weighting_push(t);
 }
 
 static bool is_refused(const mtl__judge *j)
@@ -195,7 +204,10 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
     if (mtl__feed_next(&t->feed)) {
         if ((st = check_reading(t, err)) != MTL_OK)
             return st;
-        run_step(t);
+        if ((st = run_step(t, err)) != MTL_OK) {
+            memcpy(t->m->values, t->last_good, (size_t)t->m->net.params * sizeof(float));
+            return st;
+        }
         if (t->feed.batch.targets.refused >= 0) /* the step was not made */
             return mtl__trainer_is_finite(t) ? MTL_OK : diverged(t, err);
         if (!isfinite(t->step_loss))

@@ -11,6 +11,7 @@
 #include "train/judge.h"
 #include "train/report.h"
 #include "train/touched.h"
+#include "train/weighting.h"
 
 typedef struct mtl__trainer mtl__trainer;
 
@@ -38,6 +39,7 @@ typedef struct mtl__train_settings {
     bool shuffle, train_metrics;
     bool lazy; /* update of weights that read sparse inputs: rows of columns in the batch */
     mtl__sampling sampling;        /* zeroes: every row once */
+    mtl__weighting_set weighting;  /* zeroes: the sum of the losses */
     uint64_t seed;
     const double *task_factor; /* [tasks] of the tasks' weights, or NULL = 1 */
     int64_t patience;          /* 0 = none */
@@ -87,6 +89,7 @@ struct mtl__trainer {
     mtl__guard *guard;
     int64_t guards;
     bool *layer_on, *chain_on;
+    mtl__weighting weighting;
     double *task_weight;      /* [tasks], 0 = takes no part */
     double *sum, *total;      /* [tasks] of this epoch: losses, weights of labels */
     double *epoch_loss;       /* [tasks] of the last finished epoch */
@@ -114,6 +117,11 @@ mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl
                                mtl__binding *second, mtl__binding *valid, mtl__trainer **out,
                                mtl_error *err);
 void mtl__trainer_destroy(mtl__trainer *t);
+
+/* Whether a tensor, or a task's part of one, is trained. */
+bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p);
+/* What the passes of the next step run in. */
+mtl__pass mtl__trainer_pass(const mtl__trainer *t);
 
 /* A run: started once, then taken on by so many steps at a time until it has a reason to end
    (t->reason), then ended, which writes the report. MTL_ERR_DIVERGED: the model has the parameters

@@ -108,11 +108,18 @@ static void note_end(verdict *v, const mtl_report *r)
     v->is_cut = v->is_cut || v->is_cancelled || strcmp(reason, "time_limit") == 0;
 }
 
+/* A task alone has nothing to be weighed against. */
+static void limit_single(void *self, mtl__train_settings *set)
+{
+    limit(self, set);
+    set->weighting = (mtl__weighting_set){0};
+}
+
 /* report may be NULL. */
 static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_dataset *rows,
                         mtl_model **out, mtl_report **report, mtl_error *err)
 {
-    const mtl__fit_changes changes = {.self = v, .settings = limit};
+    const mtl__fit_changes changes = {.self = v, .settings = kind == SINGLE ? limit_single : limit};
     mtl_spec *s = NULL;
     mtl_model *net = NULL;
     mtl_report *r = NULL;

@@ -116,6 +116,7 @@ typedef struct bench_net {
     int64_t tasks, classes;    /* classes = 1: binary tasks */
     int64_t rows, batch;
     int64_t epochs; /* of one timing */
+    const char *weighting, *scope; /* NULL = the sum of the losses */
 } bench_net;
 
 const bench_net *bench_case(char name); /* 'a', 'b', 'c' */

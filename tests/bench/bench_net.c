@@ -181,6 +181,10 @@ static mtl_options *fit_options(const bench_net *net, watch *w)
     bench_check(mtl_options_create(MTL_OPTIONS_FIT, &o, err), err);
     bench_check(mtl_options_set_i64(o, "epochs", 1000000, err), err);
     bench_check(mtl_options_set_i64(o, "batch_size", net->batch, err), err);
+    if (net->weighting) {
+        bench_check(mtl_options_set_str(o, "weighting", net->weighting, err), err);
+        bench_check(mtl_options_set_str(o, "weighting_scope", net->scope, err), err);
+    }
     bench_check(mtl_options_set_progress(o, on_progress, w, err), err);
     mtl_error_destroy(err);
     return o;

@@ -14,15 +14,21 @@ static void report(const char *name, const bench_net *net, int threads, const be
     bench_value(name, "libmtl", threads, "gflops", flops / fit->best * 1e-9);
     bench_value(name, "libmtl", threads, "x_arithmetic", fit->best / arithmetic);
     bench_value(name, "libmtl", threads, "last_loss", fit->loss);
-    bench_say("%-8s %d %12.2f %12.2f %12.2f %8.2f %8.1f\n", name, threads, fit->best * 1e6,
+    bench_say("%-24s %d %12.2f %12.2f %12.2f %8.2f %8.1f\n", name, threads, fit->best * 1e6,
               fit->median * 1e6, arithmetic * 1e6, fit->best / arithmetic, fit->peak);
 }
 
-static void run_case(char letter)
+/* weighting NULL = the plain sum; else the case is "train-a-upgrad-trunk". */
+static void run_case(char letter, const char *weighting, const char *scope)
 {
-    char name[16];
+    char name[40];
     bench_net net = *bench_case(letter);
-    snprintf(name, sizeof name, "train-%c", letter);
+    net.weighting = weighting;
+    net.scope = scope;
+    if (weighting)
+        snprintf(name, sizeof name, "train-%c-%s-%s", letter, weighting, scope);
+    else
+        snprintf(name, sizeof name, "train-%c", letter);
     if (!bench_wanted(name))
         return;
     if (bench.quick) /* a shorter epoch of the same steps */
@@ -37,10 +43,17 @@ static void run_case(char letter)
 
 void bench_run_train(void)
 {
+    static const char *const weightings[][2] = {{"upgrad", "trunk"},    {"cagrad", "trunk"},
+                                                {"pcgrad", "trunk"},    {"upgrad", "features"},
+                                                {"cagrad", "features"}, {"pcgrad", "features"},
+                                                {"famo", "features"}};
     bench_title("Training, microseconds per step; arithmetic: at one thread's FMA peak");
     if (!bench.list)
-        bench_say("%-8s %s %12s %12s %12s %8s %8s\n", "case", "t", "best", "median", "arithmetic",
+        bench_say("%-24s %s %12s %12s %12s %8s %8s\n", "case", "t", "best", "median", "arithmetic",
                   "ratio", "peak");
     for (char letter = 'a'; letter <= 'c'; letter++)
-        run_case(letter);
+        run_case(letter, NULL, NULL);
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        for (int i = 0; i < MTL__COUNT_OF(weightings); i++)
+            run_case(letter, weightings[i][0], weightings[i][1]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A run by parts, stopped at any step, killed, and taken up from its file: the bits of one that went
-   through. And training on a stream. */
+/* A run by parts, stopped at any step, killed, and taken up from its file: the bits of one that
+   went through. And training on a stream. */
 #include "api_testing.h"
 
 #include <signal.h>
@@ -19,6 +19,9 @@ static const char *const runs[] = {
     ("epochs=5 batch_size=20 schedule=plateau:patience=0,factor=0.5 learning_rate=0.1 "
      "optimizer=rmsprop:momentum=0.5 train_metrics=1"),
     "epochs=3 batch_size=12 seed=4 sampling=balanced:task=grade scaler=robust",
+    "epochs=3 batch_size=12 seed=4 weighting=gradvac",
+    "epochs=4 batch_size=12 seed=4 weighting=famo weighting_every=2",
+    "epochs=4 batch_size=12 seed=4 weighting=dwa patience=3",
 };
 enum { RUNS = sizeof runs / sizeof runs[0] };
 
@@ -188,7 +191,8 @@ START_TEST(stopped_in_streamed_data)
     temp_file file = temp_file_make("", 0);
     mtl_dataset *memory = f.data;
     mtl_report *want;
-    done(mtl_dataset_create_stream(NULL, ROWS, PROBLEM_INPUTS, 10, give_rows, &f.train, &f.data, err));
+    done(mtl_dataset_create_stream(NULL, ROWS, PROBLEM_INPUTS, 10, give_rows, &f.train, &f.data,
+                                   err));
     done(mtl_dataset_set_labels(f.data, "fails", 1, f.train.fails, 1, err));
     done(mtl_dataset_set_labels(f.data, "hours", 2, f.train.hours, 2, err));
     mtl_model *whole = straight(&f, text, &want);
@@ -297,7 +301,8 @@ START_TEST(what_resume_refuses)
             "valid: not the data set that the checkpoint was made with: there was one");
     refused(mtl_resume(NULL, "/nowhere", f.data, f.judged, NULL, &out, NULL, err), MTL_ERR_IO,
             "nowhere");
-    refused(mtl_resume(NULL, NULL, f.data, f.judged, NULL, &out, NULL, err), MTL_ERR_INVALID, "path");
+    refused(mtl_resume(NULL, NULL, f.data, f.judged, NULL, &out, NULL, err), MTL_ERR_INVALID,
+            "path");
     done(mtl_model_save(m, file.path, err));
     refused(mtl_resume(NULL, file.path, f.data, f.judged, NULL, &out, NULL, err), MTL_ERR_FORMAT,
             "no checkpoint");
@@ -310,17 +315,18 @@ START_TEST(what_resume_refuses)
 }
 END_TEST
 
-/* Stopped right behind a step that threw the parameters away: what mtl_fit() would leave, and no file
-   that nobody could read. */
+/* Stopped right behind a step that threw the parameters away: what mtl_fit() would leave, and no
+   file that nobody could read. */
 START_TEST(a_run_stopped_where_it_went_astray)
 {
     fixture f = make();
     temp_file file = temp_file_make("", 0);
     mtl_model *m = new_model(), *loaded = NULL;
     char text[256];
-    snprintf(text, sizeof text,
-             "optimizer=sgd learning_rate=1e30 l2=1e30 batch_size=5 checkpoint=%s checkpoint_steps=1",
-             file.path);
+    snprintf(
+        text, sizeof text,
+        "optimizer=sgd learning_rate=1e30 l2=1e30 batch_size=5 checkpoint=%s checkpoint_steps=1",
+        file.path);
     mtl_trainer *t = begin(&f, m, text);
     done(mtl_trainer_checkpoint(t, file.path, err));
     done(mtl_trainer_step(t, 1, NULL, err)); /* the loss was finite before it */
@@ -485,13 +491,40 @@ START_TEST(the_data_handles_may_go)
 }
 END_TEST
 
+#define STREAM "epochs=1 batch_size=11 shuffle=0 scale_inputs=0 scale_targets=0 optimizer=adamw"
+/* Weightings go on with their state, too. */
+static const char *const streams[] = {STREAM, STREAM " weighting=gradnorm:rate=0.3",
+                                      STREAM " weighting=famo", STREAM " weighting=upgrad"};
+
+/* But for dropout, whose stream has the call's number in its seed, both are the same run. */
+static void check_stream(const fixture *f, const char *text)
+{
+    mtl_spec *s = problem_spec(NULL);
+    mtl_model *a = NULL, *b = NULL;
+    mtl_options *o = options(MTL_OPTIONS_FIT, text);
+    done(mtl_model_create(s, &a, err));
+    done(mtl_model_create(s, &b, err));
+    done(mtl_fit(a, f->data, NULL, o, NULL, err));
+    for (int i = 0; i < 4; i++) {
+        int64_t rows[11];
+        mtl_dataset *part = NULL;
+        for (int k = 0; k < 11; k++)
+            rows[k] = 11 * i + k;
+        done(mtl_dataset_subset(f->data, 11, rows, &part, err));
+        done(mtl_partial_fit(b, part, o, NULL, err));
+        mtl_dataset_destroy(part);
+    }
+    assert_same_model(a, b);
+    mtl_options_destroy(o);
+    mtl_spec_destroy(s);
+    mtl_model_destroy(a), mtl_model_destroy(b);
+}
+
 START_TEST(a_stream_is_a_long_run)
 {
-    static const char text[] = "epochs=1 batch_size=11 shuffle=0 scale_inputs=0 scale_targets=0 "
-                               "optimizer=adamw";
     fixture f = make();
     mtl_model *whole = new_model(), *m = new_model();
-    mtl_options *o = options(MTL_OPTIONS_FIT, text);
+    mtl_options *o = options(MTL_OPTIONS_FIT, STREAM);
     done(mtl_fit(whole, f.data, NULL, o, NULL, err));
     for (int i = 0; i < 4; i++) {
         int64_t rows[11];
@@ -506,35 +539,16 @@ START_TEST(a_stream_is_a_long_run)
         mtl_dataset_destroy(part);
     }
     mtl_options_destroy(o);
-    /* But for dropout, whose stream has the call's number in its seed, both are the same run. */
-    mtl_spec *s = problem_spec(NULL);
-    mtl_model *a = NULL, *b = NULL;
-    done(mtl_model_create(s, &a, err));
-    done(mtl_model_create(s, &b, err));
-    o = options(MTL_OPTIONS_FIT, text);
-    done(mtl_fit(a, f.data, NULL, o, NULL, err));
-    for (int i = 0; i < 4; i++) {
-        int64_t rows[11];
-        mtl_dataset *part = NULL;
-        for (int k = 0; k < 11; k++)
-            rows[k] = 11 * i + k;
-        done(mtl_dataset_subset(f.data, 11, rows, &part, err));
-        done(mtl_partial_fit(b, part, o, NULL, err));
-        mtl_dataset_destroy(part);
-    }
-    assert_same_model(a, b);
-    mtl_options_destroy(o);
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        check_stream(&f, streams[i]);
     static const char *const bad[] = {"schedule=cosine", "average=ema", "checkpoint=/tmp/x",
                                       "validation_split=0.5"};
     for (int i = 0; i < 4; i++) {
         o = options(MTL_OPTIONS_FIT, bad[i]);
-        refused(mtl_partial_fit(b, f.data, o, NULL, err), MTL_ERR_INVALID, "partial_fit");
+        refused(mtl_partial_fit(m, f.data, o, NULL, err), MTL_ERR_INVALID, "partial_fit");
         mtl_options_destroy(o);
     }
-    assert_same_model(a, b);
-    mtl_model_destroy(a), mtl_model_destroy(b);
     mtl_model_destroy(whole), mtl_model_destroy(m);
-    mtl_spec_destroy(s);
     release(&f);
 }
 END_TEST

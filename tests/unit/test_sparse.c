@@ -160,8 +160,10 @@ START_TEST(the_dense_rule_has_the_bits_of_dense_inputs)
         "epochs=3 sparse_update=dense average=ema:decay=0.8 l2=0.01 scale_inputs=0 seed=5",
         "epochs=3 sparse_update=dense optimizer=nadam validation_split=0.3 patience=2 "
         "groups=head.word:rate=0.5",
+        "epochs=2 sparse_update=dense weighting=upgrad weighting_scope=features",
+        "epochs=2 sparse_update=dense weighting=famo weighting_every=2 average=ema:decay=0.8",
     };
-    same_as_dense(texts, 4);
+    same_as_dense(texts, 6);
 }
 END_TEST
 
@@ -533,6 +535,9 @@ START_TEST(what_moves_zeros_is_refused)
         done(mtl_options_set_str(o, "scaler", scaler[i], err));
         refused(mtl_fit(m, sparse, NULL, o, NULL, err), MTL_ERR_STATE, "max_abs");
     }
+    done(mtl_options_set_str(o, "scaler", "auto", err));
+    done(mtl_options_set_str(o, "weighting", "upgrad", err));
+    refused(mtl_fit(m, sparse, NULL, o, NULL, err), MTL_ERR_INVALID, "weighting_scope = features");
     refused(mtl_dataset_add_rows(sparse, "word", 1, b->x, COLS, 1, b->word, 1, err), MTL_ERR_STATE,
             "sparse");
     refused(mtl_dataset_concat(2, (const mtl_dataset *[]){dense, sparse}, &both, err),

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* The option "weighting": how much each task's gradient counts in the trunk. Heads and towers
+   always get their own gradient. The kinds are rows of aggregate/; here is what they are fed with.
+
+   Gradients of the tasks are compared layer by layer on their way down, so that there is never more
+   than a slice of one layer's for all tasks; then one backward pass from the weighted losses makes
+   the trunk's gradient. */
+#ifndef MTL__WEIGHTING_H
+#define MTL__WEIGHTING_H
+
+#include "aggregate/aggregate.h"
+#include "train/report.h"
+#include "train/targets.h"
+
+struct mtl__trainer;
+
+typedef struct mtl__weighting_set {
+    mtl__choice kind;
+    const char *text; /* of the kind */
+    bool features;    /* gradients by the trunk's output, not by its parameters */
+    int64_t every;    /* steps from one comparison to the next */
+} mtl__weighting_set;
+
+/* Sums of an epoch, and the weights in force: all that is kept from step to step beside the kind's
+   own state; [figures] of doubles. */
+typedef struct mtl__weighting_kept {
+    double *step;                 /* of the aggregator */
+    double *weight;               /* [tasks] */
+    double *sum, *count;          /* [tasks]: weights, steps in which the task took part */
+    double *cosine, *pairs;       /* [tasks, tasks], with a Gramian: of the lower triangle */
+    double *conflicts, *compared; /* pairs */
+} mtl__weighting_kept;
+
+typedef struct mtl__weighting {
+    bool is_on; /* anything but "sum" */
+    bool wants_gram;
+    struct mtl_aggregator agg;
+    double *figure;
+    int64_t figures;
+    mtl__weighting_kept kept;
+    const char **name;           /* [tasks] */
+    double *loss, *scale, *gram; /* [tasks], [tasks], [tasks, tasks] */
+    int64_t *live;               /* [tasks] */
+    mtl__buffers *own;           /* [tasks] */
+    mtl__way_back *way;          /* [tasks] */
+    float *part, *dz, *state;    /* slices of gradients; a copy of dz; parameters for a forward pass
+                                    that is to leave no trace */
+    int64_t part_floats;
+    bool *off, *heads_on, *trunk_on; /* [layers] */
+    uint8_t *trained;                /* [layers]: bit k = tensor k is trained */
+    int64_t *series;                 /* [tasks]: "weight/TASK", -1 = none */
+    int64_t *cosines;                /* [tasks, tasks], likewise */
+    int64_t conflicts;
+} mtl__weighting;
+
+/* MTL_ERR_INVALID, MTL_ERR_RANGE for a kind that cannot serve this model or data. */
+mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bool is_sparse,
+                                mtl_error *err);
+void mtl__weighting_plan(struct mtl__trainer *t, mtl__arena *arena);
+/* Once the layers to train are known. */
+void mtl__weighting_start(struct mtl__trainer *t);
+mtl_status mtl__weighting_series(struct mtl__trainer *t, mtl_error *err);
+
+/* The backward pass of a step with weights, in the place of mtl__network_backward(). Losses and
+   their gradient are there. */
+mtl_status mtl__weighting_backward(struct mtl__trainer *t, const mtl__pass *p, mtl_error *err);
+/* After the update. */
+void mtl__weighting_after_step(struct mtl__trainer *t);
+/* At an epoch's end: the means to the report. */
+void mtl__weighting_push(struct mtl__trainer *t);
+
+/* What a run goes on from: block number 0 or 1, false when there is no such. */
+bool mtl__weighting_block(mtl__weighting *w, int index, double **values, int64_t *count);
+/* The blocks were read: false when no run has such figures. */
+bool mtl__weighting_resume(mtl__weighting *w);
+
+#endif

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: MIT */
+/* The option "weighting": what the trunk gets is J'w, J put together from fits of single tasks, and
+   what the heads get is their own. */
+#include "api_testing.h"
+
+enum { ROWS = 40, MOST = 8192 };
+
+#define ONE_STEP                                                                                   \
+    "epochs=1 batch_size=40 shuffle=0 seed=3 optimizer=sgd learning_rate=1 scale_inputs=0 "        \
+    "scale_targets=0 "
+
+static const char *const names[] = {"fails", "tags", "grade", "hours"};
+
+/* ---- Networks ---- */
+
+typedef void spec_fn(mtl_spec *s);
+
+static void plain(mtl_spec *s)
+{
+    (void)s;
+}
+
+static void with_layer_norm(mtl_spec *s)
+{
+    done(mtl_spec_add_norm(s, "layer", err));
+    done(mtl_spec_add_dense(s, 9, "gelu", err));
+}
+
+static void with_batch_norm(mtl_spec *s)
+{
+    done(mtl_spec_add_norm(s, "batch", err));
+    done(mtl_spec_add_dense(s, 9, "relu", err));
+    done(mtl_spec_add_norm(s, "batch", err));
+}
+
+static void with_dropout(mtl_spec *s)
+{
+    done(mtl_spec_add_dropout(s, 0.3, err));
+    done(mtl_spec_add_dense(s, 9, "relu", err));
+}
+
+static void with_residuals(mtl_spec *s)
+{
+    done(mtl_spec_add_dense(s, 7, "relu", err));
+    done(mtl_spec_add_dense(s, 7, "tanh", err));
+    done(mtl_spec_add_residual(s, 2, err));
+    done(mtl_spec_add_dense(s, 7, "identity", err));
+    done(mtl_spec_add_residual(s, 4, err));
+}
+
+static void with_skip(mtl_spec *s)
+{
+    done(mtl_spec_set_linear_skip(s, 1, err));
+}
+
+static void with_towers(mtl_spec *s)
+{
+    done(mtl_spec_task_set_str(s, "fails", "head", "6:relu,5:tanh", err));
+    done(mtl_spec_task_set_str(s, "grade", "head", "4:relu", err));
+}
+
+static void with_embedding(mtl_spec *s)
+{
+    (void)s; /* has to come first: see make_model */
+}
+
+static const struct net {
+    const char *name;
+    spec_fn *fn;
+    const char *frozen;
+} nets[] = {
+    {"plain", plain, NULL},
+    {"layer norm", with_layer_norm, NULL},
+    {"batch norm", with_batch_norm, NULL},
+    {"dropout", with_dropout, NULL},
+    {"residuals", with_residuals, NULL},
+    {"linear skip", with_skip, NULL},
+    {"towers", with_towers, NULL},
+    {"embedding", with_embedding, NULL},
+    {"frozen below", plain, "trunk.0"},
+    {"frozen bias", with_layer_norm, "trunk.1.bias"},
+    {"frozen above", with_layer_norm, "trunk.2"},
+};
+
+static mtl_model *make_model(const struct net *net, mtl_context *ctx)
+{
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(ctx, PROBLEM_INPUTS, &s, err));
+    if (net->fn == with_embedding)
+        done(mtl_spec_add_embedding(s, 3, 3, 4, err));
+    done(mtl_spec_add_dense(s, 12, "relu", err));
+    done(mtl_spec_add_dense(s, 7, "tanh", err));
+    done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
+    done(mtl_spec_add_task(s, "tags", MTL_MULTILABEL, 2, err));
+    done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
+    done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
+    done(mtl_spec_task_set_str(s, "tags", "head", "5:sigmoid", err));
+    done(mtl_spec_task_set_f64(s, "hours", "weight", 0.5, err));
+    net->fn(s);
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    if (net->frozen)
+        done(mtl_model_freeze(m, net->frozen, 1, err));
+    return m;
+}
+
+/* ---- Gradients from fits ---- */
+
+/* The labels of the tasks of which `mask` has the bit. */
+static mtl_dataset *data_of(const problem *p, mtl_context *ctx, int mask)
+{
+    const float *const label[] = {p->fails, p->tags, p->grade, p->hours};
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create(ctx, p->x, p->rows, PROBLEM_INPUTS, PROBLEM_INPUTS, &d, err));
+    for (int t = 0; t < 4; t++)
+        if (mask >> t & 1) {
+            int64_t cols = t % 2 ? 2 : 1;
+            done(mtl_dataset_set_labels(d, names[t], cols, label[t], cols, err));
+        }
+    return d;
+}
+
+static problem make_problem(int missing)
+{
+    problem p = problem_make(ROWS, 5, missing);
+    for (int64_t r = 0; r < ROWS; r++) {
+        p.x[r * PROBLEM_INPUTS + 3] = (float)(r % 3);
+        p.hours[2 * r] = (p.hours[2 * r] - 100) / 10;
+        p.hours[2 * r + 1] *= 100;
+    }
+    return p;
+}
+
+static mtl_report *fit_one(const struct net *net, const problem *p, mtl_context *ctx, int mask,
+                           const char *text, mtl_model **m)
+{
+    mtl_report *r = NULL;
+    mtl_dataset *d = data_of(p, ctx, mask);
+    mtl_options *o = options(MTL_OPTIONS_FIT, text);
+    *m = make_model(net, ctx);
+    done(mtl_fit(*m, d, NULL, o, &r, err));
+    mtl_options_destroy(o);
+    mtl_dataset_destroy(d);
+    return r;
+}
+
+/* Tensors of the trunk (or of the rest) one after the other, without statistics. */
+static int64_t pick(const mtl_model *m, bool trunk, float *out)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *name;
+        int64_t size = tensor_size(m, i, &name);
+        if ((strncmp(name, "trunk.", 6) == 0) != trunk || strstr(name, "running"))
+            continue;
+        ck_assert(n + size <= MOST);
+        done(mtl_model_tensor_get(m, name, size, out + n, err));
+        n += size;
+    }
+    return n;
+}
+
+/* What one step at rate 1 changed: the gradient. */
+static int64_t change(const mtl_model *before, const mtl_model *after, bool trunk, float *out)
+{
+    static float x[MOST];
+    int64_t n = pick(before, trunk, x);
+    pick(after, trunk, out);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = x[i] - out[i];
+    return n;
+}
+
+typedef struct gradients {
+    int64_t n, heads;
+    float trunk[4][MOST], head[MOST]; /* head: of all tasks, each by its own fit */
+    double loss[4];
+} gradients;
+
+/* Of the tasks of the mask, each from a fit of its own. */
+static void take_gradients(const struct net *net, const problem *p, int mask, gradients *g,
+                           mtl_model **fresh)
+{
+    static float head[MOST];
+    mtl_report_destroy(fit_one(net, p, NULL, mask, ONE_STEP "learning_rate=0", fresh));
+    memset(g, 0, sizeof *g);
+    for (int t = 0; t < 4; t++) {
+        char key[64];
+        mtl_model *m;
+        g->loss[t] = NAN;
+        if (!(mask >> t & 1))
+            continue;
+        mtl_report *r = fit_one(net, p, NULL, 1 << t, ONE_STEP, &m);
+        snprintf(key, sizeof key, "loss/train/%s", names[t]);
+        g->loss[t] = figure(r, key) * (t == 3 ? 0.5 : 1);
+        g->n = change(*fresh, m, true, g->trunk[t]);
+        g->heads = change(*fresh, m, false, head);
+        for (int64_t i = 0; i < g->heads; i++)
+            g->head[i] += head[i];
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+    }
+}
+
+static void check_near(const float *got, const float *want, int64_t n, const char *kind,
+                       const char *net)
+{
+    double error = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        error = fmax(error, fabs((double)got[i] - (double)want[i]));
+        size = fmax(size, fabs((double)want[i]));
+    }
+    ck_assert_msg(error <= 3e-5 * fmax(size, 0.1), "%s, %s: %g off, of %g", kind, net, error, size);
+}
+
+static void check_step(const struct net *net, const problem *p, int mask, const char *kind)
+{
+    static gradients g;
+    static float jacobian[4 * MOST], want[MOST], got[MOST];
+    char text[256];
+    double weights[4];
+    mtl_model *fresh, *m;
+    mtl_aggregator *agg = NULL;
+    take_gradients(net, p, mask, &g, &fresh);
+    for (int t = 0; t < 4; t++)
+        memcpy(jacobian + t * g.n, g.trunk[t], (size_t)g.n * sizeof(float));
+    done(mtl_aggregator_create(kind, 4, g.n, 3, &agg, err));
+    done(mtl_aggregator_step(agg, jacobian, g.n, g.loss, weights, want, NULL, err));
+    mtl_aggregator_destroy(agg);
+
+    snprintf(text, sizeof text, ONE_STEP "weighting=%s", kind);
+    mtl_report *r = fit_one(net, p, NULL, mask, text, &m);
+    change(fresh, m, true, got);
+    check_near(got, want, g.n, kind, net->name);
+    change(fresh, m, false, got);
+    check_near(got, g.head, g.heads, kind, net->name);
+    for (int t = 0; t < 4; t++) {
+        snprintf(text, sizeof text, "weight/%s", names[t]);
+        if (mask >> t & 1)
+            ck_assert_msg(fabs(figure(r, text) - weights[t]) <= 2e-4 * fmax(fabs(weights[t]), 0.1),
+                          "%s, %s: %s is %g, not %g", kind, net->name, text, figure(r, text),
+                          weights[t]);
+        else
+            ck_assert_int_eq(mtl_report_type(r, text), 0);
+    }
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(fresh);
+}
+
+static const char *const kinds[] = {"mean",
+                                    "constant:weights=1/2/0.5/3",
+                                    "rlw",
+                                    "mgda",
+                                    "mgda:normalise=loss",
+                                    "pcgrad",
+                                    "gradvac",
+                                    "cagrad",
+                                    "imtl_g",
+                                    "nash",
+                                    "fairgrad:alpha=2",
+                                    "upgrad",
+                                    "aligned_mtl",
+                                    "dualproj",
+                                    "config",
+                                    "gradnorm",
+                                    "uw",
+                                    "dwa",
+                                    "gls",
+                                    "imtl_l",
+                                    "stch",
+                                    "famo",
+                                    "upgrad:pref=1/2/3/4"};
+
+START_TEST(the_trunk_gets_what_the_aggregation_says)
+{
+    problem p = make_problem(15);
+    for (int k = 0; k < MTL__COUNT_OF(kinds); k++)
+        check_step(&nets[0], &p, 15, kinds[k]);
+    problem_free(&p);
+}
+END_TEST
+
+START_TEST(whatever_the_network_is_made_of)
+{
+    problem p = make_problem(15);
+    for (int n = 1; n < MTL__COUNT_OF(nets); n++) {
+        check_step(&nets[n], &p, 15, "upgrad");
+        check_step(&nets[n], &p, 15, "mgda:normalise=l2");
+        check_step(&nets[n], &p, 15, "gls");
+    }
+    problem_free(&p);
+}
+END_TEST
+
+START_TEST(absent_tasks_take_no_part)
+{
+    problem p = make_problem(15);
+    static const char *const some[] = {"mgda", "nash", "upgrad", "gls", "rlw", "mean", "dwa"};
+    for (int mask = 1; mask < 15; mask++)
+        for (int k = 0; k < MTL__COUNT_OF(some); k++)
+            if (mask == 5 || mask == 8 || mask == 14)
+                check_step(&nets[0], &p, mask, some[k]);
+    /* Labels there are, but none in this batch. */
+    for (int64_t i = 0; i < 2 * ROWS; i++)
+        p.hours[i] = NAN;
+    mtl_model *a, *b;
+    mtl_report_destroy(fit_one(&nets[0], &p, NULL, 7, ONE_STEP "weighting=mgda", &a));
+    p.rows = ROWS;
+    p.hours[0] = 1; /* the row is left to the second batch */
+    mtl_report *r = fit_one(&nets[0], &p, NULL, 15, ONE_STEP "weighting=mgda sampling=shuffle", &b);
+    ck_assert(figure(r, "weight/hours") >= 0);
+    mtl_report_destroy(r);
+    mtl_model_destroy(a), mtl_model_destroy(b);
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- Scope "features" ---- */
+
+/* Of one row the gradient by the trunk's output is that by the last layer's bias, if that layer has
+   no activation. */
+START_TEST(features_are_compared_at_the_trunks_output)
+{
+    static gradients g;
+    static float jacobian[4 * 9];
+    const struct net net = {"identity", with_residuals, NULL};
+    problem p = make_problem(0);
+    mtl_model *fresh, *m;
+    double weights[4];
+    p.rows = 1;
+    take_gradients(&net, &p, 15, &g, &fresh);
+    /* trunk.4 is the last dense layer; the residual behind it hands its gradient on as it is. */
+    int64_t at = 0, width = 7;
+    for (int64_t i = 0; i < mtl_model_tensor_count(fresh); i++) {
+        const char *name;
+        int64_t size = tensor_size(fresh, i, &name);
+        if (strcmp(name, "trunk.4.bias") == 0)
+            break;
+        at += size;
+    }
+    for (int t = 0; t < 4; t++)
+        memcpy(jacobian + t * width, g.trunk[t] + at, (size_t)width * sizeof(float));
+    done(mtl_aggregate("mgda", 4, width, jacobian, width, NULL, weights, NULL, NULL, err));
+    mtl_report *r =
+        fit_one(&net, &p, NULL, 15, ONE_STEP "weighting=mgda weighting_scope=features", &m);
+    for (int t = 0; t < 4; t++) {
+        char key[64];
+        snprintf(key, sizeof key, "weight/%s", names[t]);
+        ck_assert_msg(fabs(figure(r, key) - weights[t]) < 1e-4, "%s: %g, not %g", key,
+                      figure(r, key), weights[t]);
+    }
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(fresh);
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- The report ---- */
+
+START_TEST(cosines_and_conflicts_are_reported)
+{
+    static gradients g;
+    problem p = make_problem(10);
+    mtl_model *fresh, *m;
+    take_gradients(&nets[0], &p, 15, &g, &fresh);
+    mtl_report *r = fit_one(&nets[0], &p, NULL, 15, ONE_STEP "weighting=upgrad", &m);
+    double conflicts = 0;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++) {
+            char key[64];
+            double dot = 0, a = 0, b = 0;
+            for (int64_t k = 0; k < g.n; k++) {
+                dot += (double)g.trunk[i][k] * (double)g.trunk[j][k];
+                a += (double)g.trunk[i][k] * (double)g.trunk[i][k];
+                b += (double)g.trunk[j][k] * (double)g.trunk[j][k];
+            }
+            conflicts += dot < 0;
+            snprintf(key, sizeof key, "cosine/%s/%s", names[j], names[i]);
+            ck_assert_msg(fabs(figure(r, key) - dot / sqrt(a * b)) < 1e-4, "%s: %g, not %g", key,
+                          figure(r, key), dot / sqrt(a * b));
+        }
+    ck_assert_double_eq_tol(figure(r, "conflicts"), conflicts / 6, 1e-12);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(fresh);
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- What it must not change ---- */
+
+START_TEST(the_sum_and_weights_of_one_are_the_plain_fit)
+{
+    problem p = make_problem(15);
+    mtl_model *a, *b;
+    mtl_report_destroy(fit_one(&nets[0], &p, NULL, 15, "epochs=4 seed=2", &a));
+    mtl_report *r = fit_one(&nets[0], &p, NULL, 15, "epochs=4 seed=2 weighting=sum", &b);
+    ck_assert_int_eq(mtl_report_type(r, "weight/fails"), 0);
+    assert_same_model(a, b);
+    mtl_report_destroy(r);
+    mtl_model_destroy(b);
+    mtl_report_destroy(fit_one(&nets[0], &p, NULL, 15, "epochs=4 seed=2 weighting=constant", &b));
+    assert_same_model(a, b);
+    mtl_model_destroy(b);
+    /* One task is always itself, and a trunk that is frozen has nothing to weigh. */
+    mtl_model_destroy(a);
+    mtl_report_destroy(fit_one(&nets[0], &p, NULL, 1, "epochs=4 seed=2", &a));
+    mtl_report_destroy(fit_one(&nets[0], &p, NULL, 1, "epochs=4 seed=2 weighting=upgrad", &b));
+    assert_same_model(a, b);
+    mtl_model_destroy(a), mtl_model_destroy(b);
+    const struct net frozen = {"frozen", plain, "trunk"};
+    mtl_report_destroy(fit_one(&frozen, &p, NULL, 15, "epochs=4 seed=2", &a));
+    mtl_report_destroy(fit_one(&frozen, &p, NULL, 15, "epochs=4 seed=2 weighting=upgrad", &b));
+    assert_same_model(a, b);
+    mtl_model_destroy(a), mtl_model_destroy(b);
+    problem_free(&p);
+}
+END_TEST
+
+START_TEST(a_model_without_trunk_has_nothing_to_weigh)
+{
+    problem p = make_problem(15);
+    mtl_model *m[2];
+    for (int i = 0; i < 2; i++) {
+        mtl_spec *s = NULL;
+        mtl_dataset *d = data_of(&p, NULL, 5);
+        done(mtl_spec_create(NULL, PROBLEM_INPUTS, &s, err));
+        done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
+        done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
+        done(mtl_model_create(s, &m[i], err));
+        fit(m[i], d, i ? "epochs=2 weighting=upgrad" : "epochs=2");
+        mtl_spec_destroy(s);
+        mtl_dataset_destroy(d);
+    }
+    assert_same_model(m[0], m[1]);
+    mtl_model_destroy(m[0]), mtl_model_destroy(m[1]);
+    problem_free(&p);
+}
+END_TEST
+
+START_TEST(a_judge_weighs_the_shared_network_alone)
+{
+    problem p = make_problem(5);
+    mtl_model *m;
+    mtl_report *r = fit_one(&nets[0], &p, NULL, 15,
+                            "epochs=2 judge=1 judge_folds=2 weighting=constant:weights=1/2/1/3", &m);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- Bits ---- */
+
+static const struct golden {
+    const char *text;
+    uint64_t hash;
+} goldens[] = {
+    {"epochs=3 batch_size=12 seed=4 weighting=upgrad", 0x807d590586e7a02a},
+    {"epochs=3 batch_size=12 seed=4 weighting=cagrad weighting_scope=features", 0x9a166b5aaaf4a01d},
+    {"epochs=3 batch_size=12 seed=4 weighting=pcgrad weighting_every=2", 0x550d26a77cafe9c9},
+    {"epochs=3 batch_size=12 seed=4 weighting=famo", 0xf3d582221855ae64},
+    {"epochs=3 batch_size=12 seed=4 weighting=gradnorm", 0x8444431f85a38090},
+};
+
+START_TEST(the_bits_do_not_depend_on_the_machine)
+{
+    static const char *const contexts[] = {"threads=1 cpu=c", "threads=1 cpu=avx2", "threads=2",
+                                           "threads=1 cpu=avx512", "threads=7"};
+    problem p = make_problem(15);
+    for (int g = 0; g < MTL__COUNT_OF(goldens); g++)
+        for (int c = 0; c < MTL__COUNT_OF(contexts); c++) {
+            mtl_context *ctx = context(contexts[c]);
+            mtl_model *m;
+            mtl_report_destroy(fit_one(&nets[2], &p, ctx, 15, goldens[g].text, &m));
+            const uint64_t hash = model_hash(m);
+            if (getenv("MTL_TEST_PRINT") && c == 0)
+                printf("    {\"%s\", 0x%016llx},\n", goldens[g].text, (unsigned long long)hash);
+            else
+                ck_assert_msg(hash == goldens[g].hash, "%s with %s: 0x%016llx", goldens[g].text,
+                              contexts[c], (unsigned long long)hash);
+            mtl_model_destroy(m);
+            mtl_context_destroy(ctx);
+        }
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- Failures ---- */
+
+START_TEST(kinds_that_cannot_serve_are_refused)
+{
+    problem p = make_problem(15);
+    mtl_dataset *d = data_of(&p, NULL, 15);
+    mtl_model *m = make_model(&nets[0], NULL), *before = NULL;
+    static const struct {
+        const char *text;
+        mtl_status status;
+        const char *part;
+    } bad[] = {
+        {"weighting=graddrop", MTL_ERR_INVALID, "graddrop"},
+        {"weighting=db_mtl", MTL_ERR_INVALID, "db_mtl"},
+        {"weighting=constant:weights=1/2", MTL_ERR_RANGE, "2 numbers are listed for 4 tasks"},
+    };
+    fit(m, d, "epochs=1");
+    done(mtl_model_clone(m, &before, err));
+    for (int i = 0; i < MTL__COUNT_OF(bad); i++) {
+        mtl_options *o = options(MTL_OPTIONS_FIT, bad[i].text);
+        refused(mtl_fit(m, d, NULL, o, NULL, err), bad[i].status, bad[i].part);
+        mtl_options_destroy(o);
+    }
+    assert_same_model(m, before);
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1");
+    refused(mtl_options_set_str(o, "weighting", "upgrat", err), MTL_ERR_RANGE, "upgrad");
+    mtl_options_destroy(o);
+    mtl_model_destroy(m), mtl_model_destroy(before);
+    mtl_dataset_destroy(d);
+    problem_free(&p);
+}
+END_TEST
+
+static int32_t below_zero(int64_t rows, int64_t outputs, const float *z, int64_t label_cols,
+                          const float *label, const float *weight, double *value, float *gradient,
+                          void *user)
+{
+    (void)outputs, (void)label_cols, (void)weight, (void)user, (void)label;
+    *value = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        *value += (double)z[i] - 100;
+        if (gradient)
+            gradient[i] = 1;
+    }
+    return MTL_CONTINUE;
+}
+
+START_TEST(a_loss_below_zero_is_named)
+{
+    problem p = make_problem(0);
+    mtl_dataset *d = data_of(&p, NULL, 15);
+    mtl_model *m = make_model(&nets[0], NULL);
+    done(mtl_model_set_loss(m, "fails", below_zero, NULL, err));
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1 weighting=gls");
+    refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_VALUE, "fails");
+    fit(m, d, "epochs=1 weighting=upgrad"); /* which does not look at losses */
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- Memory ---- */
+
+typedef struct swept {
+    mtl_context *ctx;
+    mtl_dataset *d;
+    mtl_model *m;
+} swept;
+
+static mtl_status fit_swept(void *arg)
+{
+    swept *s = arg;
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1 weighting=gradvac");
+    mtl_report *r = NULL;
+    mtl_status st = mtl_fit(s->m, s->d, NULL, o, &r, NULL);
+    mtl_report_destroy(r);
+    mtl_options_destroy(o);
+    return st;
+}
+
+static long long calls_of(const problem *p, const char *text)
+{
+    test_memory memory = {0};
+    mtl_context *ctx = counted_context(&memory, "threads=1");
+    mtl_model *m;
+    mtl_report *r = fit_one(&nets[0], p, ctx, 15, text, &m);
+    long long calls = atomic_load(&memory.calls);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    mtl_context_destroy(ctx);
+    return calls;
+}
+
+START_TEST(a_step_takes_no_memory_and_none_fails_unseen)
+{
+    problem p = make_problem(15);
+    test_memory memory = {0};
+    swept s = {.ctx = counted_context(&memory, "threads=1")};
+    s.d = data_of(&p, s.ctx, 15);
+    s.m = make_model(&nets[0], s.ctx);
+    ck_assert_int_gt(sweep_allocations(&memory, fit_swept, &s), 1);
+    mtl_model_destroy(s.m);
+    mtl_dataset_destroy(s.d);
+    mtl_context_destroy(s.ctx);
+    ck_assert_int_eq(calls_of(&p, "epochs=1 batch_size=40 weighting=upgrad"),
+                     calls_of(&p, "epochs=1 batch_size=2 weighting=upgrad"));
+    problem_free(&p);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("weighting");
+    add_case(s, "kinds", the_trunk_gets_what_the_aggregation_says);
+    add_case(s, "networks", whatever_the_network_is_made_of);
+    add_case(s, "absent", absent_tasks_take_no_part);
+    add_case(s, "features", features_are_compared_at_the_trunks_output);
+    add_case(s, "cosines", cosines_and_conflicts_are_reported);
+    add_case(s, "sum", the_sum_and_weights_of_one_are_the_plain_fit);
+    add_case(s, "no trunk", a_model_without_trunk_has_nothing_to_weigh);
+    add_case(s, "judge", a_judge_weighs_the_shared_network_alone);
+    add_case(s, "bits", the_bits_do_not_depend_on_the_machine);
+    add_case(s, "refused", kinds_that_cannot_serve_are_refused);
+    add_case(s, "below zero", a_loss_below_zero_is_named);
+    add_case(s, "memory", a_step_takes_no_memory_and_none_fails_unseen);
+    return run_suite(s);
+}
