@@ -1641,6 +1641,50 @@ MTL_API mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *targ
                                 const mtl_dataset *known, const mtl_options *options,
                                 mtl_model **out, mtl_report **report, mtl_error *err);
 
+/**
+ * How well the features of a network, or the predictions of one of its tasks, may serve another task,
+ * from some labelled rows alone: which source, which layer to cut at, without training a network.
+ * Higher is better; figures of one kind and the same labels compare, others do not.
+ *
+ * Of features, any matrix, such as a trunk's output:
+ * - "logme": the log evidence per row of a Bayesian linear model without intercept, its two variances
+ *   chosen for it, the mean over label columns, of classes over the classes that have rows as columns of
+ *   0 and 1 (You et al. 2021, equation 3; the maximum itself, also for fewer rows than columns). The
+ *   noise is at least 1e-6 of the labels' mean square and the weights' variance bounded, so that an exact
+ *   fit has a figure.
+ * - "h_score:shrinkage=-1": (1 - a) tr(C^-1 B), B the covariance of the classes' means and C = (1 - a)
+ *   S + a tr(S) / cols I that of the features S (Bao et al. 2019; Ibrahim et al. 2021), a as Ledoit &
+ *   Wolf (2004) have it at -1, or the number given; 0 means a pseudo-inverse. Classes.
+ * - "transrate:eps=1e-4,scale=1": R(F) - mean over classes of R(F_c), with R(F) = ln det(I + F^T F /
+ *   (rows eps)) / 2 of the features less their means (Huang et al. 2022), and over their deviations
+ *   unless scale=0. Classes.
+ * - "cv_probe:folds=5": what a linear model (ridge, logistic, softmax) on the standardised features does
+ *   on rows left out, at the best of a list of penalties: of classes the mean log likelihood over folds,
+ *   of values 1 - squared error / variance of every row alone left out. The reference for the others.
+ *
+ * Of predictions, class probabilities as mtl_predict() gives them, one column being that of class 1:
+ * - "leep": mean ln sum over z of P(y | z) theta(z), P(y | z) from the sums of theta (Nguyen et al. 2020).
+ * - "nce": -H(Y | Z), Z the source's most likely class (Tran et al. 2019). Both: classes.
+ *
+ * @param kind        A score with parameters, as above.
+ * @param x           [rows, cols] features or probabilities. Finite where the row has a label.
+ * @param classes     Number of classes, @p label then has one column of class numbers; 0 = values.
+ * @param label       [rows, label_cols]. NaN = the row has no part in that column.
+ * @param score       The figure; NaN, with MTL_OK, where no column has labels that differ. Left as it is
+ *                    on failure.
+ * @return MTL_OK; MTL_ERR_NAME for an unknown score or parameter; MTL_ERR_SHAPE, also for a score that
+ *         does not serve values; MTL_ERR_VALUE naming row and column of a number that cannot be;
+ *         MTL_ERR_NOMEM.
+ * @note   Time and memory grow with the square of the smaller of rows and columns, time with its cube;
+ *         "cv_probe" does without beyond 1024. Works on the caller's thread; any number of threads may
+ *         call it at once. The same bits everywhere.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_transferability(const char *kind, int64_t rows, int64_t cols, const float *x,
+                                       int64_t x_stride, int64_t classes, int64_t label_cols,
+                                       const float *label, int64_t label_stride, double *score,
+                                       mtl_error *err);
+
 /** @} */
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "linear/design.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "linear/linear_priv.h"
 #include "solve/solve.h"
 
 void mtl__standard_read(const mtl__standard *s, int64_t i, int64_t first, int64_t count,
@@ -13,6 +14,33 @@ void mtl__standard_read(const mtl__standard *s, int64_t i, int64_t first, int64_
     for (int64_t j = 0; j < count; j++) {
         const double z = ((double)x[j] - mean[j]) * inverse[j];
         out[j] = z == z ? z : 0;
+    }
+}
+
+/* Two passes down the rows. A column whose deviation is within rounding of its mean is constant. */
+void mtl__standard_fit(const mtl__standard *s, const double *weight, double *scratch)
+{
+    double *total = scratch, *square = scratch + s->cols;
+    const size_t bytes = (size_t)s->cols * sizeof(double);
+    for (int pass = 0; pass < 2; pass++) {
+        memset(total, 0, bytes);
+        memset(square, 0, bytes);
+        for (int64_t i = 0; i < s->rows; i++) {
+            const float *x = s->x + s->row[i] * s->stride;
+            for (int64_t j = 0; j < s->cols; j++) {
+                const double e = pass == 0 ? (double)x[j] : (double)x[j] - s->mean[j];
+                const double w = e == e ? weight[i] : 0;
+                total[j] += w;
+                square[j] += w > 0 ? w * (pass == 0 ? e : e * e) : 0;
+            }
+        }
+        for (int64_t j = 0; j < s->cols; j++) {
+            const double mean = total[j] > 0 ? square[j] / total[j] : 0;
+            if (pass == 0)
+                s->mean[j] = mean;
+            else
+                s->inverse[j] = mean > 1e-26 * s->mean[j] * s->mean[j] ? 1 / sqrt(mean) : 0;
+        }
     }
 }
 
@@ -29,9 +57,9 @@ void mtl__design_take(mtl__design *d, mtl__arena *a)
 {
     const int64_t n = d->s->rows, cols = d->s->cols, m = mtl__min(n, cols);
     const int64_t block = MTL__LINEAR_BLOCK * (int64_t)mtl__pool_slots(d->pool);
-    d->scratch = mtl__arena_take(a, n + cols + m, sizeof(double));
+    d->scratch = mtl__arena_take(a, n + 2 * cols + m, sizeof(double));
     d->f = d->spread = NULL; /* of other rows, maybe */
-    if (!mtl__design_has_basis(n, cols))
+    if (!d->wants_basis)
         return;
     d->f = mtl__arena_take(a, n * m, sizeof(double));
     d->product = mtl__arena_take(a, m * m, sizeof(double));

@@ -19,7 +19,7 @@
 void mtl__glm_take(mtl__glm *g, mtl__arena *a)
 {
     const int64_t n = g->d->s->rows, cols = g->d->s->cols, slots = mtl__pool_slots(g->d->pool);
-    const int64_t k = mtl__design_has_basis(n, cols) ? mtl__min(n, cols) : cols;
+    const int64_t k = g->d->wants_basis ? mtl__min(n, cols) : cols;
     double **const vectors[] = {&g->grad,    &g->step,   &g->direction, &g->rest,
                                 &g->precond, &g->curved, &g->diagonal};
     double **const rows[] = {&g->u, &g->along, &g->mean};

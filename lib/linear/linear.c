@@ -10,10 +10,11 @@
 #include "rng/rng.h"
 #include "solve/solve.h"
 
-#define FOLDS     5
-#define LARGE     2e7 /* inputs, from where on one of the folds is left out only */
-#define TO_CHOOSE 1e-4
-#define TO_KEEP   1e-9
+#define FOLDS           5
+#define LARGE           2e7 /* inputs, from where on one of the folds is left out only */
+#define TO_CHOOSE       1e-4
+#define TO_CHOOSE_LARGE 1e-2
+#define TO_KEEP         1e-9
 
 /* Columns of labels that the same rows have, and all that is made of them. */
 typedef struct work {
@@ -30,7 +31,7 @@ typedef struct work {
     double *hat, *theta; /* of ridge: [rows, lambdas], [lambdas, k + 1]; else theta: [folds, ...] */
     double *columns;     /* [cols]: weights of the standardised columns */
     int32_t *fold;
-    int64_t *order; /* drawing the folds; [rows + classes] */
+    int64_t *order; /* drawing the folds; [rows + outputs + 2] */
 } work;
 
 /* ---- Checks ---- */
@@ -57,17 +58,20 @@ static int64_t label_columns(const mtl__linear_problem *p)
 static mtl_status check_row(const mtl__linear_problem *p, int64_t i, mtl_error *err)
 {
     const float *x = p->x + i * p->x_stride, *y = p->label + i * p->label_stride;
+    bool is_used = false;
     if (p->weight && !(p->weight[i] >= 0 && isfinite(p->weight[i])))
         return MTL_FAIL(err, MTL_ERR_VALUE, "linear model: row %lld has weight %s", (long long)i,
                         mtl__num(p->weight[i]).text);
-    for (int64_t j = 0; j < p->cols; j++)
-        if (isinf(x[j]))
-            return MTL_FAIL(err, MTL_ERR_VALUE, "linear model: row %lld, column %lld is %s",
-                            (long long)i, (long long)j, mtl__num(x[j]).text);
-    for (int64_t j = 0; j < label_columns(p); j++)
+    for (int64_t j = 0; j < label_columns(p); j++) {
+        is_used = is_used || !isnan(y[j]);
         if (!isnan(y[j]) && !is_label(p, y[j]))
             return MTL_FAIL(err, MTL_ERR_VALUE, "linear model: row %lld, column %lld has label %s",
                             (long long)i, (long long)j, mtl__num(y[j]).text);
+    }
+    for (int64_t j = 0; j < p->cols && is_used; j++)
+        if (isinf(x[j]))
+            return MTL_FAIL(err, MTL_ERR_VALUE, "linear model: row %lld, column %lld is %s",
+                            (long long)i, (long long)j, mtl__num(x[j]).text);
     return MTL_OK;
 }
 
@@ -107,49 +111,25 @@ static void gather_rows(work *w, int64_t col)
         w->weight[i] /= sum;
 }
 
-/* Two passes down the rows. A column whose deviation is within rounding of its mean is constant. */
-static void standardise(work *w)
-{
-    const mtl__standard *s = &w->s;
-    double *total = w->d.scratch, *square = w->columns;
-    const size_t bytes = (size_t)s->cols * sizeof(double);
-    for (int pass = 0; pass < 2; pass++) {
-        memset(total, 0, bytes);
-        memset(square, 0, bytes);
-        for (int64_t i = 0; i < s->rows; i++) {
-            const float *x = s->x + s->row[i] * s->stride;
-            for (int64_t j = 0; j < s->cols; j++) {
-                const double e = pass == 0 ? (double)x[j] : (double)x[j] - s->mean[j];
-                const double weight = e == e ? w->weight[i] : 0;
-                total[j] += weight;
-                square[j] += weight > 0 ? weight * (pass == 0 ? e : e * e) : 0;
-            }
-        }
-        for (int64_t j = 0; j < s->cols; j++) {
-            const double mean = total[j] > 0 ? square[j] / total[j] : 0;
-            if (pass == 0)
-                s->mean[j] = mean;
-            else
-                s->inverse[j] = mean > 1e-26 * s->mean[j] * s->mean[j] ? 1 / sqrt(mean) : 0;
-        }
-    }
-}
-
-/* A random order, dealt to the folds class by class. */
+/* A random order, dealt to the folds class after class. */
 static void draw_folds(work *w)
 {
     const int64_t n = w->s.rows;
     const bool has_classes =
         w->p->family == MTL__LINEAR_SOFTMAX || w->p->family == MTL__LINEAR_LOGISTIC;
-    int64_t *dealt = w->order + n;
+    int64_t *next = w->order + n; /* card of each class */
     mtl__rng r = mtl__rng_make(w->p->seed, MTL__RNG_LINEAR, 0);
-    for (int64_t i = 0; i < n; i++)
+    memset(next, 0, (size_t)(w->p->outputs + 2) * sizeof *next);
+    for (int64_t i = 0; i < n; i++) {
         w->order[i] = i;
+        next[has_classes ? (int64_t)w->y[i] + 1 : 1]++;
+    }
+    for (int64_t c = 1; c < w->p->outputs + 2; c++)
+        next[c] += next[c - 1];
     mtl__rng_shuffle(&r, w->order, n);
-    memset(dealt, 0, (size_t)(w->p->outputs + 2) * sizeof *dealt);
     for (int64_t i = 0; i < n; i++) {
         const int64_t class = has_classes ? (int64_t)w->y[w->order[i]] : 0;
-        w->fold[w->order[i]] = (int32_t)((class + dealt[class]++) % w->folds);
+        w->fold[w->order[i]] = (int32_t)(next[class]++ % w->folds);
     }
 }
 
@@ -211,6 +191,18 @@ static bool leave_out(work *w, int32_t fold)
     return true;
 }
 
+static bool is_large(const work *w)
+{
+    return (double)w->s.rows * (double)w->d.k * (double)w->g.c > LARGE;
+}
+
+static double tolerance_of(const work *w)
+{
+    if (w->p->tolerance > 0)
+        return w->p->tolerance;
+    return is_large(w) ? TO_CHOOSE_LARGE : TO_CHOOSE;
+}
+
 static void judge_fold(work *w, int32_t fold, int64_t l)
 {
     mtl__glm *g = &w->g;
@@ -219,7 +211,7 @@ static void judge_fold(work *w, int32_t fold, int64_t l)
         return;
     g->theta = w->theta + fold * size;
     g->lambda = w->lambda[l];
-    mtl__glm_fit(g, l == 0, TO_CHOOSE);
+    mtl__glm_fit(g, l == 0, tolerance_of(w));
     for (int64_t i = 0; i < w->s.rows; i++)
         if (w->fold[i] == fold) {
             const double loss = mtl__glm_loss(g, i, g->u + i * g->c);
@@ -236,8 +228,7 @@ static int64_t choose_lambda(work *w)
     int rises = 0;
     int64_t l = 0;
     memset(w->judged, 0, (size_t)w->s.rows * sizeof(double));
-    const bool is_large = (double)w->s.rows * (double)w->d.k * (double)w->g.c > LARGE;
-    const int32_t folds = is_large ? 1 : w->folds;
+    const int32_t folds = is_large(w) ? 1 : w->folds;
     for (; l < w->lambdas && rises < 2; l++) {
         for (int32_t fold = 0; fold < folds; fold++)
             judge_fold(w, fold, l);
@@ -278,16 +269,14 @@ static void fit_glm(work *w, const mtl__linear_result *out, int64_t output)
 
 static bool is_closed_form(const work *w)
 {
-    return w->p->family == MTL__LINEAR_SQUARE && !w->p->fold &&
-           mtl__design_has_basis(w->s.rows, w->s.cols);
+    return w->p->family == MTL__LINEAR_SQUARE && !w->p->fold && w->d.wants_basis;
 }
 
 static void take(work *w, mtl__arena *a)
 {
     const mtl__linear_problem *p = w->p;
     const int64_t n = w->s.rows, l = w->lambdas;
-    const bool has_basis = mtl__design_has_basis(n, p->cols);
-    const int64_t k = has_basis ? mtl__min(n, p->cols) : p->cols;
+    const int64_t k = w->d.wants_basis ? mtl__min(n, p->cols) : p->cols;
     double **const of_rows[] = {&w->weight, &w->y, &w->train, &w->judged};
     w->g.c = p->family == MTL__LINEAR_SOFTMAX ? p->outputs : 1;
     for (int i = 0; i < MTL__COUNT_OF(of_rows); i++)
@@ -315,7 +304,7 @@ static mtl_status prepare(work *w, int64_t col, mtl_error *err)
     w->s.row = w->row;
     w->d.weight = w->weight;
     w->o.weight = w->judged;
-    standardise(w);
+    mtl__standard_fit(&w->s, w->weight, w->d.scratch);
     w->d.k = w->s.cols;
     if (w->d.f && !mtl__design_find_basis(&w->d))
         return MTL_FAIL(err, MTL_ERR_VALUE, "linear model: the inputs are too large");
@@ -347,6 +336,7 @@ static mtl_status fit_columns(work *w, int64_t col, bool *done, const mtl__linea
     for (int64_t i = 0; i < p->rows; i++)
         w->s.rows += is_in(p, i, col);
     w->o.rows = w->s.rows;
+    w->d.wants_basis = mtl__design_has_basis(w->s.rows, p->cols);
     if (w->s.rows == 0) {
         done[col] = true;
         fit_nothing(p, out, col, is_softmax ? p->outputs : 1);
@@ -414,8 +404,9 @@ mtl_status mtl__linear_fit(const mtl__linear_problem *p, const mtl__linear_resul
         return st;
     if (!p->lambda) {
         w.lambda = list;
-        w.lambdas = p->family == MTL__LINEAR_SQUARE ? list_lambdas(list, 4, -6, 2)
-                                                    : list_lambdas(list, 3, -5, 1);
+        const bool is_free =
+            p->family == MTL__LINEAR_SQUARE && !p->fold && mtl__design_has_basis(p->rows, p->cols);
+        w.lambdas = is_free ? list_lambdas(list, 4, -6, 2) : list_lambdas(list, 3, -5, 1);
     }
     w.folds = p->folds == 0 ? FOLDS : p->folds;
     w.s.cols = p->cols;

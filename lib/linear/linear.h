@@ -17,10 +17,9 @@
 #define MTL__LINEAR_H
 
 #include "base/error.h"
+#include "linear/design.h"
 #include "mem/alloc.h"
 #include "thread/pool.h"
-
-#define MTL__LINEAR_BASIS 1024
 
 typedef enum mtl__linear_family {
     MTL__LINEAR_SQUARE,   /* (u - y)^2 / 2; columns of values */
@@ -47,6 +46,7 @@ typedef struct mtl__linear_problem {
     const int32_t *fold;
     int32_t folds;
     uint64_t seed;
+    double tolerance; /* of models fitted to choose, relative; 0 = as far as choosing needs */
     const mtl__allocator *al;
     mtl__pool *pool; /* may be NULL; same bits */
 } mtl__linear_problem;

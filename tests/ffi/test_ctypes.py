@@ -276,6 +276,18 @@ def check_members(model, tuned, x):
     mtl.mtl_model_destroy(mean)
 
 
+def check_transferability():
+    """A column that says the class is worth more than one that does not."""
+    x = array.array('f', [1, 2, 5, 6, 1, 2, 5, 6])
+    scores = []
+    for classes in ([0, 0, 1, 1, 0, 0, 1, 1], [0, 1, 1, 0, 1, 0, 0, 1]):
+        y, score = array.array('f', classes), ctypes.c_double()
+        call('mtl_transferability', b'h_score', 8, 1, ctypes.c_void_p(x.buffer_info()[0]), 1, 2, 1,
+             ctypes.c_void_p(y.buffer_info()[0]), 1, ctypes.byref(score))
+        scores.append(score.value)
+    assert scores[0] > 0.9 and abs(scores[1]) < 1e-9, scores
+
+
 def main():
     version = mtl.mtl_version_string().decode()
     assert mtl.mtl_version() == sum(
@@ -298,6 +310,7 @@ def main():
         mtl.mtl_model_destroy(handle)
     mtl.mtl_dataset_destroy(data)
     check_aggregate()
+    check_transferability()
     print('fit, threads, transfer and files through ctypes: as they should be')
 
 
