@@ -305,7 +305,7 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
         if (st != MTL_OK)
             return st;
     }
-    return mtl__groups_check(t->set.groups, t->m, err);
+    return t->set.is_part ? MTL_OK : mtl__groups_check(t->set.groups, t->m, err);
 }
 
 /* --- life -------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ typedef struct mtl__train_settings {
     double warm_up;               /* steps, or below 1 a share of them */
     double clip_norm, clip_value; /* of the losses' gradient; 0 = none */
     const char *groups;           /* see train/groups.h */
+    bool is_part;                 /* of a network in which groups mean tensors */
     double l1, l2;
     bool shuffle, train_metrics;
     bool lazy; /* update of weights that read sparse inputs: rows of columns in the batch */

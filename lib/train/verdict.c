@@ -108,10 +108,11 @@ static void note_end(verdict *v, const mtl_report *r)
     v->is_cut = v->is_cut || v->is_cancelled || strcmp(reason, "time_limit") == 0;
 }
 
-/* A task alone has nothing to be weighed against. */
+/* A task alone has nothing to be weighed against, and not all the tensors that groups may mean. */
 static void limit_single(void *self, mtl__train_settings *set)
 {
     limit(self, set);
+    set->is_part = true;
     set->weighting = (mtl__weighting_set){0};
 }
 
@@ -380,13 +381,14 @@ static bool is_chosen(const verdict *v, int64_t kind)
     return false;
 }
 
-/* The shared network first, where it serves a task; then one member for each other task. */
+/* The shared network first, where it serves a task; then one member for each other task. It stays
+   where it is when the callback stops one of them. */
 static mtl_status add_members(verdict *v, mtl_model **shared, mtl__members *s, mtl_error *err)
 {
     const bool keeps = is_chosen(v, SHARED);
     int64_t at = keeps;
     mtl_status st = MTL_OK;
-    for (int64_t t = 0; t < v->tasks && st == MTL_OK; t++) {
+    for (int64_t t = 0; t < v->tasks && st == MTL_OK && !v->is_cancelled; t++) {
         if (v->choice[t] == SHARED) {
             s->weight[t] = 1;
             continue;
@@ -394,7 +396,7 @@ static mtl_status add_members(verdict *v, mtl_model **shared, mtl__members *s, m
         s->weight[at * v->tasks + t] = 1;
         st = train(v, v->choice[t], t, v->train, &s->model[at++], NULL, err);
     }
-    if (keeps) {
+    if (keeps && !v->is_cancelled) {
         s->model[0] = *shared;
         *shared = NULL;
     }
@@ -417,7 +419,7 @@ static mtl_status assemble(verdict *v, mtl_model **shared, mtl_error *err)
         st = mtl__spec_copy_task(spec, &whole->task[t], false, err);
     if (st == MTL_OK)
         st = add_members(v, shared, s, err);
-    if (st == MTL_OK) {
+    if (st == MTL_OK && !v->is_cancelled) {
         mtl__model_destroy(*shared);
         *shared = NULL;
         spec->of_members = true;
@@ -439,6 +441,8 @@ static mtl_status finish(verdict *v, mtl_report **report, mtl_error *err)
         v->choice[t] = v->is_cancelled ? SHARED : choose(v, t);
     if (st == MTL_OK && (is_chosen(v, LINEAR) || is_chosen(v, SINGLE)))
         st = assemble(v, &net, err);
+    for (int64_t t = 0; t < v->tasks && v->is_cancelled; t++)
+        v->choice[t] = SHARED;
     if (st == MTL_OK && v->is_cut)
         mtl__report_set_text(r, "reason", v->is_cancelled ? "cancelled" : "time_limit");
     if (st == MTL_OK)

@@ -427,6 +427,65 @@ START_TEST(cancelled)
 }
 END_TEST
 
+typedef struct counter {
+    int64_t epoch;
+    int nets, most;
+} counter;
+
+static int32_t count_nets(int64_t epoch, int64_t step, int64_t steps, double train, double valid,
+                          void *user)
+{
+    counter *c = user;
+    (void)step, (void)steps, (void)train, (void)valid;
+    c->nets += epoch < c->epoch;
+    c->epoch = epoch;
+    return c->nets < c->most ? MTL_CONTINUE : 0;
+}
+
+/* What was chosen is being trained: no task is left with a network that is half trained. */
+START_TEST(cancelled_at_the_choice)
+{
+    waves w = waves_make(4, WAVES, true, 2);
+    mtl_model *m[2];
+    const char *text = "epochs=80 learning_rate=0.02 seed=1";
+    for (int i = 0; i < 2; i++)
+        m[i] = model_for(w.d, NULL, 5, MTL_REGRESSION);
+    mtl_options *o = options(MTL_OPTIONS_FIT, text);
+    mtl_report *r = NULL;
+    counter c = {.most = 5 * (1 + 4) + 1}; /* then the first of the chosen ones */
+    done(mtl_options_set_i64(o, "judge", 1, err));
+    done(mtl_options_set_progress(o, count_nets, &c, err));
+    done(mtl_fit(m[0], w.d, NULL, o, &r, err));
+    fit(m[1], w.d, text);
+    ck_assert_int_eq(c.nets, c.most);
+    ck_assert_str_eq(text_of(r, "reason"), "cancelled");
+    ck_assert_str_eq(choice(r, "a"), "shared");
+    ck_assert_int_eq(mtl_model_member_count(m[0]), 0);
+    ck_assert_uint_eq(model_hash(m[0]), model_hash(m[1]));
+    mtl_report_destroy(r);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m[0]), mtl_model_destroy(m[1]);
+    waves_free(&w);
+}
+END_TEST
+
+/* Tensors of one task's head are none of the other tasks' networks. */
+START_TEST(groups_may_name_a_task)
+{
+    waves w = waves_make(2, WAVES, false, 3);
+    mtl_model *m = model_for(w.d, NULL, 5, MTL_REGRESSION);
+    mtl_report *r = judged(m, w.d, "epochs=2 judge_folds=2 groups=head.b:rate=0.5");
+    ck_assert(isfinite(of_task(r, "judge/loss/single", "a")));
+    mtl_options *o = options(MTL_OPTIONS_FIT, "judge=1 groups=head.c:rate=0.5");
+    mtl_model *other = model_for(w.d, NULL, 5, MTL_REGRESSION);
+    refused(mtl_fit(other, w.d, NULL, o, NULL, err), MTL_ERR_NAME, "head.c");
+    mtl_report_destroy(r);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m), mtl_model_destroy(other);
+    waves_free(&w);
+}
+END_TEST
+
 /* So little time that no fold ends: everything stays with the shared network. */
 START_TEST(out_of_time)
 {
@@ -563,6 +622,8 @@ int main(void)
     add_case(s, "same bits everywhere, figures agree", same_bits_everywhere);
     add_case(s, "figures by hand", figures_by_hand);
     add_case(s, "cancelled", cancelled);
+    add_case(s, "cancelled at the choice", cancelled_at_the_choice);
+    add_case(s, "groups of a task's tensors", groups_may_name_a_task);
     add_case(s, "out of time", out_of_time);
     add_case(s, "diverging networks", diverging_candidates_lose);
     add_case(s, "failures leave the model", failures);
