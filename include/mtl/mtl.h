@@ -1032,7 +1032,16 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * series "slope/TASK" and "shift/TASK" with one value per output; per regression task a series
  * "radius/TASK", half the width of the interval of each output, infinite with too few rows.
  *
- * Names of a transfer: "strategy", and those of a fit (of its last phase).
+ * Names of a transfer: "strategy", the one that was used, and those of a fit (of its last phase;
+ * "reason" is "solved" for an exact head). Where it was chosen: "why", a sentence; of each candidate
+ * "candidate/NAME/mean", the error on the folds as a share of the labels' variance, and
+ * "candidate/NAME/standard_error"; "candidate/NAME/simulated", the mean error in simulations;
+ * "candidate/NAME/score", how much lower the error is than that of linear, both together;
+ * "candidate/NAME/variant", the number of the best penalty or length (-1 = not scored);
+ * "candidate/NAME/cut", trunk layers used; "candidate/NAME/known_weight", the weight of known tasks'
+ * rows; "simulations", how many there were; "gain", how much lower the error is than that of scratch,
+ * with "gain/low" and "gain/high" around it (95 %); "known/before/TASK" and "known/after/TASK", the
+ * known tasks' main metrics (as in a fit) on the known rows; "seconds/all".
  * @{
  */
 
@@ -1618,23 +1627,59 @@ MTL_API void mtl_aggregator_destroy(mtl_aggregator *agg);
 
 /**
  * Move what @p source has learned to new tasks: the label columns of @p target that the source has
- * no task for. The result has the source's tasks and the new ones (strategy "scratch": the new ones
- * only); the source is not changed.
+ * no task for (but that of the option "group_by"). The result has the source's tasks and the new
+ * ones (strategy "scratch": the new ones only); the source is not changed.
  *
- * With @p known, rows of the known tasks are mixed into every step beside the target's (option
- * "replay" weighs them), so that the trunk is tuned for both and the known heads stay right.
+ * With the strategy "auto" every candidate and every simple answer is scored on folds of the
+ * target's rows (stratified by the first new task's classes, or by the groups of "group_by";
+ * repeated where there are few), each with a path of penalties or of lengths of training. With
+ * @p known also on simulated transfers: up to "simulations" known tasks, of the new one's kind where
+ * there are some, are taken for new ones with as many rows as the target has, on a trunk trained
+ * without them. Errors are squared ones, of probabilities for classes, as a share of the labels'
+ * variance; folds and simulations are weighed by how sure they are, so that with few rows the
+ * simulations decide. Taken is the simplest candidate that is not worse than the best one by more
+ * than a standard error of their difference. Scalers, folds and choices see rows of @p target and
+ * @p known alone, and no label of a new task in @p known is looked at.
+ *
+ * Strategies, from the simplest on:
+ * - "constant": the mean, or the rates of the classes.
+ * - "linear": ridge, logistic or softmax regression on the inputs. Like all exact heads it is at its
+ *   optimum, with the best of a path of penalties, for binary, multiclass, multilabel and regression
+ *   tasks; the trunk and the known tasks stay as they are, bit for bit.
+ * - "as_is": the head of the known task of the same kind that fits best, or the mean of all such.
+ * - "exact_probe": an exact head on the trunk's outputs.
+ * - "shift": an exact head on inputs and trunk that adds to that of "as_is".
+ * - "stacked": an exact head on inputs and trunk. Inputs reach heads by the linear skip of
+ *   mtl_spec_set_linear_skip(), which the result then has.
+ * - "probe": the head alone by training steps.
+ * - "tune": the exact head, then everything from there with the small rate "trunk_rate".
+ * - "replay": the same with rows of the known tasks.
+ * - "lp_ft": as "tune" with the head by steps (Kumar et al. 2022), and known rows if there are.
+ * - "fine_tune": everything by steps from the source's trunk, and known rows if there are.
+ * - "scratch": a new network for the new tasks.
+ *
+ * With @p known, where a strategy uses it, rows of the known tasks are mixed into every step beside
+ * the target's (option "replay" weighs them), so that the trunk is tuned for both and the known
+ * heads stay right.
  *
  * @param source   A fitted model.
  * @param target   Rows with the source's input columns and labels of at least one new task; labels
- *                 of known tasks there count too. Borrowed until return.
- * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return.
- * @param options  Of the group MTL_OPTIONS_TRANSFER; "strategy": "fine_tune" (default), "probe",
- *                 "lp_ft" (Kumar et al. 2022) or "scratch".
+ *                 of known tasks there count too. Borrowed until return. Streamed and sparse
+ *                 inputs are for the strategies of steps only: MTL_ERR_STATE.
+ * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return. Nothing is
+ *                 simulated where their inputs are streamed or sparse.
+ * @param options  Of the group MTL_OPTIONS_TRANSFER. With "time_limit" three quarters of the time are
+ *                 for choosing; what was not scored by then is no candidate.
  * @param out      The tuned model. Release with mtl_model_destroy().
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
- * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set.
- * @note   A C++ exception or longjmp that leaves through the progress callback loses the memory of
- *         the model being made; after mtl_fit() mtl_model_destroy() frees everything.
+ * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set;
+ *         MTL_ERR_INVALID for a strategy that does not serve a new task, naming it, or that needs
+ *         @p known.
+ * @note   While "auto" chooses, the progress callback is called after each candidate of each fold
+ *         with epoch 0, the pieces of work done and planned at most, and no losses; when it does not
+ *         go on, the best of what was scored is taken. A C++ exception or longjmp that leaves through
+ *         it loses the memory of the models being made; after mtl_fit() mtl_model_destroy() frees
+ *         everything.
  * @since 0.1
  */
 MTL_API mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *target,

@@ -32,7 +32,7 @@ typedef struct scene {
     mtl_dataset *data, *valid, *target;
     mtl_spec *spec;
     mtl_model *model; /* fitted */
-    mtl_options *fit, *transfer, *evaluate;
+    mtl_options *fit, *transfer, *choose, *evaluate;
     void *file;
     int64_t file_bytes;
     float *out;
@@ -56,6 +56,7 @@ static void scene_make(scene *s)
                                       "optimizer=adamw:amsgrad=1 clip_norm=1 "
                                       "schedule=plateau groups=head.fails:rate=2");
     s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=lp_ft epochs=2 seed=1");
+    s->choose = options(MTL_OPTIONS_TRANSFER, "strategy=stacked folds=2");
     s->evaluate = options(MTL_OPTIONS_EVALUATE, "");
     done(mtl_options_set_str(s->evaluate, "metrics",
                              "auto mcc precision ece average_precision median_error", err));
@@ -68,7 +69,7 @@ static void scene_make(scene *s)
 static void scene_free(scene *s)
 {
     mtl_free(s->file);
-    mtl_options_destroy(s->fit), mtl_options_destroy(s->transfer), mtl_options_destroy(s->evaluate);
+    mtl_options_destroy(s->fit), mtl_options_destroy(s->transfer), mtl_options_destroy(s->choose), mtl_options_destroy(s->evaluate);
     mtl_model_destroy(s->model);
     mtl_spec_destroy(s->spec);
     mtl_dataset_destroy(s->data), mtl_dataset_destroy(s->valid), mtl_dataset_destroy(s->target);
@@ -455,6 +456,15 @@ static mtl_status transfer(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status choose(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_options *how = s->transfer;
+    s->transfer = s->choose;
+    mtl_status st = transfer(s, hash, err);
+    s->transfer = how;
+    return st;
+}
+
 static const struct {
     const char *name;
     call_fn *fn;
@@ -482,6 +492,7 @@ static const struct {
     {"calibrate", calibrate, 8, false},
     {"sparse inputs", sparse, 40, false},
     {"transfer", transfer, 20, false},
+    {"transfer with a choice", choose, 60, false},
 };
 
 /* Runs one call with its n-th allocation failing; false when there is no such allocation. */

@@ -421,7 +421,7 @@ START_TEST(transfer_has_them_too)
     done(mtl_dataset_set_labels(target, "new", 1, f.p.fails, 1, err));
     mtl_options *o =
         options(MTL_OPTIONS_TRANSFER,
-                "epochs=2 schedule=step:every=1,gamma=0.5 learning_rate=0.5 batch_size=64 "
+                "strategy=fine_tune epochs=2 schedule=step:every=1,gamma=0.5 learning_rate=0.5 batch_size=64 "
                 "optimizer=adamw:weight_decay=0.1 average=ema clip_norm=1 warmup=0.1 "
                 "groups=trunk.0:rate=0;head.new:rate=2,decay=0");
     done(mtl_transfer(m, target, f.data, o, &out, &r, err));

@@ -62,7 +62,7 @@ static void assert_kept(const mtl_model *a, const mtl_model *b, const char *cons
 START_TEST(tasks_of_the_result)
 {
     scene s = scene_make(NULL);
-    mtl_model *m = moved(&s, NULL, "epochs=1", NULL);
+    mtl_model *m = moved(&s, NULL, "strategy=fine_tune epochs=1", NULL);
     ck_assert_int_eq(mtl_model_task_count(m), 5);
     for (int64_t t = 0; t < 4; t++)
         ck_assert_str_eq(mtl_model_task_name(m, t), mtl_model_task_name(s.source, t));
@@ -260,7 +260,7 @@ START_TEST(kinds_are_read_off)
                     {"pair", MTL_MULTILABEL, 2},
                     {"value", MTL_REGRESSION, 1},
                     {"numbers", MTL_REGRESSION, 1}};
-    mtl_model *m = moved(&s, NULL, "epochs=60", NULL);
+    mtl_model *m = moved(&s, NULL, "strategy=fine_tune epochs=60", NULL);
     for (int i = 0; i < 5; i++) {
         int64_t t = mtl_model_task_index(m, expected[i].name);
         ck_assert_int_ge(t, 4);
@@ -281,7 +281,7 @@ START_TEST(kinds_are_stated)
 {
     scene s = scene_make(NULL);
     done(mtl_dataset_set_kind(s.target, "both", MTL_MULTICLASS, 4, err));
-    mtl_model *m = moved(&s, NULL, "epochs=2", NULL);
+    mtl_model *m = moved(&s, NULL, "strategy=fine_tune epochs=2", NULL);
     ck_assert_int_eq(mtl_model_task_kind(m, 4), MTL_MULTICLASS);
     ck_assert_int_eq(mtl_model_task_outputs(m, 4), 4);
     mtl_model_destroy(m);
@@ -301,7 +301,7 @@ START_TEST(known_labels_in_the_target_count)
     scene s = scene_make(NULL);
     done(mtl_dataset_set_labels(s.target, "grade", 1, s.few.grade, 1, err));
     mtl_report *r = NULL;
-    mtl_model *m = moved(&s, NULL, "epochs=2", &r);
+    mtl_model *m = moved(&s, NULL, "strategy=fine_tune epochs=2", &r);
     ck_assert(isfinite(figure(r, "loss/train/grade")));
     ck_assert_float_gt(tensor_bits_differ(m, s.source, "head.grade.weight"), 0);
     ck_assert_float_eq(tensor_bits_differ(m, s.source, "head.fails.weight"), 0);
@@ -349,7 +349,7 @@ START_TEST(divergence)
     mtl_model *m = NULL, *copy = NULL;
     mtl_report *r = NULL;
     done(mtl_model_clone(s.source, &copy, err));
-    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "learning_rate=1e30 trunk_rate=1");
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "strategy=fine_tune learning_rate=1e30 trunk_rate=1");
     refused(mtl_transfer(s.source, s.target, s.known, o, &m, &r, err), MTL_ERR_DIVERGED, "");
     ck_assert(!m && !r);
     assert_same_model(s.source, copy);
@@ -441,7 +441,7 @@ END_TEST
 START_TEST(again_from_the_result)
 {
     scene s = scene_make(NULL);
-    mtl_model *m = moved(&s, s.known, "epochs=5", NULL), *second = NULL;
+    mtl_model *m = moved(&s, s.known, "strategy=fine_tune epochs=5", NULL), *second = NULL;
     mtl_dataset *next = NULL;
     done(mtl_dataset_create(NULL, s.few.x, FEW, 6, 6, &next, err));
     done(mtl_dataset_set_labels(next, "another", 1, s.few.fails, 1, err));

@@ -687,7 +687,7 @@ START_TEST(transfer_takes_the_leading_member)
     scene s = scene_make(NULL);
     mtl_model *m = NULL, *from_mean = NULL, *from_member = NULL;
     mtl_dataset *target = NULL;
-    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=3");
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "strategy=fine_tune epochs=3");
     done(mtl_dataset_create(NULL, s.p.x, 30, PROBLEM_INPUTS, PROBLEM_INPUTS, &target, err));
     done(mtl_dataset_set_labels(target, "new", 1, s.p.hours, 2, err));
     done(mtl_model_create_average((const mtl_model *const *)s.one, MEMBERS, most[0], &m, err));

@@ -118,7 +118,7 @@ START_TEST(evaluate_and_transfer_read_streams_too)
     done(mtl_evaluate(m, stream, NULL, &y, err));
     ck_assert(figure(x, "loss") == figure(y, "loss"));
     ck_assert(figure(x, "metric/roc_auc/fails") == figure(y, "metric/roc_auc/fails"));
-    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=2");
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "strategy=fine_tune epochs=2");
     done(mtl_dataset_subset(memory, 20, (int64_t[20]){0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, &target, err));
     done(mtl_dataset_set_labels(target, "new", 1, p.hours, 2, err));
     done(mtl_transfer(m, target, memory, o, &a, NULL, err));

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer/move.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "train/update.h"
+
+/* The penalty that the head has from which steps begin: they go on from there, so it need not be the
+   best one. */
+enum { START_PENALTY = 3 };
+
+static const double stop_share[MTL__STOPS] = {0.125, 0.25, 0.5, 1};
+
+int64_t mtl__variants(const mtl__strategy *how)
+{
+    static const int64_t counts[] = {[MTL__STEPS] = MTL__STOPS,
+                                     [MTL__CONSTANT] = 1,
+                                     [MTL__AS_IS] = MTL__BASES,
+                                     [MTL__HEAD] = MTL__HEAD_PENALTIES,
+                                     [MTL__SHIFT] = MTL__HEAD_PENALTIES};
+    return counts[how->family];
+}
+
+/* --- the new model ----------------------------------------------------------------------------- */
+
+static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_model **out,
+                             mtl_error *err)
+{
+    const uint64_t seed = (uint64_t)mtl__option_i64(job->o, &mtl__transfer_options, "seed");
+    mtl_spec *spec = NULL;
+    mtl_model *m = NULL;
+    mtl_status st;
+    MTL_TRY(st, mtl__spec_clone(job->source->spec, how->fresh, &spec, err), done);
+    if ((how->features & MTL__ON_INPUTS) && spec->trunk.count > 0)
+        spec->linear_skip = true; /* inputs reach the heads past the trunk */
+    for (int64_t i = 0; i < job->tasks; i++) {
+        const mtl__new_task *t = &job->task[i];
+        MTL_TRY(st, mtl__spec_add_task(spec, t->name, t->kind, t->outputs, err), done);
+    }
+    MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
+    mtl__model_draw(m, seed);
+    if (!how->fresh)
+        mtl__model_adopt(m, job->source);
+    m->is_set = true;
+    *out = m;
+done:
+    mtl__spec_destroy(spec);
+    return st;
+}
+
+/* --- running ----------------------------------------------------------------------------------- */
+
+/* What a run holds. */
+typedef struct run {
+    const mtl__job *job;
+    mtl_model *m; /* the new one */
+    const mtl_dataset *target;
+    const mtl__strategy *how;
+    int64_t variant;
+    const mtl__watch *watch;
+    mtl__scaling scaling;
+    double *task_factor; /* [tasks of m] */
+    mtl__trainer *trainer;
+    mtl_report *report; /* of the last phase */
+} run;
+
+static double of_trunk_rate(const run *x, double factor)
+{
+    if (factor != MTL__TRUNK_RATE)
+        return factor;
+    return mtl__option_f64(x->job->o, &mtl__transfer_options, "trunk_rate");
+}
+
+static mtl__train_settings settings_of(const run *x, const mtl__phase *p)
+{
+    const mtl__option_group *g = &mtl__transfer_options;
+    const mtl_options *o = x->job->o;
+    mtl__train_settings set = {
+        .epochs = mtl__option_i64(o, g, "epochs"),
+        .batch_rows = mtl__option_i64(o, g, "batch_size"),
+        .rate = mtl__option_f64(o, g, "learning_rate") * of_trunk_rate(x, p->all),
+        .trunk_factor = of_trunk_rate(x, p->trunk),
+        .l1 = mtl__option_f64(o, g, "l1"),
+        .l2 = mtl__option_f64(o, g, "l2"),
+        .shuffle = mtl__option_i64(o, g, "shuffle") != 0,
+        .seed = (uint64_t)mtl__option_i64(o, g, "seed"),
+        .task_factor = x->task_factor,
+        .progress = o && !x->watch ? o->progress : NULL,
+        .progress_user = o ? o->progress_user : NULL,
+    };
+    mtl__read_update(o, g, &set);
+    if (x->job->deadline > 0) {
+        double left = x->job->deadline - mtl__seconds();
+        set.time_limit = left > 1e-9 ? left : 1e-9; /* at least one step */
+    }
+    return set;
+}
+
+static bool is_known(const run *x, int64_t t)
+{
+    return mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name) >= 0;
+}
+
+static mtl_status prepare(run *x, mtl_error *err)
+{
+    const mtl__allocator *al = &x->m->ctx->al;
+    int64_t tasks = x->m->net.tasks;
+    mtl__binding target = {0};
+    double replay = mtl__option_f64(x->job->o, &mtl__transfer_options, "replay");
+    mtl_status st = mtl__binding_create(x->m, x->target, "target", &target, err);
+    bool *is_new = mtl__alloc(al, tasks * (int64_t)sizeof *is_new);
+    x->task_factor = mtl__alloc(al, tasks * (int64_t)sizeof *x->task_factor);
+    if (st == MTL_OK && (!is_new || !x->task_factor))
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a transfer");
+    if (st == MTL_OK) {
+        for (int64_t t = 0; t < tasks; t++) {
+            is_new[t] = !is_known(x, t);
+            x->task_factor[t] = is_new[t] ? 1 : replay;
+        }
+        st = mtl__scaling_create(x->m, &target, x->how->fresh, MTL__SCALER_AUTO, is_new,
+                                 &x->scaling, err);
+    }
+    if (is_new)
+        mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);
+    mtl__binding_free(&target);
+    return st;
+}
+
+/* --- steps ------------------------------------------------------------------------------------- */
+
+static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
+{
+    mtl__train_settings set = settings_of(x, p);
+    mtl__binding first = {0}, second = {0};
+    const mtl_dataset *known = p->known ? x->job->known : NULL;
+    mtl_status st = mtl__binding_create(x->m, x->target, "target", &first, err);
+    for (int64_t t = 0; t < first.tasks && (!p->known || x->job->alone); t++)
+        if (is_known(x, t))
+            first.label[t] = -1;
+    if (st == MTL_OK && known)
+        st = mtl__binding_create(x->m, known, "known", &second, err);
+    for (int64_t t = 0; t < second.tasks; t++) /* rows of a task that is to be new */
+        if (!is_known(x, t))
+            second.label[t] = -1;
+    if (st == MTL_OK)
+        return mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer,
+                                   err);
+    mtl__binding_free(&first);
+    return st;
+}
+
+static int64_t stop_at(const mtl__trainer *t, int64_t variant)
+{
+    const double steps = (double)(t->set.epochs * t->feed.steps);
+    return mtl__max(1, (int64_t)(steps * stop_share[variant]));
+}
+
+/* As mtl__trainer_run(), looked at on the way, or ended there. With an average that is what is judged. */
+static mtl_status run_stops(run *x, mtl_error *err)
+{
+    mtl__trainer *t = x->trainer;
+    const int64_t last = x->watch ? MTL__STOPS - 1 : x->variant;
+    mtl_status st = MTL_OK;
+    mtl__trainer_start(t);
+    for (int64_t v = x->watch ? 0 : last; v <= last && st == MTL_OK; v++) {
+        st = mtl__trainer_advance(t, stop_at(t, v) - t->step, err);
+        if (st != MTL_OK || !x->watch)
+            continue;
+        mtl__update_swap(t);
+        st = x->watch->look(x->watch->self, x->m, v, err);
+        mtl__update_swap(t);
+    }
+    if (!t->reason)
+        t->reason = "epochs";
+    if (st == MTL_OK)
+        mtl__trainer_end(t);
+    return st;
+}
+
+static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
+{
+    const bool in_parts = number + 1 == x->how->phases && (x->watch || x->variant >= 0);
+    mtl_status st = make_trainer(x, &x->how->phase[number], err);
+    if (st == MTL_OK)
+        st = in_parts ? run_stops(x, err) : mtl__trainer_run(x->trainer, err);
+    if (st != MTL_OK)
+        return st;
+    *go_on = strcmp(x->trainer->reason, "epochs") == 0;
+    mtl__report_destroy(x->report);
+    x->report = x->trainer->report;
+    x->trainer->report = NULL;
+    mtl__trainer_destroy(x->trainer);
+    x->trainer = NULL;
+    return MTL_OK;
+}
+
+/* --- exact heads ------------------------------------------------------------------------------- */
+
+/* A task that they do not serve keeps what it has. */
+static mtl_status write_heads(run *x, int64_t variant, mtl_error *err)
+{
+    const mtl__job *job = x->job;
+    mtl__sample s = {0};
+    mtl_status st = mtl__sample_create(job, x->target, &s, err);
+    for (int64_t i = 0; i < job->tasks && st == MTL_OK; i++) {
+        mtl__heads h = {0};
+        st = mtl__heads_create(job, &s, i, x->how, variant, 1, 1e-7, &h, err);
+        if (st == MTL_OK && h.count)
+            mtl__heads_write(&h, 0, &s, x->m, job->task[i].name);
+        else if (st == MTL_OK && x->how->family != MTL__STEPS)
+            st = MTL_FAIL(err, MTL_ERR_INVALID,
+                          "strategy \"%s\" does not serve task \"%.64s\": its kind has no such "
+                          "head, or no known task is of that kind",
+                          x->how->choice.name, job->task[i].name);
+        mtl__heads_free(&h);
+    }
+    mtl__sample_free(&s);
+    return st;
+}
+
+static mtl_status start_report(run *x, mtl_error *err)
+{
+    mtl_status st = mtl__report_create(x->m->ctx, &x->report, err);
+    if (st == MTL_OK)
+        st = mtl__report_text(x->report, "reason", "solved", err);
+    return st;
+}
+
+/* --- all of it --------------------------------------------------------------------------------- */
+
+static void free_run(run *x)
+{
+    const mtl__allocator *al = &x->m->ctx->al;
+    mtl__trainer_destroy(x->trainer);
+    mtl__report_destroy(x->report);
+    mtl__scaling_free(&x->scaling);
+    if (x->task_factor)
+        mtl__free(al, x->task_factor, x->m->net.tasks * (int64_t)sizeof *x->task_factor);
+    mtl__free(al, x, sizeof *x);
+}
+
+static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
+{
+    const mtl__strategy *how = x->how;
+    const bool solves = how->family != MTL__STEPS;
+    bool go_on = true;
+    mtl_status st = prepare(x, err);
+    if (st == MTL_OK)
+        mtl__scaling_apply(&x->scaling, x->m);
+    if (st == MTL_OK && (solves || how->features))
+        st = write_heads(x, solves ? x->variant : START_PENALTY, err);
+    if (st == MTL_OK && solves)
+        st = start_report(x, err);
+    for (int i = 0; i < how->phases && st == MTL_OK && go_on; i++)
+        st = run_phase(x, i, &go_on, err);
+    if (st == MTL_OK)
+        st = mtl__report_text(x->report, "strategy", how->choice.name, err);
+    if (st == MTL_OK && report) {
+        *report = x->report;
+        x->report = NULL;
+    }
+    return st;
+}
+
+mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
+                     int64_t variant, const mtl__watch *watch, mtl_model **out,
+                     mtl_report **report, mtl_error *err)
+{
+    mtl_model *m;
+    mtl_status st = make_model(job, how, &m, err);
+    if (st != MTL_OK)
+        return st;
+    run *x = mtl__alloc_zero(&m->ctx->al, sizeof *x);
+    if (!x) {
+        mtl__model_destroy(m);
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a transfer");
+    }
+    *x = (run){.job = job, .m = m, .target = target, .how = how, .variant = variant, .watch = watch};
+    st = run_all(x, report, err);
+    free_run(x);
+    if (st == MTL_OK)
+        *out = m;
+    else
+        mtl__model_destroy(m);
+    return st;
+}

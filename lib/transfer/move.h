@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* One strategy on one set of rows: from a source and a target to a model. */
+#ifndef MTL__MOVE_H
+#define MTL__MOVE_H
+
+#include "train/fit.h"
+#include "transfer/head.h"
+
+/* Where training begins and what it trains; the trainer runs phase after phase. */
+typedef struct mtl__phase {
+    double trunk;    /* factor of the trunk's rate; TRUNK_RATE = the option's value; 0 = frozen */
+    double all;      /* factor of all rates, likewise */
+    bool known;      /* the known tasks take part: their data if given, and the target's labels */
+} mtl__phase;
+
+#define MTL__TRUNK_RATE (-1.0)
+#define MTL__PHASES 2
+
+/* What a head is fitted on exactly. */
+enum { MTL__ON_INPUTS = 1, MTL__ON_TRUNK = 2 };
+
+typedef enum mtl__family {
+    MTL__STEPS,    /* training steps alone */
+    MTL__CONSTANT, /* one value */
+    MTL__AS_IS,    /* a known task's head, or the mean of all */
+    MTL__HEAD,     /* an exact head */
+    MTL__SHIFT,    /* an exact head on top of a known task's */
+} mtl__family;
+
+typedef struct mtl__strategy {
+    mtl__choice_row choice;
+    mtl__family family;
+    bool fresh;        /* a new network for the new tasks alone */
+    uint32_t features; /* of the exact head, also of one that steps begin with */
+    bool needs_known;  /* makes sense with the known tasks' rows only */
+    bool in_auto;      /* a candidate there */
+    int phases;
+    mtl__phase phase[MTL__PHASES];
+} mtl__strategy;
+
+/* In the order of their simplicity. */
+extern const mtl__choice_table mtl__strategies;
+const mtl__strategy *mtl__strategy_at(int64_t number);
+int64_t mtl__strategy_count(void);
+
+extern const mtl__option_group mtl__transfer_options;
+
+typedef struct mtl__new_task {
+    const char *name;
+    int32_t kind;
+    int64_t outputs;
+} mtl__new_task;
+
+/* What is moved where. Rows of the target change from run to run, the rest does not. */
+typedef struct mtl__job {
+    const mtl_model *source;
+    const mtl_dataset *known; /* or NULL */
+    const mtl_options *o;
+    const mtl__new_task *task;
+    int64_t tasks;
+    bool alone;      /* target labels of known tasks are not looked at */
+    double deadline; /* 0 = none */
+} mtl__job;
+
+/* Steps are judged after these shares of them; a path of penalties has MTL__HEAD_PENALTIES points. */
+enum { MTL__STOPS = 4, MTL__BASES = 4, MTL__VARIANTS = MTL__HEAD_PENALTIES };
+int64_t mtl__variants(const mtl__strategy *how);
+
+/* Called when a run of steps stands at stop number `variant`. */
+typedef struct mtl__watch {
+    void *self;
+    mtl_status (*look)(void *self, const mtl_model *m, int64_t variant, mtl_error *err);
+} mtl__watch;
+
+/* A model of its own by that strategy on the target's rows. variant < 0: all of the steps. With a
+   watch the steps go on to the end, and *out is the last model. */
+mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
+                     int64_t variant, const mtl__watch *watch, mtl_model **out,
+                     mtl_report **report, mtl_error *err);
+
+/* --- features.c --------------------------------------------------------------------------------- */
+
+/* Labels of a new task as its network is to predict them, in units of its own rows. */
+typedef struct mtl__sample_task {
+    float *y;            /* [rows, outputs]; classes as 0 and 1; NaN = missing */
+    float *w;            /* [rows], or NULL */
+    float *mean, *scale; /* [outputs]: back to label units */
+} mtl__sample_task;
+
+/* Rows as exact heads see them. */
+typedef struct mtl__sample {
+    const mtl__allocator *al;
+    int64_t rows, inputs, hidden; /* columns of phi: inputs, then the trunk's outputs */
+    float *phi;
+    mtl__sample_task *task; /* [tasks of the job] */
+    mtl__arena arena;
+} mtl__sample;
+
+mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,
+                              mtl_error *err);
+void mtl__sample_free(mtl__sample *s);
+
+/* --- heads.c ------------------------------------------------------------------------------------ */
+
+/* Some variants of the head of one new task. count 0: the strategy does not serve it. */
+typedef struct mtl__heads {
+    const mtl__allocator *al;
+    int64_t count, outputs, cols; /* all columns of phi */
+    double *w;                    /* [count, outputs, cols + 1] */
+    const char *base;             /* the known task that it stands on, "" = all, NULL = none */
+} mtl__heads;
+
+/* Variants first .. first + count of a strategy of a head, or of the head that steps begin with. */
+mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t task,
+                             const mtl__strategy *how, int64_t first, int64_t count,
+                             double tolerance, mtl__heads *out, mtl_error *err);
+void mtl__heads_free(mtl__heads *h);
+
+/* What predict would give for a row of `of` with the units of `units`. */
+void mtl__heads_predict(const mtl__heads *h, int32_t kind, int64_t variant, const float *phi,
+                        const mtl__sample_task *units, double *out);
+
+/* Into a model that has the task and, where inputs count, a linear skip. */
+void mtl__heads_write(const mtl__heads *h, int64_t variant, const mtl__sample *s, mtl_model *m,
+                      const char *task);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "transfer/scores.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/fpstate.h"
+
+/* --- the measure ------------------------------------------------------------------------------- */
+
+static void plan_measure(const mtl__job *job, mtl__measure *m, mtl__arena *a)
+{
+    m->by = mtl__arena_take(a, job->tasks, sizeof *m->by);
+    for (int64_t t = 0; t < job->tasks; t++) {
+        double *by = mtl__arena_take(a, job->task[t].outputs, sizeof *by);
+        if (m->by)
+            m->by[t] = by;
+    }
+}
+
+/* Values: each output by its variance, all of equal say; classes: all by the sum of theirs. Of
+   quantiles the middle one stands for the value. */
+static void measure_task(const mtl__new_task *task, const mtl__sample *s, const mtl__sample_task *t,
+                         double *by)
+{
+    double all = 0;
+    for (int64_t j = 0; j < task->outputs; j++) {
+        double sum = 0, square = 0, n = 0;
+        for (int64_t i = 0; i < s->rows; i++) {
+            const double y = (double)t->y[i * task->outputs + j];
+            if (isnan(y))
+                continue;
+            sum += y;
+            square += y * y;
+            n++;
+        }
+        const double scale = (double)t->scale[j];
+        const double variance = n > 0 ? (square - sum * sum / n) / n * scale * scale : 0;
+        by[j] = variance > 0 ? variance : 1e-30;
+        all += by[j];
+    }
+    for (int64_t j = 0; j < task->outputs; j++)
+        if (mtl__kind_is_class(task->kind))
+            by[j] = 1 / all;
+        else if (task->kind == MTL_QUANTILE)
+            by[j] = j == task->outputs / 2 ? 1 / by[j] : 0;
+        else
+            by[j] = 1 / (by[j] * (double)task->outputs);
+}
+
+mtl_status mtl__measure_create(const mtl__job *job, const mtl_dataset *rows, mtl__measure *out,
+                               mtl_error *err)
+{
+    mtl__measure m = {.al = &job->source->ctx->al};
+    mtl__sample s = {0};
+    plan_measure(job, &m, &m.arena);
+    if (!mtl__arena_reserve(&m.arena, m.al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
+    plan_measure(job, &m, &m.arena);
+    mtl_status st = mtl__sample_create(job, rows, &s, err);
+    for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++)
+        measure_task(&job->task[t], &s, &s.task[t], m.by[t]);
+    mtl__sample_free(&s);
+    if (st == MTL_OK)
+        *out = m;
+    else
+        mtl__measure_free(&m);
+    return st;
+}
+
+void mtl__measure_free(mtl__measure *m)
+{
+    if (m->al)
+        mtl__arena_release(&m->arena, m->al);
+    *m = (mtl__measure){0};
+}
+
+/* --- one split --------------------------------------------------------------------------------- */
+
+typedef struct split {
+    const mtl__job *job;
+    const mtl__measure *measure;
+    const mtl_dataset *test;
+    mtl__sample made, seen; /* of the rows made from, of those judged on */
+    float *x, *out;         /* [rows, inputs] as they come, [rows, widest task] */
+    double *z;              /* [widest task] */
+    int64_t widest;
+    float *error;           /* of the candidate's first variant */
+    int64_t stride;
+    mtl__arena arena;
+} split;
+
+/* Of a task's predictions for row i; missing labels add nothing. */
+static double row_error(const split *x, int64_t task, int64_t i, const double *predicted)
+{
+    const int64_t outputs = x->job->task[task].outputs;
+    const mtl__sample_task *t = &x->seen.task[task];
+    const double *by = x->measure->by[task];
+    double sum = 0;
+    for (int64_t j = 0; j < outputs; j++) {
+        const float y = t->y[i * outputs + j];
+        if (isnan(y) || by[j] == 0)
+            continue;
+        const double e = predicted[j] - ((double)y * (double)t->scale[j] + (double)t->mean[j]);
+        sum += by[j] * e * e;
+    }
+    return (t->w ? (double)t->w[i] : 1) * sum / (double)x->job->tasks;
+}
+
+static void start(const split *x, int64_t variants, float value)
+{
+    for (int64_t v = 0; v < variants; v++)
+        for (int64_t i = 0; i < x->seen.rows; i++)
+            x->error[v * x->stride + i] = value;
+}
+
+static mtl_status score_heads(split *x, const mtl__strategy *how, mtl_error *err)
+{
+    const int64_t variants = mtl__variants(how), cols = x->seen.inputs + x->seen.hidden;
+    start(x, variants, 0);
+    for (int64_t t = 0; t < x->job->tasks; t++) {
+        mtl__heads h = {0};
+        mtl_status st =
+            mtl__heads_create(x->job, &x->made, t, how, 0, variants, 1e-3, &h, err);
+        if (st != MTL_OK)
+            return st;
+        if (!h.count)
+            start(x, variants, NAN);
+        for (int64_t v = 0; v < h.count; v++)
+            for (int64_t i = 0; i < x->seen.rows; i++) {
+                mtl__heads_predict(&h, x->job->task[t].kind, v, x->seen.phi + i * cols,
+                                   &x->made.task[t], x->z);
+                x->error[v * x->stride + i] += (float)row_error(x, t, i, x->z);
+            }
+        mtl__heads_free(&h);
+    }
+    return MTL_OK;
+}
+
+static mtl_status look(void *self, const mtl_model *m, int64_t variant, mtl_error *err)
+{
+    split *x = self;
+    for (int64_t t = 0; t < x->job->tasks; t++) {
+        const int64_t outputs = x->job->task[t].outputs;
+        const int64_t number = mtl__spec_task(m->spec, x->job->task[t].name);
+        mtl_status st = mtl__model_predict(m, number, x->seen.rows, x->x, x->test->inputs, x->out,
+                                           outputs, err);
+        if (st != MTL_OK)
+            return st;
+        for (int64_t i = 0; i < x->seen.rows; i++) {
+            for (int64_t j = 0; j < outputs; j++)
+                x->z[j] = (double)x->out[i * outputs + j];
+            x->error[variant * x->stride + i] += (float)row_error(x, t, i, x->z);
+        }
+    }
+    return MTL_OK;
+}
+
+/* A run that does not stay finite is no candidate; nor one whose model lacks a tensor that the option
+   "groups" means, where it has other tasks than the one that is to come. */
+static bool is_no_candidate(const split *x, const mtl__strategy *how, mtl_status st)
+{
+    return st == MTL_ERR_DIVERGED || (st == MTL_ERR_NAME && (how->fresh || x->job->alone));
+}
+
+static mtl_status score_steps(split *x, const mtl_dataset *train, const mtl__strategy *how,
+                              mtl_error *err)
+{
+    const mtl__watch watch = {x, look};
+    mtl_model *m = NULL;
+    mtl_error why = {0};
+    start(x, MTL__STOPS, 0);
+    mtl_status st = mtl__move(x->job, train, how, -1, &watch, &m, NULL, &why);
+    mtl__model_destroy(m);
+    if (is_no_candidate(x, how, st)) {
+        start(x, MTL__STOPS, NAN);
+        return MTL_OK;
+    }
+    return st == MTL_OK ? MTL_OK : MTL_FAIL(err, st, "%s", why.message);
+}
+
+static void plan(split *x, mtl__arena *a)
+{
+    const int64_t rows = x->test->rows;
+    x->x = mtl__arena_take(a, rows, x->test->inputs * (int64_t)sizeof(float));
+    x->out = mtl__arena_take(a, rows, x->widest * (int64_t)sizeof(float));
+    x->z = mtl__arena_take(a, x->widest, sizeof *x->z);
+}
+
+static mtl_status prepare(split *x, const mtl_dataset *train, mtl_error *err)
+{
+    for (int64_t t = 0; t < x->job->tasks; t++)
+        x->widest = mtl__max(x->widest, x->job->task[t].outputs);
+    plan(x, &x->arena);
+    if (!mtl__arena_reserve(&x->arena, &x->job->source->ctx->al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
+    plan(x, &x->arena);
+    mtl_status st = mtl__sample_create(x->job, train, &x->made, err);
+    if (st == MTL_OK)
+        st = mtl__sample_create(x->job, x->test, &x->seen, err);
+    if (st == MTL_OK)
+        mtl__array_gather(&x->test->x, x->test->inputs, (mtl__rows){.count = x->test->rows}, x->x,
+                          x->test->inputs);
+    return st;
+}
+
+/* Between two pieces of work: is there time for another? */
+static void look_up(mtl__contest *c, const mtl_options *o)
+{
+    c->done++;
+    if (c->stop_at > 0 && mtl__seconds() >= c->stop_at)
+        c->is_over = true;
+    if (!o || !o->progress)
+        return;
+    int32_t answer = o->progress(0, c->done, c->planned, NAN, NAN, o->progress_user);
+    mtl__fp_enter(); /* whatever the callback did to the state */
+    if (answer != MTL_CONTINUE)
+        c->is_over = true;
+}
+
+mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_dataset *train,
+                            const mtl_dataset *test, const mtl__measure *measure, float *error,
+                            int64_t stride, int64_t at, mtl_error *err)
+{
+    split x = {.job = job, .measure = measure, .test = test, .stride = stride};
+    mtl_status st = prepare(&x, train, err);
+    for (int64_t i = 0; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
+        const mtl__strategy *how = c->how[i];
+        x.error = error + c->first[i] * stride + at;
+        st = how->family == MTL__STEPS ? score_steps(&x, train, how, err)
+                                       : score_heads(&x, how, err);
+        look_up(c, job->o);
+    }
+    mtl__sample_free(&x.made);
+    mtl__sample_free(&x.seen);
+    mtl__arena_release(&x.arena, &job->source->ctx->al);
+    return st;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* What transfers to tasks like these are worth: known tasks in turn are taken for new ones, with as
+   many rows as the new one has, and every candidate is judged on further rows of theirs.
+
+   The source's own trunk has seen those tasks, so it would flatter every use of it. A trunk is
+   trained for each without the task and without the rows that it is judged on: on fewer rows and in
+   fewer steps than the source, so that, if anything, the candidates that use it look too bad. */
+#include <math.h>
+#include <string.h>
+
+#include "data/csr.h"
+#include "rng/rng.h"
+#include "transfer/scores.h"
+
+enum {
+    TEST_ROWS = 300,  /* at most, to judge on */
+    TRUNK_ROWS = 1500, /* at most, to train a trunk on */
+    TRUNK_STEPS = 800,
+    TRUNK_BATCH = 64,
+    FEW_ROWS = 30,    /* up to here each task is taken twice, with other rows */
+    LEAST_ROWS = 12,  /* of a task that is taken */
+};
+
+typedef struct simulation {
+    mtl__contest *c;
+    const mtl__job *job;
+    int64_t task, draws, rows; /* of the source; targets of it; rows of each */
+    int64_t *order;            /* [rows of known] */
+    mtl_dataset *trunk_rows, *target, *test;
+    mtl_model *source;
+    mtl_options *fit;
+} simulation;
+
+static void free_simulation(simulation *s)
+{
+    mtl__dataset_destroy(s->trunk_rows);
+    mtl__dataset_destroy(s->target);
+    mtl__dataset_destroy(s->test);
+    mtl__model_destroy(s->source);
+    mtl__options_destroy(s->fit);
+    mtl__free(&s->job->source->ctx->al, s->order, s->job->known->rows * (int64_t)sizeof *s->order);
+}
+
+/* --- rows -------------------------------------------------------------------------------------- */
+
+static bool has_label(const mtl__labels *l, int64_t row)
+{
+    for (int64_t j = 0; j < l->cols; j++)
+        if (!isnan(mtl__array_row(&l->y, row)[j]))
+            return true;
+    return false;
+}
+
+static int64_t count_labels(const mtl_dataset *d, int64_t label)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < d->rows; i++)
+        n += has_label(&d->labels[label], i);
+    return n;
+}
+
+/* Rows in random order, those with a label of the task before the others. */
+static int64_t order_rows(simulation *s, uint64_t seed, int64_t label)
+{
+    const mtl_dataset *known = s->job->known;
+    mtl__rng r = mtl__rng_make(seed, MTL__RNG_SIMULATE, (uint32_t)s->task);
+    for (int64_t i = 0; i < known->rows; i++)
+        s->order[i] = i;
+    mtl__rng_shuffle(&r, s->order, known->rows);
+    int64_t front = 0;
+    for (int64_t i = 0; i < known->rows; i++) {
+        const int64_t row = s->order[i];
+        if (has_label(&known->labels[label], row)) {
+            s->order[i] = s->order[front];
+            s->order[front++] = row;
+        }
+    }
+    return front;
+}
+
+static mtl_status take_rows(simulation *s, int64_t label, mtl_error *err)
+{
+    const mtl_dataset *known = s->job->known;
+    const uint64_t seed = (uint64_t)mtl__option_i64(s->job->o, &mtl__transfer_options, "seed");
+    const int64_t labelled = order_rows(s, seed, label);
+    s->rows = mtl__min(s->rows, labelled / 2);
+    s->draws = s->rows <= FEW_ROWS && labelled >= 4 * s->rows ? 2 : 1;
+    const int64_t used = s->draws * s->rows;
+    const int64_t test = mtl__min(TEST_ROWS, (labelled - used + 2) / 3);
+    const int64_t trunk = mtl__min(TRUNK_ROWS, known->rows - used - test);
+    mtl_status st = mtl__dataset_subset(known, test, s->order + used, &s->test, err);
+    if (st == MTL_OK)
+        st = mtl__dataset_subset(known, trunk, s->order + known->rows - trunk, &s->trunk_rows, err);
+    return st;
+}
+
+/* --- the trunk --------------------------------------------------------------------------------- */
+
+static mtl_status set_options(simulation *s, mtl_error *err)
+{
+    const mtl__job *job = s->job;
+    const int64_t steps = (s->trunk_rows->rows + TRUNK_BATCH - 1) / TRUNK_BATCH;
+    const struct {
+        const char *key;
+        double value;
+        bool whole;
+    } set[] = {
+        {"epochs", (double)mtl__max(1, TRUNK_STEPS / mtl__max(1, steps)), true},
+        {"batch_size", TRUNK_BATCH, true},
+        {"learning_rate", 0.003, false},
+        {"seed", (double)mtl__option_i64(job->o, &mtl__transfer_options, "seed"), true},
+    };
+    s->fit = mtl__options_create(&mtl__fit_options);
+    if (!s->fit)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for options");
+    mtl_status st = MTL_OK;
+    for (int i = 0; i < MTL__COUNT_OF(set) && st == MTL_OK; i++)
+        st = mtl__options_set_number(s->fit, set[i].key, set[i].value, set[i].whole, err);
+    return st;
+}
+
+/* The source's network without the task, trained anew. */
+static mtl_status make_source(simulation *s, mtl_error *err)
+{
+    const mtl_spec *from = s->job->source->spec;
+    mtl_spec *spec = NULL;
+    mtl_status st;
+    MTL_TRY(st, set_options(s, err), done);
+    MTL_TRY(st, mtl__spec_clone(from, true, &spec, err), done);
+    for (int64_t t = 0; t < from->tasks; t++)
+        if (t != s->task)
+            MTL_TRY(st, mtl__spec_copy_task(spec, &from->task[t], true, err), done);
+    MTL_TRY(st, mtl__model_create(spec, &s->source, err), done);
+    st = mtl__fit_all(s->source, s->trunk_rows, NULL, s->fit, NULL, err);
+done:
+    mtl__spec_destroy(spec);
+    return st;
+}
+
+/* --- a task ------------------------------------------------------------------------------------ */
+
+static mtl_status mean_errors(simulation *s, const mtl__job *job, const mtl__measure *measure,
+                              mtl_error *err)
+{
+    mtl__contest *c = s->c;
+    const int64_t rows = s->test->rows;
+    double *mean = c->simulated + c->simulations * c->variants;
+    float *error = mtl__alloc_array(c->al, c->variants, rows * (int64_t)sizeof *error);
+    if (!error)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
+    for (int64_t i = 0; i < c->variants * rows; i++)
+        error[i] = NAN;
+    mtl_status st =
+        mtl__score_split(c, job, s->target, s->test, measure, error, rows, 0, err);
+    for (int64_t v = 0; v < c->variants && st == MTL_OK; v++) {
+        double sum = 0;
+        for (int64_t i = 0; i < rows; i++)
+            sum += (double)error[v * rows + i];
+        mean[v] = sum / (double)rows;
+    }
+    mtl__free(c->al, error, c->variants * rows * (int64_t)sizeof *error);
+    if (st == MTL_OK && !c->is_over)
+        c->simulations++;
+    return st;
+}
+
+static mtl_status run_draws(simulation *s, mtl_error *err)
+{
+    const mtl__task_spec *t = &s->job->source->spec->task[s->task];
+    const mtl__new_task task = {t->name, t->kind, t->outputs};
+    mtl__job job = *s->job;
+    mtl__measure measure = {0};
+    job.source = s->source;
+    job.known = s->trunk_rows;
+    job.task = &task;
+    job.tasks = 1;
+    job.alone = true;
+    mtl_status st = mtl__measure_create(&job, s->test, &measure, err);
+    for (int64_t i = 0; i < s->draws && st == MTL_OK && !s->c->is_over; i++) {
+        st = mtl__dataset_subset(s->job->known, s->rows, s->order + i * s->rows, &s->target, err);
+        if (st == MTL_OK)
+            st = mean_errors(s, &job, &measure, err);
+        mtl__dataset_destroy(s->target);
+        s->target = NULL;
+    }
+    mtl__measure_free(&measure);
+    return st;
+}
+
+/* What the rows left over cannot train is not simulated. */
+static mtl_status simulate_task(mtl__contest *c, const mtl__job *job, int64_t task, int64_t rows,
+                                mtl_error *err)
+{
+    simulation s = {.c = c, .job = job, .task = task, .rows = rows};
+    const char *name = job->source->spec->task[task].name;
+    mtl_error why = {0};
+    s.order = mtl__alloc_array(c->al, job->known->rows, sizeof *s.order);
+    mtl_status st =
+        s.order ? take_rows(&s, mtl__dataset_task(job->known, name), &why)
+                : MTL_FAIL(&why, MTL_ERR_NOMEM, "no memory for %lld rows",
+                           (long long)job->known->rows);
+    if (st == MTL_OK && s.trunk_rows->rows > 0 && s.rows > 0) {
+        st = make_source(&s, &why);
+        if (st == MTL_OK)
+            st = run_draws(&s, &why);
+    }
+    free_simulation(&s);
+    if (st == MTL_ERR_DATA || st == MTL_ERR_DIVERGED)
+        return MTL_OK;
+    return st == MTL_OK ? st : MTL_FAIL(err, st, "%s", why.message);
+}
+
+/* --- all of them ------------------------------------------------------------------------------- */
+
+/* Tasks of the new one's kind tell most; others only where there are none. */
+static bool is_taken(const mtl__job *job, int64_t t, bool of_kind)
+{
+    const mtl__task_spec *task = &job->source->spec->task[t];
+    const int64_t label = mtl__dataset_task(job->known, task->name);
+    return label >= 0 && !task->loss_cb && (!of_kind || task->kind == job->task[0].kind) &&
+           count_labels(job->known, label) >= LEAST_ROWS;
+}
+
+static bool can_simulate(const mtl__job *job)
+{
+    const mtl_spec *s = job->source->spec;
+    bool can = job->known && !job->known->stream && !mtl__dataset_is_sparse(job->known) && s->tasks > 1;
+    for (int64_t t = 0; t < s->tasks && can; t++)
+        can = !s->task[t].loss_cb;
+    return can;
+}
+
+mtl_status mtl__simulate(mtl__contest *c, const mtl__job *job, int64_t rows, mtl_error *err)
+{
+    const int64_t tasks = job->source->spec->tasks;
+    int64_t count = 0, seen = 0;
+    bool of_kind = true;
+    mtl_status st = MTL_OK;
+    if (!can_simulate(job))
+        return MTL_OK;
+    for (int pass = 0; pass < 2 && count == 0; pass++) {
+        of_kind = pass == 0;
+        for (int64_t t = 0; t < tasks; t++)
+            count += is_taken(job, t, of_kind);
+    }
+    const int64_t wanted = mtl__min(count, c->room / 2);
+    /* Evenly over the tasks that can be taken. */
+    for (int64_t t = 0; t < tasks && st == MTL_OK && !c->is_over; t++) {
+        if (!is_taken(job, t, of_kind))
+            continue;
+        if (seen * wanted / count != (seen + 1) * wanted / count)
+            st = simulate_task(c, job, t, rows, err);
+        seen++;
+    }
+    return st;
+}
