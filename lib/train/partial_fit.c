@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { MOST = 4, BLOCKS = 2 };
+enum { BLOCKS = 2 };
 
 /* What the next call goes on from. */
 typedef struct state {
@@ -11,7 +11,7 @@ typedef struct state {
     const mtl__optimizer *optimizer; /* of the vectors; another one starts anew */
     mtl__train_now now;
     int64_t step, rows_seen, calls;
-    float *vector[MOST]; /* [net.params] each, NULL = none */
+    float *vector[MTL__OPTIM_VECTORS]; /* [net.params] each, NULL = none */
     const mtl__aggregation *weighting; /* of the blocks; another one starts anew */
     double *block[BLOCKS];
     int64_t count[BLOCKS];
@@ -21,7 +21,7 @@ static void free_state(void *kept)
 {
     state *s = kept;
     const mtl__allocator *al = &s->m->ctx->al;
-    for (int i = 0; i < MOST; i++)
+    for (int i = 0; i < MTL__OPTIM_VECTORS; i++)
         mtl__free(al, s->vector[i], s->m->net.params * (int64_t)sizeof(float));
     for (int i = 0; i < BLOCKS; i++)
         mtl__free(al, s->block[i], s->count[i] * (int64_t)sizeof(double));
@@ -82,12 +82,10 @@ static void copy_blocks(state *s, mtl__weighting *w, bool to_trainer)
 static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
 {
     state *s = self;
-    const char *name;
-    float *values;
-    for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++) {
-        if (!s->vector[i])
+    for (int i = 0; i < MTL__OPTIM_VECTORS; i++) {
+        if (t->optim.state[i] && !s->vector[i])
             s->vector[i] = mtl__alloc_zero(&s->m->ctx->al, s->m->net.params * (int64_t)sizeof(float));
-        if (!s->vector[i])
+        if (t->optim.state[i] && !s->vector[i])
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the state of a stream");
     }
     if (!reserve_blocks(s, &t->weighting))
@@ -95,13 +93,22 @@ static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
     return MTL_OK;
 }
 
+static void copy(float *to, const float *from, size_t bytes)
+{
+    if (!to)
+        return;
+    if (from)
+        memcpy(to, from, bytes);
+    else
+        memset(to, 0, bytes); /* begins anew when it is in use again */
+}
+
 static void copy_vectors(state *s, mtl__trainer *t, bool to_trainer)
 {
-    const char *name;
-    float *values;
-    size_t bytes = (size_t)s->m->net.params * sizeof *values;
-    for (int i = 0; i < MOST && mtl__trainer_state(t, i, &name, &values); i++)
-        memcpy(to_trainer ? values : s->vector[i], to_trainer ? s->vector[i] : values, bytes);
+    const size_t bytes = (size_t)s->m->net.params * sizeof(float);
+    for (int i = 0; i < MTL__OPTIM_VECTORS; i++)
+        copy(to_trainer ? t->optim.state[i] : s->vector[i],
+             to_trainer ? s->vector[i] : t->optim.state[i], bytes);
 }
 
 /* When the pass is over, or was ended in its middle. */

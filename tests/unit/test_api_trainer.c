@@ -553,6 +553,26 @@ START_TEST(a_stream_is_a_long_run)
 }
 END_TEST
 
+/* The first step with momentum is one without, as long as there was none. */
+START_TEST(a_stream_may_take_up_momentum)
+{
+    static const char *const calls[2][2] = {{"rmsprop", "rmsprop"},
+                                            {"rmsprop", "rmsprop:momentum=0.5"}};
+    fixture f = make();
+    mtl_model *m[2] = {new_model(), new_model()};
+    for (int i = 0; i < 4; i++) {
+        char text[96];
+        snprintf(text, sizeof text, "batch_size=1000 optimizer=%s", calls[i / 2][i % 2]);
+        mtl_options *o = options(MTL_OPTIONS_FIT, text);
+        done(mtl_partial_fit(m[i / 2], f.data, o, NULL, err));
+        mtl_options_destroy(o);
+    }
+    assert_same_model(m[0], m[1]);
+    mtl_model_destroy(m[0]), mtl_model_destroy(m[1]);
+    release(&f);
+}
+END_TEST
+
 /* The order in which labels were set is nobody's; a task's labels under another name are other data. */
 START_TEST(the_order_of_labels_does_not_matter)
 {
@@ -605,5 +625,6 @@ int main(void)
     add_case(s, "claims and ends", claims_and_ends);
     add_case(s, "the handles of data may go", the_data_handles_may_go);
     add_case(s, "a stream is a long run", a_stream_is_a_long_run);
+    add_case(s, "a stream may take up momentum", a_stream_may_take_up_momentum);
     return run_suite(s);
 }
