@@ -77,6 +77,27 @@ static double cosine(const double *param, const mtl__sched_at *at)
     return cosine_between(1, param[0], (double)at->step / (double)at->steps);
 }
 
+static const mtl__choice_param start_params[] = {{"start", 0.5, 0, 1, NULL}, END_PARAM};
+
+/* 1 up to a share of the steps, then half a wave to 0 */
+static double flat_cos(const double *param, const mtl__sched_at *at)
+{
+    double x = (double)at->step / (double)at->steps;
+    return x <= param[0] ? 1 : cosine_between(1, 0, (x - param[0]) / (1 - param[0]));
+}
+
+static const mtl__choice_param coslog_params[] = {{"cycles", 4, 1, 20, NULL}, END_PARAM};
+
+/* Waves from 0 up and back, each twice as long as the one before: (1 - cos(2 pi log2(1 + (2^cycles - 1)
+   x))) / 2, x = 0 .. 1 (Holzmueller, Grinsztajn & Steinwart 2024, coslog4). */
+static double coslog(const double *param, const mtl__sched_at *at)
+{
+    double x = (double)at->step / (double)at->steps;
+    double wave = mtl__log_f64(1 + (power(2, (int64_t)param[0]) - 1) * x) / mtl__log_f64(2);
+    wave -= (double)(int64_t)wave;
+    return 1 - cosine_between(1, 0, wave > 0.5 ? 2 - 2 * wave : 2 * wave);
+}
+
 /* LinearLR from 1 to final over all steps */
 static double linear(const double *param, const mtl__sched_at *at)
 {
@@ -132,6 +153,8 @@ static const mtl__schedule rows[] = {
     {{"step", step_params}, step, false, NULL},
     {{"exponential", exponential_params}, exponential, false, NULL},
     {{"cosine", final_params}, cosine, false, NULL},
+    {{"flat_cos", start_params}, flat_cos, false, NULL},
+    {{"coslog", coslog_params}, coslog, false, NULL},
     {{"linear", final_params}, linear, false, NULL},
     {{"geometric", geometric_params}, geometric, false, NULL},
     {{"one_cycle", one_cycle_params}, one_cycle, false, cycle_momentum},

@@ -19,7 +19,7 @@ extern const mtl__option_group mtl__fit_options;
                     "how gradients become steps; weight_decay (decoupled) spares the biases"),     \
     MTL__OPTION_STR("schedule", "constant",                                                        \
                     "constant|step:every=10,gamma=0.1|exponential:gamma=0.95|cosine:final=0|"      \
-                    "linear:final=0|geometric:final=0.01|"                                         \
+                    "flat_cos:start=0.5|coslog:cycles=4|linear:final=0|geometric:final=0.01|"      \
                     "one_cycle:pct_start=0.3,div=25,final_div=10000,max_momentum=0,"               \
                     "base_momentum=0.85|"                                                          \
                     "plateau:factor=0.1,patience=10,threshold=0.0001,cooldown=0,min=0",            \

@@ -121,6 +121,17 @@ EPOCHS, EPOCH_STEPS = 8, 5
 TOTAL = EPOCHS * EPOCH_STEPS
 LOSSES = [5, 4, 4.1, 3.9999, 4.2, 3, 3, 3]
 S = torch.optim.lr_scheduler
+
+
+def flat_cos(x, start):
+    return 1 if x <= start else (1 + math.cos(math.pi * (x - start) / (1 - start))) / 2
+
+
+def coslog(x, cycles):
+    """Holzmueller et al. 2024 (RealMLP), with 4 cycles."""
+    return (1 - math.cos(2 * math.pi * math.log2(1 + (2 ** cycles - 1) * x))) / 2
+
+
 # text: (scheduler, moves after each epoch instead of each step)
 SCHEDULES = {
     'constant': (lambda o: S.LambdaLR(o, lambda t: 1), False),
@@ -129,6 +140,10 @@ SCHEDULES = {
     'cosine': (lambda o: S.CosineAnnealingLR(o, TOTAL), False),
     'cosine:final=0.1': (lambda o: S.CosineAnnealingLR(o, TOTAL, eta_min=0.1), False),
     'linear:final=0.25': (lambda o: S.LinearLR(o, 1, 0.25, total_iters=TOTAL), False),
+    'flat_cos': (lambda o: S.LambdaLR(o, lambda t: flat_cos(t / TOTAL, 0.5)), False),
+    'flat_cos:start=0.8': (lambda o: S.LambdaLR(o, lambda t: flat_cos(t / TOTAL, 0.8)), False),
+    'coslog': (lambda o: S.LambdaLR(o, lambda t: coslog(t / TOTAL, 4)), False),
+    'coslog:cycles=2': (lambda o: S.LambdaLR(o, lambda t: coslog(t / TOTAL, 2)), False),
     'geometric:final=0.02': (lambda o: S.ExponentialLR(o, 0.02 ** (1 / (TOTAL - 1))), False),
     'one_cycle': (lambda o: S.OneCycleLR(o, 1, total_steps=TOTAL, cycle_momentum=False), False),
     'one_cycle:pct_start=0.5,div=10,final_div=100':

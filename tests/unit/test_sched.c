@@ -54,7 +54,8 @@ END_TEST
 START_TEST(short_runs)
 {
     static const char *const texts[] = {"constant", "step",      "exponential", "cosine",
-                                        "linear",   "geometric", "one_cycle",   "plateau"};
+                                        "linear",   "geometric", "one_cycle",   "plateau",
+                                        "flat_cos", "coslog",    "flat_cos:start=0", "flat_cos:start=1"};
     for (int i = 0; i < MTL__COUNT_OF(texts); i++)
         for (int64_t steps = 1; steps < 8; steps++)
             for (int64_t step = 0; step < steps; step++) {
@@ -96,7 +97,8 @@ START_TEST(refused_texts)
     } rows[] = {{"step:every=0", "every"},     {"exponential:gamma=1.5", "gamma"},
                 {"cosin", "cosine"},           {"plateau:factor=2", "factor"},
                 {"one_cycle:div=0", "div"},    {"constant:x=1", "no parameter"},
-                {"geometric:final=0", "final"}};
+                {"geometric:final=0", "final"}, {"flat_cos:start=2", "start"},
+                {"coslog:cycles=0", "cycles"}};
     mtl__choice c;
     mtl_error err = {0};
     for (int i = 0; i < MTL__COUNT_OF(rows); i++)
