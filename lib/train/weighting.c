@@ -312,7 +312,7 @@ static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_
     mtl__weighting *w = &t->weighting;
     const mtl__agg_step step = {
         .gram = w->gram, .gram_stride = t->m->net.tasks, .losses = w->loss, .names = w->name};
-    if (w->wants_gram) {
+    if (w->wants_gram && count > 0) {
         compare(t, p, count);
         if (!is_finite(w->gram, count * count)) {
             t->step_loss = (double)INFINITY; /* and so the run ends */

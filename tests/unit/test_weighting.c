@@ -320,6 +320,41 @@ END_TEST
 
 /* Of one row the gradient by the trunk's output is that by the last layer's bias, if that layer has
    no activation. */
+/* In the first step nobody has a label, or one of weight 0. */
+START_TEST(a_step_may_have_no_labels)
+{
+    static const char *const texts[] = {"weighting=upgrad", "weighting=upgrad weighting_scope=features",
+                                        "weighting=dwa", "weighting=famo", "weighting=gradnorm"};
+    static const float weight[] = {0, 0, 1, 1};
+    float x[4] = {1, 2, 3, 4}, y[2][4] = {{NAN, NAN, 1, 0}, {1, 2, 3, 5}};
+    for (int k = 0; k < MTL__COUNT_OF(texts); k++) {
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        mtl_dataset *d = NULL;
+        mtl_report *r = NULL;
+        done(mtl_spec_create(NULL, 1, &s, err));
+        done(mtl_spec_add_dense(s, 3, "tanh", err));
+        done(mtl_spec_add_task(s, "a", MTL_BINARY, 1, err));
+        done(mtl_spec_add_task(s, "b", MTL_REGRESSION, 1, err));
+        done(mtl_model_create(s, &m, err));
+        done(mtl_dataset_create(NULL, x, 4, 1, 1, &d, err));
+        done(mtl_dataset_set_labels(d, "a", 1, y[0], 1, err));
+        done(mtl_dataset_set_labels(d, "b", 1, y[1], 1, err));
+        done(mtl_dataset_set_weights(d, "b", weight, err));
+        char text[128];
+        snprintf(text, sizeof text, "batch_size=2 epochs=2 shuffle=0 %s", texts[k]);
+        mtl_options *o = options(MTL_OPTIONS_FIT, text);
+        done(mtl_fit(m, d, NULL, o, &r, err));
+        ck_assert(isfinite(figure(r, "loss/train")));
+        mtl_report_destroy(r);
+        mtl_options_destroy(o);
+        mtl_dataset_destroy(d);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+}
+END_TEST
+
 START_TEST(features_are_compared_at_the_trunks_output)
 {
     static gradients g;
@@ -604,6 +639,7 @@ int main(void)
     add_case(s, "kinds", the_trunk_gets_what_the_aggregation_says);
     add_case(s, "networks", whatever_the_network_is_made_of);
     add_case(s, "absent", absent_tasks_take_no_part);
+    add_case(s, "a step without labels", a_step_may_have_no_labels);
     add_case(s, "features", features_are_compared_at_the_trunks_output);
     add_case(s, "cosines", cosines_and_conflicts_are_reported);
     add_case(s, "sum", the_sum_and_weights_of_one_are_the_plain_fit);
