@@ -318,8 +318,6 @@ END_TEST
 
 /* ---- Scope "features" ---- */
 
-/* Of one row the gradient by the trunk's output is that by the last layer's bias, if that layer has
-   no activation. */
 /* In the first step nobody has a label, or one of weight 0. */
 START_TEST(a_step_may_have_no_labels)
 {
@@ -355,6 +353,8 @@ START_TEST(a_step_may_have_no_labels)
 }
 END_TEST
 
+/* Of one row the gradient by the trunk's output is that by the last layer's bias, if that layer has
+   no activation. */
 START_TEST(features_are_compared_at_the_trunks_output)
 {
     static gradients g;
