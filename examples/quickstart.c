@@ -213,6 +213,47 @@ static mtl_status try_way(const mtl_model *source, const digits *d, int way, int
     return judge(*out, d->known_test, "metric/accuracy/digit", &f->digit[way][size][repeat], err);
 }
 
+/* The default, "auto", weighs all ways and the simple answers on the few rows and the known tasks'
+   data, and says what it took, and why. */
+static mtl_status let_choose(const mtl_model *source, digits *d, int size, mtl_error *err)
+{
+    const char *task = new_tasks[0], *why;
+    double seconds, auc, gain, low, high;
+    char name[64];
+    mtl_dataset *few = NULL;
+    mtl_model *tuned = NULL;
+    mtl_report *report = NULL;
+    mtl_status status;
+    snprintf(name, sizeof name, "metric/roc_auc/%s", task);
+    if ((status = draw_labelled(d, 0, sizes[size], 100, &few, err)) ||
+        (status = mtl_transfer(source, few, d->known_train, NULL, &tuned, &report, err)) ||
+        (status = judge(tuned, d->new_test[0], name, &auc, err)) ||
+        (status = mtl_report_get_str(report, "why", &why, err)) ||
+        (status = mtl_report_get_f64(report, "gain", &gain, err)) ||
+        (status = mtl_report_get_f64(report, "gain/low", &low, err)) ||
+        (status = mtl_report_get_f64(report, "gain/high", &high, err)) ||
+        (status = mtl_report_get_f64(report, "seconds/all", &seconds, err)))
+        goto done;
+    printf("  %3lld rows: %s.\n            Error below that of scratch by %+.3f (%+.3f .. %+.3f), by its own "
+           "estimate.\n            ROC AUC on test rows %.3f; %.1f s.\n",
+           (long long)sizes[size], why, gain, low, high, auc, seconds);
+done:
+    mtl_report_destroy(report);
+    mtl_model_destroy(tuned);
+    mtl_dataset_destroy(few);
+    return status;
+}
+
+static mtl_status let_choose_all(const mtl_model *source, digits *d, mtl_error *err)
+{
+    mtl_status status = MTL_OK;
+    printf("Left to itself (strategy \"auto\", the default), once for each number of rows:\n");
+    for (int size = 0; size < SIZES && !status; size++)
+        status = let_choose(source, d, size, err);
+    printf("\n");
+    return status;
+}
+
 /* Every way gets the same rows and seed; *kept becomes the model of the last way. */
 static mtl_status try_once(const mtl_model *source, digits *d, int size, int repeat, figures *f,
                            mtl_model **kept, mtl_error *err)
@@ -391,7 +432,8 @@ int main(int argc, char **argv)
         (status = print_known(source, &d, err)) || (status = try_all(source, &d, f, &tuned, err)))
         goto done;
     print_new(f, &d);
-    if ((status = save_and_use(tuned, &d, path, err)))
+    if ((status = let_choose_all(source, &d, err)) ||
+        (status = save_and_use(tuned, &d, path, err)))
         goto done;
     timespec_get(&end, TIME_UTC);
     printf("\nAll of this took %.1f s.\n", (double)(end.tv_sec - start.tv_sec) +

@@ -264,6 +264,12 @@ static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, m
     return st;
 }
 
+/* To three decimals, for people. */
+static mtl__num_text short_number(double x)
+{
+    return mtl__num(fabs(x) < 1e12 ? (double)(int64_t)(x * 1000 + (x < 0 ? -0.5 : 0.5)) / 1000 : x);
+}
+
 static mtl_status report_why(const chooser *x, const mtl__evidence *e, mtl_report *r,
                              mtl_error *err)
 {
@@ -280,7 +286,7 @@ static mtl_status report_why(const chooser *x, const mtl__evidence *e, mtl_repor
     else
         mtl__bytes_format(&text, "%s is simpler than %s and worse by %s +- %s only",
                           c->how[x->winner]->choice.name, c->how[x->best]->choice.name,
-                          mtl__num(difference).text, mtl__num(error).text);
+                          short_number(difference).text, short_number(error).text);
     mtl__bytes_format(&text, ", by %lld rows and %lld simulations", (long long)x->rows->rows,
                       (long long)c->simulations);
     mtl__bytes_append(&text, "", 1);

@@ -58,6 +58,11 @@ def main(program, data):
         for k, difference in enumerate(numbers[::2]):
             expected = auc[way][2 * k] - auc["from scratch"][2 * k]
             assert abs(difference - expected) < 0.0016, (way, k)
+    # Chosen by itself: a reason, and test rows told apart.
+    chosen = re.findall(r"^ +(\d+) rows: (\w+) (?:is simpler|has the lowest).*\n.*\n +ROC AUC on test rows (\S+);",
+                        text, re.M)
+    assert [int(rows) for rows, _, _ in chosen] == [10, 30, 100], chosen
+    assert all(float(area) > 0.7 for _, _, area in chosen), chosen
     kept = block(text, 'Known task "digit" after it')
     assert abs(kept["probe (trunk frozen)"][0] - known["digit"][0]) < 0.0006, "a frozen trunk moved"
     assert kept["fine-tune + known data"][4] > kept["fine-tune"][4], "the known data does not help"
