@@ -1139,7 +1139,7 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * needs a model never trained; nothing of it changes before the end, so every failure, that of a
  * diverging network too, leaves it as it was. A candidate that diverges has lost. "time_limit" holds
  * for all of it: parts that cannot be finished are left out, and without two of them every task
- * stays with the shared network. The progress callback sees the epochs of every network that is
+ * stays with the shared network; a chosen network that it cuts is taken as it then stands. The progress callback sees the epochs of every network that is
  * trained; when it stops, the model is the shared network as it is after its first epoch, or, if that
  * was being trained, so far. An exception that leaves through it loses the memory of the networks.
  *

@@ -197,7 +197,7 @@ static mtl_status check_bytes(const char *p, int64_t bytes, mtl_error *err)
 static mtl_status take_states(mtl_aggregator *agg, const char *p, int64_t length, mtl_error *err)
 {
     const uint64_t step = mtl__load_le64(p + 40);
-    if (mtl__load_le64(p + 48) != (uint64_t)agg->states || step > INT64_MAX)
+    if (mtl__load_le64(p + 48) != (uint64_t)agg->states || step > INT64_MAX / 2)
         return MTL_FAIL(err, MTL_ERR_FORMAT, "a saved aggregator has the wrong number of states");
     agg->step = (int64_t)step;
     for (int64_t i = 0; i < agg->states; i++) {

@@ -20,8 +20,10 @@ static inline bool mtl__dataset_is_sparse(const mtl_dataset *d)
 
 static inline mtl__sparse_row mtl__csr_row(const mtl__csr *c, int64_t i)
 {
-    return (mtl__sparse_row){c->start[i + 1] - c->start[i], c->column + c->start[i],
-                             c->value + c->start[i]};
+    const int64_t count = c->start[i + 1] - c->start[i];
+    if (count == 0) /* the arrays may be NULL */
+        return (mtl__sparse_row){0};
+    return (mtl__sparse_row){count, c->column + c->start[i], c->value + c->start[i]};
 }
 
 static inline mtl__sparse_row mtl__dataset_sparse_row(const mtl_dataset *d, int64_t row)

@@ -41,7 +41,7 @@ extern const mtl__option_group mtl__fit_options;
                     "of weights on sparse inputs a step changes those of its batch's columns "     \
                     "(lazy), or all; see mtl_dataset_create_csr"),                                 \
     MTL__OPTION_STR("weighting", "sum",                                                            \
-                    "sum|mean|constant:weights=W/W/...|rlw|mgda:normalise=none|"                   \
+                    "sum|mean|constant:weights=1/1|rlw|mgda:normalise=none|"                   \
                     "pcgrad:order=seed|gradvac:beta=0.5|cagrad:c=0.4,rescale=0|imtl_g|"            \
                     "nash:max_norm=1|fairgrad:alpha=1|aligned_mtl:mode=min|upgrad|dualproj|"       \
                     "config|gradnorm:alpha=1.5,rate=1|uw:rate=0.01|dwa:temperature=2|gls|"         \
