@@ -1036,7 +1036,8 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * "reason" is "solved" for an exact head). Where it was chosen: "why", a sentence; of each candidate
  * "candidate/NAME/mean", the error on the folds as a share of the labels' variance, and
  * "candidate/NAME/standard_error"; "candidate/NAME/simulated", the mean error in simulations;
- * "candidate/NAME/score", how much lower the error is than that of linear, both together;
+ * "candidate/NAME/score", how much lower the error is than that of linear (where that is not scored,
+ * than that of the first candidate), both together;
  * "candidate/NAME/variant", the number of the best penalty or length (-1 = not scored);
  * "candidate/NAME/cut", trunk layers used; "candidate/NAME/known_weight", the weight of known tasks'
  * rows; "simulations", how many there were; "gain", how much lower the error is than that of scratch,
@@ -1637,9 +1638,12 @@ MTL_API void mtl_aggregator_destroy(mtl_aggregator *agg);
  * there are some, are taken for new ones with as many rows as the target has, on a trunk trained
  * without them. Errors are squared ones, of probabilities for classes, as a share of the labels'
  * variance; folds and simulations are weighed by how sure they are, so that with few rows the
- * simulations decide. Taken is the simplest candidate that is not worse than the best one by more
- * than a standard error of their difference. Scalers, folds and choices see rows of @p target and
- * @p known alone, and no label of a new task in @p known is looked at.
+ * simulations decide. Labels that are all the same are measured as they are, values by their square,
+ * and no simulation is judged by such. A task without a label, in the target or in what a fold leaves
+ * to learn from, is predicted as 0 or by even odds where a strategy has exact heads. Taken is the
+ * simplest candidate that is not worse than the best one by more than a standard error of their
+ * difference. Scalers, folds and choices see rows of @p target and @p known alone, and no label of a
+ * new task in @p known is looked at.
  *
  * Strategies, from the simplest on:
  * - "constant": the mean, or the rates of the classes.

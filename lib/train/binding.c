@@ -21,10 +21,12 @@ static mtl_status check_positive(const mtl__task_spec *t, const mtl__labels *l, 
     return MTL_OK;
 }
 
-static mtl_status bind_task(const mtl_model *m, mtl__binding *b, int64_t task, mtl_error *err)
+static mtl_status bind_task(const mtl_model *m, const mtl_spec *of, mtl__binding *b, int64_t task,
+                            mtl_error *err)
 {
     const mtl__task_spec *t = &m->spec->task[task];
-    b->label[task] = mtl__dataset_task(b->data, t->name);
+    const bool is_meant = !of || mtl__spec_task(of, t->name) >= 0;
+    b->label[task] = is_meant ? mtl__dataset_task(b->data, t->name) : -1;
     if (b->label[task] < 0)
         return MTL_OK;
     mtl_status st = mtl__dataset_check_labels(b->data, b->label[task], t->kind, t->outputs, err);
@@ -107,6 +109,12 @@ mtl_status mtl__binding_status(const mtl__binding *b, mtl_error *err)
 mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, const char *what,
                                mtl__binding *out, mtl_error *err)
 {
+    return mtl__binding_create_of(m, NULL, data, what, out, err);
+}
+
+mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
+                                  const char *what, mtl__binding *out, mtl_error *err)
+{
     mtl__binding b = {.data = data, .tasks = m->net.tasks, .al = &m->ctx->al};
     bool any = false;
     mtl_status st = check_shape(m, data, what, err);
@@ -117,7 +125,7 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld tasks", (long long)b.tasks);
     st = make_window(&b, err);
     for (int64_t t = 0; t < b.tasks && st == MTL_OK; t++) {
-        st = bind_task(m, &b, t, err);
+        st = bind_task(m, of, &b, t, err);
         if (st == MTL_OK && !any && b.label[t] >= 0)
             any = has_label(&b, t);
     }

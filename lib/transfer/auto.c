@@ -44,6 +44,7 @@ static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_err
     mtl__contest *c = &x->c;
     const int64_t most = mtl__strategy_count();
     c->al = x->al;
+    c->job = x->job;
     c->how = mtl__alloc_array(x->al, most, sizeof *c->how);
     c->first = mtl__alloc_array(x->al, most + 1, sizeof *c->first);
     x->verdict = mtl__alloc_array(x->al, most, sizeof *x->verdict);
@@ -83,6 +84,19 @@ static bool has_new_label(const chooser *x, int64_t row)
     return false;
 }
 
+/* Here, where rows have the numbers that the caller knows. */
+static mtl_status check_groups(const chooser *x, int64_t count, const int64_t *rows, mtl_error *err)
+{
+    const char *group = mtl__option_str(x->job->o, &mtl__transfer_options, "group_by");
+    const int64_t label = *group ? mtl__dataset_task(x->target, group) : -1;
+    for (int64_t i = 0; i < count && label >= 0; i++)
+        if (isnan(*mtl__array_row(&x->target->labels[label].y, rows[i])))
+            return MTL_FAIL(err, MTL_ERR_VALUE,
+                            "target: row %lld has no group: its label \"%.64s\" is missing",
+                            (long long)rows[i], group);
+    return MTL_OK;
+}
+
 static mtl_status take_rows(chooser *x, mtl_error *err)
 {
     const int64_t all = x->target->rows;
@@ -92,14 +106,15 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
     for (int64_t i = 0; i < all; i++)
         if (has_new_label(x, i))
             rows[count++] = i;
+    mtl_status st = check_groups(x, count, rows, err);
     if (count > MOST_ROWS) {
         mtl__rng r = mtl__rng_make(x->seed, MTL__RNG_SIMULATE, UINT32_MAX);
         mtl__rng_shuffle(&r, rows, count);
         count = MOST_ROWS;
     }
-    mtl_status st =
-        count ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
-              : MTL_FAIL(err, MTL_ERR_DATA, "target: all labels of the new tasks are missing");
+    if (st == MTL_OK)
+        st = count ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
+                   : MTL_FAIL(err, MTL_ERR_DATA, "target: all labels of the new tasks are missing");
     mtl__free(x->al, rows, all * (int64_t)sizeof *rows);
     return st;
 }
@@ -149,6 +164,7 @@ static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, 
     if (st != MTL_OK)
         return st;
     mtl__job job = *x->job;
+    job.deadline = c->stop_at;
     st = mtl__score_split(c, &job, train, test, &x->measure, c->own, c->rows, c->at, err);
     c->at += test->rows;
     mtl__dataset_destroy(train);
@@ -183,7 +199,7 @@ static void keep_time(chooser *x, double share)
 {
     const double deadline = x->job->deadline;
     x->c.stop_at = deadline > 0 ? x->started + share * (deadline - x->started) : 0;
-    x->c.is_over = false;
+    x->c.is_over = x->c.is_stopped;
 }
 
 static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_error *err)
@@ -320,7 +336,8 @@ static mtl_status report_known(const chooser *x, const mtl_model *m, const char 
 {
     mtl__binding bound = {0};
     mtl__judge *j = NULL;
-    mtl_status st = mtl__binding_create(m, x->job->known, "known", &bound, err);
+    mtl_status st = mtl__binding_create_of(m, x->job->source->spec, x->job->known,
+                                           "known", &bound, err);
     if (st == MTL_OK)
         st = mtl__judge_create(m, &bound, &j, err);
     if (st != MTL_OK)

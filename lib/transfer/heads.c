@@ -55,13 +55,17 @@ static void take_rows(maker *k)
 /* --- known tasks' heads ------------------------------------------------------------------------- */
 
 /* A known task that could stand for the new one: of its kind, its head one layer. */
-static bool is_like(const maker *k, int64_t t)
+static bool could_stand(const mtl_model *m, int64_t t, const mtl__new_task *task)
 {
-    const mtl_model *m = k->job->source;
     const mtl__task_spec *known = &m->spec->task[t];
-    return known->kind == k->task->kind && known->outputs == k->outputs &&
+    return known->kind == task->kind && known->outputs == task->outputs &&
            mtl__head_serves(known->kind) && !known->loss->has_thresholds &&
            m->net.head[m->net.task[t].chain].count == 1;
+}
+
+static bool is_like(const maker *k, int64_t t)
+{
+    return could_stand(k->job->source, t, k->task);
 }
 
 /* Where a one-layer head has its numbers; at: the columns of phi that its weights belong to. */
@@ -265,11 +269,11 @@ static mtl_status make_heads(maker *k, const mtl__strategy *how, int64_t first, 
                              mtl__heads *out, mtl_error *err)
 {
     const int64_t width = k->cols + 1, head = k->outputs * width;
-    if (how->family == MTL__CONSTANT) {
+    if (how->family == MTL__CONSTANT || k->rows == 0) {
         const mtl__head_data d = data_of(k, 0);
         mtl_status st = mtl__head_constant(&d, NULL, out->al, k->z, err);
-        for (int64_t c = 0; c < k->outputs; c++)
-            out->w[c * width + k->cols] = k->z[c];
+        for (int64_t i = 0; i < out->count * k->outputs; i++)
+            out->w[i * width + k->cols] = k->z[i % k->outputs];
         return st;
     }
     if (how->family == MTL__AS_IS) {
@@ -281,15 +285,23 @@ static mtl_status make_heads(maker *k, const mtl__strategy *how, int64_t first, 
 }
 
 /* Can the strategy serve this task at all? */
-static bool serves(maker *k, const mtl__strategy *how)
+static bool serves(const mtl_model *source, const mtl__new_task *task, const mtl__strategy *how)
 {
+    const bool on_known = how->family == MTL__AS_IS || how->family == MTL__SHIFT;
     if (how->family == MTL__CONSTANT)
         return true;
-    if (!mtl__head_serves(k->task->kind) || k->rows == 0)
-        return false;
-    if (how->family == MTL__AS_IS || how->family == MTL__SHIFT)
-        return (k->base_name = best_base(k)) != NULL;
-    return true;
+    bool any = !on_known;
+    for (int64_t t = 0; t < source->net.tasks && !any; t++)
+        any = could_stand(source, t, task);
+    return any && mtl__head_serves(task->kind);
+}
+
+bool mtl__heads_serve(const mtl__job *job, const mtl__strategy *how)
+{
+    int64_t t = 0;
+    while (t < job->tasks && serves(job->source, &job->task[t], how))
+        t++;
+    return t == job->tasks;
 }
 
 mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t task,
@@ -305,7 +317,9 @@ mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t 
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for heads");
     plan(&k, &k.arena);
     take_rows(&k);
-    if (serves(&k, how)) {
+    if (serves(job->source, k.task, how)) {
+        if (how->family == MTL__AS_IS || how->family == MTL__SHIFT)
+            k.base_name = best_base(&k);
         h.count = count;
         h.base = k.base_name;
         h.w = mtl__alloc_zero(s->al, count * h.outputs * (h.cols + 1) * (int64_t)sizeof *h.w);
@@ -345,7 +359,8 @@ void mtl__heads_write(const mtl__heads *h, int64_t variant, const mtl__sample *s
     place p[2];
     const int64_t width = h->cols + 1;
     const double *head = h->w + variant * h->outputs * width;
-    const int n = places(m, mtl__spec_task(m->spec, task), s, p);
+    /* Without a trunk head and skip read the same columns: the skip stays 0. */
+    const int found = places(m, mtl__spec_task(m->spec, task), s, p), n = s->hidden ? found : 1;
     for (int64_t c = 0; c < h->outputs; c++)
         for (int i = 0; i < n; i++) {
             for (int64_t r = 0; r < p[i].rows; r++)

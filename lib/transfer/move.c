@@ -139,10 +139,7 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
         if (is_known(x, t))
             first.label[t] = -1;
     if (st == MTL_OK && known)
-        st = mtl__binding_create(x->m, known, "known", &second, err);
-    for (int64_t t = 0; t < second.tasks; t++) /* rows of a task that is to be new */
-        if (!is_known(x, t))
-            second.label[t] = -1;
+        st = mtl__binding_create_of(x->m, x->job->source->spec, known, "known", &second, err);
     if (st == MTL_OK)
         return mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer,
                                    err);

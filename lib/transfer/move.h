@@ -116,6 +116,9 @@ mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t 
                              double tolerance, mtl__heads *out, mtl_error *err);
 void mtl__heads_free(mtl__heads *h);
 
+/* Has the strategy heads for all new tasks: by their kinds and, where it stands on known ones, theirs? */
+bool mtl__heads_serve(const mtl__job *job, const mtl__strategy *how);
+
 /* What predict would give for a row of `of` with the units of `units`. */
 void mtl__heads_predict(const mtl__heads *h, int32_t kind, int64_t variant, const float *phi,
                         const mtl__sample_task *units, double *out);

@@ -18,40 +18,68 @@ static void plan_measure(const mtl__job *job, mtl__measure *m, mtl__arena *a)
     }
 }
 
+/* In label units; mean: that of the labels. */
+static double variance_of(const mtl__sample *s, const mtl__sample_task *t, int64_t outputs,
+                          int64_t j, double *mean)
+{
+    double sum = 0, square = 0, n = 0;
+    const double scale = (double)t->scale[j];
+    for (int64_t i = 0; i < s->rows; i++) {
+        const double y = (double)t->y[i * outputs + j];
+        if (isnan(y))
+            continue;
+        sum += y;
+        square += y * y;
+        n++;
+    }
+    *mean = n > 0 ? sum / n * scale + (double)t->mean[j] : 0;
+    return n > 0 ? (square - sum * sum / n) / n * scale * scale : 0;
+}
+
+static double mean_weight(const mtl__sample *s, const mtl__sample_task *t, int64_t outputs)
+{
+    double sum = 0, n = 0;
+    for (int64_t i = 0; i < s->rows && t->w; i++) {
+        int64_t j = 0;
+        while (j < outputs && isnan(t->y[i * outputs + j]))
+            j++;
+        sum += j < outputs ? (double)t->w[i] : 0;
+        n += j < outputs;
+    }
+    return sum > 0 ? sum / n : 1;
+}
+
 /* Values: each output by its variance, all of equal say; classes: all by the sum of theirs. Of
-   quantiles the middle one stands for the value. */
-static void measure_task(const mtl__new_task *task, const mtl__sample *s, const mtl__sample_task *t,
+   quantiles the middle one stands for the value. Values that do not vary are measured by their square,
+   classes as they are. */
+static bool measure_task(const mtl__new_task *task, const mtl__sample *s, const mtl__sample_task *t,
                          double *by)
 {
+    const bool has_classes = mtl__kind_is_class(task->kind);
+    const double weight = mean_weight(s, t, task->outputs);
     double all = 0;
     for (int64_t j = 0; j < task->outputs; j++) {
-        double sum = 0, square = 0, n = 0;
-        for (int64_t i = 0; i < s->rows; i++) {
-            const double y = (double)t->y[i * task->outputs + j];
-            if (isnan(y))
-                continue;
-            sum += y;
-            square += y * y;
-            n++;
-        }
-        const double scale = (double)t->scale[j];
-        const double variance = n > 0 ? (square - sum * sum / n) / n * scale * scale : 0;
-        by[j] = variance > 0 ? variance : 1e-30;
-        all += by[j];
+        double mean;
+        const double variance = variance_of(s, t, task->outputs, j, &mean);
+        all += variance > 0 ? variance : 0;
+        by[j] = variance > 0 ? variance : mean * mean > 0 ? mean * mean : 1;
     }
-    for (int64_t j = 0; j < task->outputs; j++)
-        if (mtl__kind_is_class(task->kind))
-            by[j] = 1 / all;
+    for (int64_t j = 0; j < task->outputs; j++) {
+        if (has_classes)
+            by[j] = 1 / (all > 0 ? all : 1);
         else if (task->kind == MTL_QUANTILE)
             by[j] = j == task->outputs / 2 ? 1 / by[j] : 0;
         else
             by[j] = 1 / (by[j] * (double)task->outputs);
+        by[j] /= weight;
+    }
+    return all > 0;
 }
 
 mtl_status mtl__measure_create(const mtl__job *job, const mtl_dataset *rows, mtl__measure *out,
                                mtl_error *err)
 {
-    mtl__measure m = {.al = &job->source->ctx->al};
+    mtl__measure m = {.al = &job->source->ctx->al, .varies = true};
     mtl__sample s = {0};
     plan_measure(job, &m, &m.arena);
     if (!mtl__arena_reserve(&m.arena, m.al))
@@ -59,7 +87,7 @@ mtl_status mtl__measure_create(const mtl__job *job, const mtl_dataset *rows, mtl
     plan_measure(job, &m, &m.arena);
     mtl_status st = mtl__sample_create(job, rows, &s, err);
     for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++)
-        measure_task(&job->task[t], &s, &s.task[t], m.by[t]);
+        m.varies = measure_task(&job->task[t], &s, &s.task[t], m.by[t]) && m.varies;
     mtl__sample_free(&s);
     if (st == MTL_OK)
         *out = m;
@@ -215,7 +243,7 @@ static void look_up(mtl__contest *c, const mtl_options *o)
     int32_t answer = o->progress(0, c->done, c->planned, NAN, NAN, o->progress_user);
     mtl__fp_enter(); /* whatever the callback did to the state */
     if (answer != MTL_CONTINUE)
-        c->is_over = true;
+        c->is_over = c->is_stopped = true;
 }
 
 mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_dataset *train,
@@ -226,6 +254,8 @@ mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_data
     mtl_status st = prepare(&x, train, err);
     for (int64_t i = 0; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
         const mtl__strategy *how = c->how[i];
+        if (how->family != MTL__STEPS && !mtl__heads_serve(c->job, how))
+            continue;
         x.error = error + c->first[i] * stride + at;
         st = how->family == MTL__STEPS ? score_steps(&x, train, how, err)
                                        : score_heads(&x, how, err);

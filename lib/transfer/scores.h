@@ -9,6 +9,7 @@
 /* The strategies that are looked at, and the errors of all their variants. */
 typedef struct mtl__contest {
     const mtl__allocator *al;
+    const mtl__job *job;       /* what is chosen for: a simulation has another task */
     const mtl__strategy **how; /* [candidates] */
     int64_t *first;            /* [candidates + 1] */
     int64_t candidates, variants;
@@ -18,12 +19,14 @@ typedef struct mtl__contest {
     double *simulated;         /* [room, variants] */
     double stop_at;            /* seconds, 0 = none */
     int64_t done, planned;     /* pieces of work */
-    bool is_over;              /* out of time, or the progress callback said so */
+    bool is_over;              /* out of time, or stopped */
+    bool is_stopped;           /* by the progress callback */
 } mtl__contest;
 
-/* How a task's errors are measured: by the variance of its labels. */
+/* How a task's errors are measured: by the variance of its labels and the mean weight of its rows. */
 typedef struct mtl__measure {
     double **by; /* [tasks]: [outputs] factors of squared errors */
+    bool varies; /* all tasks' labels do */
     mtl__arena arena;
     const mtl__allocator *al;
 } mtl__measure;

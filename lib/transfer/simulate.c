@@ -96,6 +96,13 @@ static mtl_status take_rows(simulation *s, int64_t label, mtl_error *err)
 
 /* --- the trunk --------------------------------------------------------------------------------- */
 
+/* As a time limit: 0 = none. */
+static double time_left(const mtl__contest *c)
+{
+    const double left = c->stop_at > 0 ? c->stop_at - mtl__seconds() : 0;
+    return c->stop_at > 0 && left < 1e-9 ? 1e-9 : left;
+}
+
 static mtl_status set_options(simulation *s, mtl_error *err)
 {
     const mtl__job *job = s->job;
@@ -109,6 +116,7 @@ static mtl_status set_options(simulation *s, mtl_error *err)
         {"batch_size", TRUNK_BATCH, true},
         {"learning_rate", 0.003, false},
         {"seed", (double)mtl__option_i64(job->o, &mtl__transfer_options, "seed"), true},
+        {"time_limit", time_left(s->c), false},
     };
     s->fit = mtl__options_create(&mtl__fit_options);
     if (!s->fit)
@@ -176,7 +184,9 @@ static mtl_status run_draws(simulation *s, mtl_error *err)
     job.tasks = 1;
     job.alone = true;
     mtl_status st = mtl__measure_create(&job, s->test, &measure, err);
-    for (int64_t i = 0; i < s->draws && st == MTL_OK && !s->c->is_over; i++) {
+    job.deadline = s->c->stop_at;
+    /* Labels to judge on that are all the same tell nothing. */
+    for (int64_t i = 0; i < s->draws && st == MTL_OK && measure.varies && !s->c->is_over; i++) {
         st = mtl__dataset_subset(s->job->known, s->rows, s->order + i * s->rows, &s->target, err);
         if (st == MTL_OK)
             st = mean_errors(s, &job, &measure, err);
@@ -201,6 +211,7 @@ static mtl_status simulate_task(mtl__contest *c, const mtl__job *job, int64_t ta
                            (long long)job->known->rows);
     if (st == MTL_OK && s.trunk_rows->rows > 0 && s.rows > 0) {
         st = make_source(&s, &why);
+        c->is_over = c->is_over || (c->stop_at > 0 && mtl__seconds() >= c->stop_at);
         if (st == MTL_OK)
             st = run_draws(&s, &why);
     }

@@ -385,6 +385,175 @@ START_TEST(stopped_early)
 }
 END_TEST
 
+/* Stops once, in a simulation; what follows would go on. */
+static int32_t stop_once(int64_t epoch, int64_t step, int64_t steps, double train, double valid,
+                         void *user)
+{
+    int *calls = user;
+    (void)step, (void)steps, (void)valid;
+    *calls += epoch == 0 && isnan(train);
+    return *calls == 3 ? 0 : MTL_CONTINUE;
+}
+
+START_TEST(stopped_once_is_stopped)
+{
+    scene *s = scene_make(NULL);
+    mtl_model *m = NULL;
+    int calls = 0;
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=2");
+    done(mtl_options_set_progress(o, stop_once, &calls, err));
+    done(mtl_transfer(s->source, s->target, s->known, o, &m, NULL, err));
+    ck_assert_int_eq(calls, 3);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Simulations with a binary task tell what exact heads are worth there; counts have none. */
+START_TEST(one_task_without_exact_heads)
+{
+    scene *s = scene_make(NULL);
+    float events[FEW];
+    for (int i = 0; i < FEW; i++) {
+        events[i] = (float)(i % 4);
+        s->both[i] = s->few.x[i * PROBLEM_INPUTS] > 0;
+    }
+    mtl_dataset_destroy(s->target);
+    s->target = rows_of(NULL, &s->few);
+    add(s->target, "both", s->both), add(s->target, "events", events);
+    done(mtl_dataset_set_kind(s->target, "events", MTL_COUNT, 1, err));
+    mtl_report *r = NULL;
+    mtl_model *m = moved(s, s->known, "epochs=3", &r);
+    static const char *const names[] = {"linear", "as_is", "exact_probe", "shift", "stacked"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "candidate/%s/variant", names[i]);
+        ck_assert_double_eq(figure(r, name), -1);
+        snprintf(name, sizeof name, "candidate/%s/simulated", names[i]);
+        ck_assert(isnan(figure(r, name)));
+    }
+    ck_assert_double_ge(figure(r, "candidate/scratch/variant"), 0);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(labels_all_the_same)
+{
+    scene *s = scene_make(NULL);
+    for (int i = 0; i < FEW; i++) {
+        s->both[i] = 0;
+        s->value[i] = 500;
+    }
+    done(mtl_dataset_set_kind(s->target, "both", MTL_BINARY, 1, err));
+    add(s->target, "value", s->value);
+    done(mtl_dataset_set_kind(s->target, "value", MTL_REGRESSION, 1, err));
+    mtl_report *r = NULL;
+    mtl_model *m = moved(s, s->known, "epochs=5", &r);
+    ck_assert_double_lt(figure(r, "candidate/constant/mean"), 0.01);
+    ck_assert_double_lt(figure(r, "candidate/scratch/mean"), 10);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Folds without the one label of a task have its mean, 0, for it. */
+START_TEST(a_task_with_one_label)
+{
+    scene *s = scene_make(NULL);
+    for (int i = 0; i < FEW; i++)
+        s->value[i] = i == 7 ? 3 : NAN;
+    add(s->target, "value", s->value);
+    mtl_report *r = NULL;
+    mtl_model *m = moved(s, s->known, "epochs=5", &r);
+    ck_assert(figure(r, "candidate/linear/mean") < 10);
+    ck_assert(figure(r, "candidate/stacked/mean") < 10);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Weights say what rows count beside each other: their unit is no matter. */
+START_TEST(unit_of_weights)
+{
+    scene *s = scene_make(NULL);
+    float w[FEW];
+    double mean[2], score[2];
+    for (int k = 0; k < 2; k++) {
+        mtl_report *r = NULL;
+        for (int i = 0; i < FEW; i++)
+            w[i] = (k ? 1024.0f : 1) * (float)(1 + i % 3);
+        done(mtl_dataset_set_weights(s->target, NULL, w, err));
+        mtl_model *m = moved(s, s->known, "epochs=5", &r);
+        mean[k] = figure(r, "candidate/stacked/mean");
+        score[k] = figure(r, "candidate/stacked/score");
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+    }
+    ck_assert_double_eq_tol(mean[1], mean[0], 1e-5);
+    ck_assert_double_eq_tol(score[1], score[0], 1e-5);
+    scene_free(s);
+}
+END_TEST
+
+/* Without a trunk, heads and the skip read the same columns: not twice. */
+START_TEST(skip_without_a_trunk)
+{
+    float out[2][FEW];
+    scene *s = scene_make(NULL);
+    mtl_model *trunk = s->source;
+    for (int skip = 0; skip < 2; skip++) {
+        mtl_spec *spec = NULL;
+        done(mtl_spec_create(NULL, PROBLEM_INPUTS, &spec, err));
+        done(mtl_spec_set_linear_skip(spec, skip, err));
+        done(mtl_spec_add_task(spec, "fails", MTL_BINARY, 1, err));
+        done(mtl_model_create(spec, &s->source, err));
+        fit(s->source, s->known, "epochs=2");
+        mtl_model *m = moved(s, NULL, "strategy=linear", NULL);
+        predict(m, "both", &s->few, out[skip]);
+        mtl_model_destroy(m), mtl_model_destroy(s->source);
+        mtl_spec_destroy(spec);
+    }
+    for (int i = 0; i < FEW; i++)
+        ck_assert_float_eq_tol(out[0][i], out[1][i], 1e-6f);
+    s->source = trunk;
+    scene_free(s);
+}
+END_TEST
+
+/* Nor need labels of the new task in known rows fit it. */
+START_TEST(known_rows_with_another_task_of_the_name)
+{
+    scene *s = scene_make(NULL);
+    float pair[2 * ROWS];
+    for (int i = 0; i < 2 * ROWS; i++)
+        pair[i] = (float)i;
+    done(mtl_dataset_set_labels(s->known, "both", 2, pair, 2, err));
+    mtl_model *m = moved(s, s->known, "epochs=2", NULL);
+    mtl_model_destroy(m);
+    m = moved(s, s->known, "strategy=replay epochs=2", NULL);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(row_without_a_group)
+{
+    scene *s = scene_make(NULL);
+    float group[FEW];
+    for (int i = 0; i < FEW; i++)
+        group[i] = i == 9 ? NAN : (float)(i / 4);
+    s->both[2] = s->both[4] = NAN; /* rows that are no matter do not count */
+    add(s->target, "entity", group);
+    refuse(s, "group_by=entity", MTL_ERR_VALUE, "row 9 ");
+    scene_free(s);
+}
+END_TEST
+
 START_TEST(same_bits)
 {
     static const char *const contexts[] = {"threads=1 cpu=c", "threads=2 cpu=avx2", "threads=3",
@@ -453,6 +622,14 @@ int main(void)
     add_case(s, "one row and a few", few_rows);
     add_case(s, "several new tasks with missing labels", several_new_tasks);
     add_case(s, "a deadline and a callback end the choice", stopped_early);
+    add_case(s, "a callback that stopped once has stopped", stopped_once_is_stopped);
+    add_case(s, "a task that has no exact heads", one_task_without_exact_heads);
+    add_case(s, "labels that are all the same", labels_all_the_same);
+    add_case(s, "a task with one label", a_task_with_one_label);
+    add_case(s, "the unit of weights is no matter", unit_of_weights);
+    add_case(s, "a linear skip without a trunk", skip_without_a_trunk);
+    add_case(s, "known rows with another task of the name", known_rows_with_another_task_of_the_name);
+    add_case(s, "a row without a group is named", row_without_a_group);
     add_case(s, "same bits for any threads and instruction set", same_bits);
     add_case(s, "the result is a plain model", result_is_a_plain_model);
     return run_suite(s);
