@@ -1188,6 +1188,51 @@ MTL_API mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train,
                                const mtl_options *options, mtl_report **report, mtl_error *err);
 
 /**
+ * What the tasks are to each other while they are trained together: a fit on a copy of the model, in
+ * which each task's gradient in the trunk is looked at before each step (option "weighting_every" =
+ * n: before each n-th). Nothing of the model changes, and the copy is trained with the bits of
+ * mtl_fit().
+ *
+ * The report has, as means over the steps in which both tasks had labels and, for the first three, a
+ * gradient that is not 0 (NaN without such a step), for tasks A before B
+ *
+ * - "cosine/A/B": of the angle between the gradients;
+ * - "magnitude/A/B": 2 |a| |b| / (|a|^2 + |b|^2), 1 for gradients of equal length (Yu et al. 2020,
+ *   "Gradient surgery for multi-task learning", definition 3);
+ * - "conflict/A/B": 1 where the cosine is below 0, so the share of such steps (definition 1);
+ *
+ * and for all A and B, also A itself,
+ *
+ * - "affinity/A/B": 1 - L_B(after) / L_B(before), where `after` is the trunk after a step of plain
+ *   gradient descent on A's loss alone, at the step's learning rate: above 0, learning A lowers the
+ *   loss of B (Fifty et al. 2021, "Efficiently identifying task groupings for multi-task learning",
+ *   equation 2). Steps where L_B is not above 0 or the quotient overflows are left out.
+ *
+ * Gradients and steps are of the losses times the tasks' weights, those of groups at their rates.
+ * "group/TASK" is the number of the task's group, by mtl_task_groups() from these affinities with 0
+ * for a task alone (and for a pair never seen together): the fewest groups whose score is at least
+ * nine tenths of the best that any number has; "groups" their number, "groups/score" the score.
+ * "observed" is the number of steps looked at; "reason", "epochs"
+ * and "steps" are those of the fit.
+ *
+ * A step that is looked at costs a pass through the network and back for each task, and one through
+ * it for each task again; memory is a copy of the trunk for each task.
+ *
+ * @param model    May be unfitted; 1 .. 256 tasks. Read only: other threads may predict with it
+ *                 meanwhile.
+ * @param train    As for mtl_fit(); sparse inputs are refused.
+ * @param options  Of the group MTL_OPTIONS_FIT. NULL = defaults. "train_metrics" is not looked at.
+ * @param report   Release with mtl_report_destroy().
+ * @return As mtl_fit(); MTL_ERR_INVALID with "judge" or "checkpoint", for sparse inputs and where no
+ *         tensor of the trunk is trained; MTL_ERR_RANGE for more tasks.
+ * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_task_affinity(const mtl_model *model, const mtl_dataset *train,
+                                     const mtl_options *options, mtl_report **report,
+                                     mtl_error *err);
+
+/**
  * One pass over rows of a stream: the optimizer goes on from the last call (its moments, the number of
  * steps), so many calls train as one long run does. The first call fits the pipeline on its rows. What
  * the optimizer goes on from stays with the model until that is destroyed; it is not saved, and a
@@ -1618,6 +1663,34 @@ MTL_API mtl_status mtl_aggregator_load_buffer(const void *buffer, int64_t bytes,
                                               mtl_aggregator **out, mtl_error *err);
 /** Release. NULL is fine. @since 0.1 */
 MTL_API void mtl_aggregator_destroy(mtl_aggregator *agg);
+
+/**
+ * Which tasks to train together: the partition of the tasks into groups that has the highest score.
+ * A group of one scores affinity[i, i] (0 = alone is neither good nor bad); a larger one the sum, over
+ * its tasks, of the mean affinity of its other tasks to the task. So are groups scored by Fifty et
+ * al. 2021 ("Efficiently identifying task groupings for multi-task learning", section 3.2); each task
+ * is in one group alone here, while theirs, and those of Standley et al. 2020, may be trained with
+ * tasks that another group serves.
+ *
+ * Up to 12 tasks the answer is the best of all partitions, among equal ones one with the fewest groups.
+ * Beyond, groups are merged two at a time, those that gain most first, as long as there are too many or
+ * one gains at all; then single tasks move, the best move first, until none gains. The same affinities
+ * always give the same groups.
+ *
+ * @param tasks        1 .. 1000.
+ * @param affinity     [tasks, tasks]: what task i (row) does for task j (column); above 0 = good. Such
+ *                     as mtl_task_affinity() gives. Need not be symmetric.
+ * @param row_stride   In elements.
+ * @param most_groups  0 = any number.
+ * @param group        Out, [tasks]: numbers from 0 in the order of the groups' first tasks.
+ * @param score        Out, may be NULL.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_SHAPE; MTL_ERR_INVALID; MTL_ERR_VALUE naming the pair for an
+ *         affinity that is NaN or beyond 1e150 in size; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_t row_stride,
+                                   int64_t most_groups, int64_t *group, double *score,
+                                   mtl_error *err);
 
 /** @} */
 

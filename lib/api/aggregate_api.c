@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aggregate/aggregate.h"
+#include "aggregate/grouping.h"
 #include "io/byteorder.h"
 #include "io/crc32c.h"
 
@@ -126,6 +127,39 @@ mtl_status mtl_aggregate_gram(const char *kind, int64_t m, const double *gram, i
         return st;
     st = mtl_aggregator_step_gram(agg, gram, row_stride, losses, weights, residual, err);
     mtl_aggregator_destroy(agg);
+    return st;
+}
+
+/* --- groups of tasks -----------------------------------------------------------------------------
+ */
+
+enum { MOST_GROUPED = 1000 };
+
+mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_t row_stride,
+                           int64_t most_groups, int64_t *group, double *score, mtl_error *err)
+{
+    REQUIRE(group);
+    if (tasks < 1 || tasks > MOST_GROUPED)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "tasks: %lld, must be 1 .. %d", (long long)tasks,
+                        MOST_GROUPED);
+    if (most_groups < 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "most_groups: %lld, must be 0 or more",
+                        (long long)most_groups);
+    mtl_status st = mtl__check_matrix("affinity", affinity, tasks, tasks, row_stride, err);
+    if (st != MTL_OK)
+        return st;
+    for (int64_t i = 0; i < tasks; i++)
+        for (int64_t j = 0; j < tasks; j++)
+            if (!(fabs(affinity[i * row_stride + j]) <= MTL__MOST_AFFINITY))
+                return MTL_FAIL(err, MTL_ERR_VALUE,
+                                "affinity of task %lld to task %lld: must be a number of at most "
+                                "1e150 in size",
+                                (long long)i, (long long)j);
+    const int64_t most = most_groups == 0 || most_groups > tasks ? tasks : most_groups;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__task_groups(tasks, affinity, row_stride, most, group, score, &mtl__allocator_default,
+                          err);
+    mtl__fp_leave(fp);
     return st;
 }
 

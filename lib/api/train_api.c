@@ -3,6 +3,7 @@
 #include "api/api.h"
 
 #include "metric/metric.h"
+#include "train/affinity.h"
 #include "train/calibrate.h"
 #include "transfer/transfer.h"
 
@@ -17,6 +18,21 @@ mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train, const m
         return st;
     mtl__fpstate fp = mtl__fp_enter();
     st = mtl__lr_find(model, train, options, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_task_affinity(const mtl_model *model, const mtl_dataset *train,
+                             const mtl_options *options, mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(train);
+    REQUIRE(report);
+    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__task_affinity(model, train, options, report, err);
     mtl__fp_leave(fp);
     return st;
 }

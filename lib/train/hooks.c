@@ -82,11 +82,15 @@ void mtl__trainer_hook(mtl__trainer *t, mtl__hook hook)
 void mtl__trainer_add_hooks(mtl__trainer *t)
 {
     if (t->valid)
-        mtl__trainer_hook(t, (mtl__hook){&t->best_loss, NULL, follow_best, restore_best, NULL});
+        mtl__trainer_hook(t, (mtl__hook){.self = &t->best_loss,
+                                         .after_epoch = follow_best,
+                                         .at_end = restore_best});
     if (t->set.time_limit > 0)
-        mtl__trainer_hook(t, (mtl__hook){NULL, watch_clock, watch_clock, NULL, NULL});
+        mtl__trainer_hook(t, (mtl__hook){.after_step = watch_clock, .after_epoch = watch_clock});
     if (t->set.progress) {
         t->last_told = mtl__seconds();
-        mtl__trainer_hook(t, (mtl__hook){&t->last_told, tell_sometimes, tell_epoch, NULL, NULL});
+        mtl__trainer_hook(t, (mtl__hook){.self = &t->last_told,
+                                         .after_step = tell_sometimes,
+                                         .after_epoch = tell_epoch});
     }
 }

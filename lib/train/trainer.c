@@ -204,6 +204,9 @@ static mtl_status step_on(mtl__trainer *t, mtl_error *err)
     if (mtl__feed_next(&t->feed)) {
         if ((st = check_reading(t, err)) != MTL_OK)
             return st;
+        for (int64_t i = 0; i < t->hooks; i++)
+            if (t->hook[i].before_step)
+                t->hook[i].before_step(t->hook[i].self, t);
         if ((st = run_step(t, err)) != MTL_OK) {
             memcpy(t->m->values, t->last_good, (size_t)t->m->net.params * sizeof(float));
             return st;

@@ -18,6 +18,8 @@ typedef struct mtl__trainer mtl__trainer;
 /* Called by the loop; each may be NULL. A hook ends the run by setting t->reason. */
 typedef struct mtl__hook {
     void *self;
+    /* The batch is there, nothing is computed yet; what it computes in the buffers is lost. */
+    void (*before_step)(void *self, mtl__trainer *t);
     void (*after_step)(void *self, mtl__trainer *t);
     void (*after_epoch)(void *self, mtl__trainer *t);
     void (*at_end)(void *self, mtl__trainer *t); /* whatever the reason */

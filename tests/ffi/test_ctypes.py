@@ -262,6 +262,10 @@ def check_aggregate():
     call('mtl_aggregator_step', agg, None, 0, losses, weights, None, None)
     assert list(weights) == [1, 1], list(weights)
     mtl.mtl_aggregator_destroy(agg)
+    affinity = (ctypes.c_double * 9)(0, -1, 1, -1, 0, -1, 1, -1, 0)
+    group, score = (ctypes.c_int64 * 3)(), ctypes.c_double()
+    call('mtl_task_groups', 3, affinity, 3, 0, group, ctypes.byref(score))
+    assert list(group) == [0, 1, 0] and score.value == 2, (list(group), score.value)
 
 
 def check_members(model, tuned, x):

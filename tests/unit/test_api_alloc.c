@@ -377,6 +377,21 @@ static mtl_status lr_find(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status affinity(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_report *r = NULL;
+    char *text = NULL;
+    mtl_status st = mtl_task_affinity(s->model, s->data, s->fit, &r, err);
+    ck_assert((st == MTL_OK) == (r != NULL));
+    if (st == MTL_OK)
+        st = mtl_report_to_json(r, &text, err);
+    if (text)
+        *hash = hash_bytes(HASH_START, text, strlen(text));
+    mtl_free(text);
+    mtl_report_destroy(r);
+    return st;
+}
+
 static mtl_status evaluate(scene *s, uint64_t *hash, mtl_error *err)
 {
     mtl_report *r = NULL;
@@ -488,6 +503,7 @@ static const struct {
     {"trainer, checkpoint and resume", trainer, 30, false},
     {"partial_fit", partial_fit, 20, false},
     {"lr_find", lr_find, 25, false},
+    {"task_affinity", affinity, 25, false},
     {"evaluate", evaluate, 5, false},
     {"calibrate", calibrate, 8, false},
     {"sparse inputs", sparse, 40, false},
