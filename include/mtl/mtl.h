@@ -410,6 +410,34 @@ MTL_API mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, m
 MTL_API mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err);
 
 /**
+ * Train an ensemble in one network: @p members that share the matrices of the trunk's dense layers and of
+ * towers and have heads of their own (BatchEnsemble: Wen, Tran & Ba 2020, eq. 3; as TabM: Gorishniy,
+ * Kotelnikov & Babenko 2025). The loss is the mean of the members' own losses; a prediction is the mean
+ * of their probabilities or values, and so is what validation and early stopping look at. A step and a
+ * prediction cost what that many networks would, with the memory of little more than one; it pays most
+ * on tables of some hundred rows and more.
+ *
+ * In front of the first layer that is no embedding the members part: each multiplies the columns by
+ * factors of its own (tensor "trunk.N.scale" [members, columns], random signs at first). Then
+ *   "tabm"  each dense layer is act(s_i * (x_i W) + b_i), "scale" and "bias" [members, units], and has
+ *           factors again in front ("scale" [members, columns]) where those above do not stand there.
+ *           Scales and factors start as 1.
+ *   "mini"  dense layers are shared as they are.
+ * Norms and dropout see the members' rows as rows of their own. "head.TASK.weight" is [members * in,
+ * outputs], a matrix for each member one below the other, "head.TASK.bias" [members, outputs]. A loss of
+ * the caller's own sees members times the rows. No penalty moves factors, scales and biases.
+ *
+ * mtl_transfer() from an ensemble trains by steps alone: strategies "fine_tune", "scratch", "probe" and
+ * "lp_ft", "auto" choosing between the first two; others are MTL_ERR_STATE. Sparse inputs are too.
+ * @param members  1 .. 1024; 1 = none (default).
+ * @return MTL_OK; MTL_ERR_RANGE. mtl_model_create() gives MTL_ERR_STATE for an ensemble with residuals,
+ *         a linear skip or the loss "ordinal"; a fit with the option "weighting" MTL_ERR_INVALID.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const char *kind,
+                                         mtl_error *err);
+
+/**
  * How weights are drawn; biases start at 0.
  * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
  *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014).
@@ -1036,8 +1064,9 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * "reason" is "solved" for an exact head). Where it was chosen: "why", a sentence; of each candidate
  * "candidate/NAME/mean", the error on the folds as a share of the labels' variance, and
  * "candidate/NAME/standard_error"; "candidate/NAME/simulated", the mean error in simulations;
- * "candidate/NAME/score", how much lower the error is than that of linear (where that is not scored,
- * than that of the first candidate), both together;
+ * "candidate/NAME/score", how much lower the error is than that of linear (of scratch where the source
+ * is an ensemble in one network; where neither is scored, than that of the first candidate), both
+ * together;
  * "candidate/NAME/variant", the number of the best penalty or length (-1 = not scored);
  * "candidate/NAME/cut", trunk layers used; "candidate/NAME/known_weight", the weight of known tasks'
  * rows; "simulations", how many there were; "gain", how much lower the error is than that of scratch,
@@ -1224,7 +1253,8 @@ MTL_API mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train,
  * @param options  Of the group MTL_OPTIONS_FIT. NULL = defaults. "train_metrics" is not looked at.
  * @param report   Release with mtl_report_destroy().
  * @return As mtl_fit(); MTL_ERR_INVALID with "judge" or "checkpoint", for sparse inputs and where no
- *         tensor of the trunk is trained; MTL_ERR_RANGE for more tasks.
+ *         tensor of the trunk is trained; MTL_ERR_RANGE for more tasks; MTL_ERR_STATE for an ensemble in
+ *         one network.
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */
@@ -1749,8 +1779,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *                 for choosing; what was not scored by then is no candidate.
  * @param out      The tuned model. Release with mtl_model_destroy().
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
- * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set;
- *         MTL_ERR_INVALID for a strategy that does not serve a new task, naming it, or that needs
+ * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set, or
+ *         is an ensemble in one network and the strategy not for it; MTL_ERR_INVALID for a strategy that does not serve a new task, naming it, or that needs
  *         @p known.
  * @note   While "auto" chooses, the progress callback is called after each candidate of each fold
  *         with epoch 0, the pieces of work done and planned at most, and no losses; when it does not

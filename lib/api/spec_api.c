@@ -64,6 +64,13 @@ mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err)
     return MTL_OK;
 }
 
+mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const char *kind, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(kind);
+    return mtl__spec_set_ensemble(spec, members, kind, err);
+}
+
 mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err)
 {
     REQUIRE(spec);

@@ -22,14 +22,18 @@ typedef struct mtl__layer {
     int64_t input;          /* embedding: its column among the network's inputs */
     int64_t rows, cols;     /* shape of the matrix; cols is the length of vectors too */
     int64_t weight, bias;   /* offsets into the parameters, -1 = has none */
+    int64_t scale;          /* the same, of factors */
     int64_t mean, variance; /* the same, of batch norm's running statistics */
+    int64_t members;        /* of an ensemble: rows of its y for each row of the network; 0 = 1 */
+    bool expands;           /* factors: x has one row where y has one for each member */
     int32_t id;             /* number among all layers of the network */
 } mtl__layer;
 
 typedef enum mtl__param_role {
     MTL__MATRIX, /* [rows, cols]: drawn, penalties apply */
     MTL__VECTOR, /* [cols]: starts at a constant, no penalties */
-    MTL__STATE   /* [cols]: follows the data while the layer is trained, has no gradient */
+    MTL__STATE,  /* [cols]: follows the data while the layer is trained, has no gradient */
+    MTL__FACTORS /* [members, cols]: starts at a constant or is drawn, no penalties */
 } mtl__param_role;
 
 /* A tensor that layers of a type have. */
@@ -39,6 +43,16 @@ typedef struct mtl__layer_param {
     mtl__param_role role;
     float initial; /* of vectors and states; a matrix with 0 is not drawn */
 } mtl__layer_param;
+
+static inline int64_t mtl__layer_members(const mtl__layer *l)
+{
+    return l->members > 1 ? l->members : 1;
+}
+
+static inline bool mtl__role_has_rows(mtl__param_role role)
+{
+    return role == MTL__MATRIX || role == MTL__FACTORS;
+}
 
 /* What a forward or backward pass runs in. */
 typedef struct mtl__pass {
@@ -56,7 +70,8 @@ typedef struct mtl__pass {
     int64_t counter; /* training only: rows that went through before this batch */
 } mtl__pass;
 
-/* A batch as a layer sees it: inputs, outputs, and what it keeps from forward for backward. */
+/* A batch as a layer sees it: inputs, outputs, and what it keeps from forward for backward. rows: of
+   y, and of x but where the layer expands. */
 typedef struct mtl__layer_io {
     int64_t rows;
     const float *x; /* NULL = the pass's sparse inputs, for products alone */
@@ -105,6 +120,10 @@ extern const mtl__layer_type mtl__layer_norm_layer;
 extern const mtl__layer_type mtl__batch_norm_layer;
 extern const mtl__layer_type mtl__embedding_layer;
 extern const mtl__layer_type mtl__residual_layer;
+extern const mtl__layer_type mtl__factors_layer;      /* x times factors of the member's own */
+extern const mtl__layer_type mtl__member_dense_layer; /* dense, scale and bias the member's own */
+extern const mtl__layer_type mtl__member_head_layer;  /* a matrix [in, out] for each member, one
+                                                         below the other */
 
 /* "layer:eps=1e-5", "batch:momentum=0.1,eps=1e-5": rows whose type is one of the norms. */
 typedef struct mtl__norm {
@@ -119,6 +138,16 @@ static inline int64_t *mtl__layer_offset(mtl__layer *l, int32_t i)
 {
     return (int64_t *)(void *)((char *)l + l->type->param[i].member);
 }
+
+/* Rows of a tensor; it has l->cols columns. */
+static inline int64_t mtl__layer_rows(const mtl__layer *l, int32_t i)
+{
+    const mtl__param_role role = l->type->param[i].role;
+    return role == MTL__MATRIX ? l->rows : role == MTL__FACTORS ? mtl__layer_members(l) : 1;
+}
+
+/* Floats from one member's matrix to the next, as they stand in the parameters or in panels. */
+int64_t mtl__member_stride(const mtl__layer *l, const mtl__gemm *g, bool packed);
 
 /* dx from the gradient in dy, which has its layout: added or copied, times the slope. For layers that
    work in place. */

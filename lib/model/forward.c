@@ -79,11 +79,14 @@ static void add_steps(mtl__forward *f, const mtl__network *net, layout *l)
         add_chain(f, net, i, trunk);
     f->width[MTL__INPUTS] = f->inputs;
     f->width[MTL__Z] = f->outputs;
+    f->width[MTL__MEMBERS] = f->members > 1 ? f->members * f->outputs : 0;
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__step *s = &f->step[i];
-        f->width[s->to] = mtl__max(f->width[s->to], s->layer.out);
+        int64_t members = mtl__layer_members(&s->layer);
+        if (s->to != MTL__Z)
+            f->width[s->to] = mtl__max(f->width[s->to], s->layer.out * members);
         if (s->layer.type->is_product)
-            f->work += s->layer.in * s->layer.out;
+            f->work += s->layer.in * s->layer.out * members;
     }
 }
 
@@ -146,10 +149,11 @@ static const float *keep_tensor(const mtl__forward *f, const mtl__layer *l, int3
 {
     bool is_matrix = l->type->param[number].role == MTL__MATRIX;
     if (!f->packed || !l->type->is_product || !is_matrix)
-        return keep(arena, true, x, is_matrix ? l->rows * l->cols : l->cols);
-    float *packed = mtl__arena_floats(arena, mtl__gemm_packed_floats(f->gemm, l->in, l->out));
-    if (packed)
-        mtl__gemm_pack_b(f->gemm, l->in, l->out, x, l->out, packed);
+        return keep(arena, true, x, mtl__layer_rows(l, number) * l->cols);
+    const int64_t matrices = l->rows / l->in, step = mtl__member_stride(l, f->gemm, true);
+    float *packed = mtl__arena_floats(arena, matrices * step);
+    for (int64_t i = 0; packed && i < matrices; i++)
+        mtl__gemm_pack_b(f->gemm, l->in, l->out, x + i * l->in * l->out, l->out, packed + i * step);
     return packed;
 }
 
@@ -178,7 +182,7 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     const mtl__network *net = &m->net;
     *f = (mtl__forward){
         .gemm = m->ctx->gemm, .vec = m->ctx->vec, .raw_inputs = net->raw_inputs,
-        .inputs = net->inputs, .outputs = net->outputs};
+        .inputs = net->inputs, .outputs = net->outputs, .members = net->members};
     f->places = MTL__TURNS + 2 + net->trunk_layers;
     f->step = mtl__arena_take(arena, net->layers, sizeof *f->step);
     f->width = mtl__arena_take(arena, f->places, sizeof *f->width);
@@ -243,7 +247,8 @@ void mtl__forward_plan_places(const mtl__forward *f, int64_t max_rows, int slots
     int64_t work = 0;
     for (int64_t i = 0; i < f->steps; i++) {
         const mtl__layer *l = &f->step[i].layer;
-        work = mtl__max(work, mtl__layer_workspace(l, f->gemm, max_rows, slots, false));
+        work = mtl__max(work, mtl__layer_workspace(l, f->gemm, max_rows * mtl__layer_members(l),
+                                                   slots, false));
     }
     for (int64_t i = 0; i < f->places; i++) {
         bool is_dense = !is_sparse || i != MTL__INPUTS;
@@ -277,9 +282,10 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
         const mtl__step *s = &f->step[i];
         const mtl__layer *l = &s->layer;
         bool is_end = s->to == MTL__Z;
+        const int64_t many = rows * mtl__layer_members(l);
         if (chain >= 0 && s->chain >= 0 && s->chain != chain)
             continue;
-        const mtl__layer_io io = {.rows = rows,
+        const mtl__layer_io io = {.rows = many,
                                   .x = b->place[s->from],
                                   .ldx = l->in,
                                   .y = is_end ? z + s->column : b->place[s->to],
@@ -331,10 +337,46 @@ static void copy_columns(int64_t rows, int64_t cols, const float *from, int64_t 
             to[r * ldt + j] = from[r * ldf + j];
 }
 
+/* From the members' z to that of the ensemble: the mean of what their links give, through the link
+   backwards. Of an outlet's columns, those in [column, column + cols). */
+static void average_members(const mtl__forward *f, const mtl__outlet *o, int64_t column,
+                            int64_t cols, int64_t rows, float *members, float *z, int64_t ldz)
+{
+    const int64_t k = f->members, from = mtl__max(o->column, column);
+    const int64_t n = mtl__min(o->column + o->cols, column + cols) - from;
+    if (n <= 0)
+        return;
+    members += from;
+    z += from;
+    if (o->link)
+        o->link(f->vec, rows * k, n, members, f->outputs);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < n; j++) {
+            float sum = 0;
+            for (int64_t i = 0; i < k; i++)
+                sum += members[(r * k + i) * f->outputs + j];
+            z[r * ldz + j] = sum / (float)k;
+        }
+    for (int64_t r = 0; r < rows && o->link; r++)
+        mtl__loss_unlink(o->link)(n, z + r * ldz);
+}
+
+/* z of some columns, those of a chain if that is not -1. */
+static void run_network(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
+                        int64_t chain, int64_t column, int64_t cols, int64_t rows, float *z,
+                        int64_t ldz)
+{
+    float *members = b->place[MTL__MEMBERS];
+    const bool alone = f->members == 1;
+    run_steps(f, b, pool, chain, rows, alone ? z : members, alone ? ldz : f->outputs);
+    for (int64_t i = 0; i < f->outlets && !alone; i++)
+        average_members(f, &f->outlet[i], column, cols, rows, members, z, ldz);
+}
+
 void mtl__forward_layers(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
                          int64_t rows, float *z, int64_t ldz)
 {
-    run_steps(f, b, pool, -1, rows, z, ldz);
+    run_network(f, b, pool, -1, 0, f->outputs, rows, z, ldz);
 }
 
 void mtl__forward_calibrate(const mtl__forward *f, int64_t rows, float *z, int64_t ldz)
@@ -378,7 +420,7 @@ static void run_part(const mtl__forward *f, const mtl__forward_buffers *b, mtl__
                      const mtl__forward_part *part, int64_t rows, float *out, int64_t ldo)
 {
     float *z = b->place[MTL__Z];
-    run_steps(f, b, pool, part->chain, rows, z, f->outputs);
+    run_network(f, b, pool, part->chain, part->column, part->cols, rows, z, f->outputs);
     calibrate_columns(f, part->column, part->cols, rows, z, f->outputs);
     for (int64_t i = 0; i < f->outlets; i++)
         link_columns(f, &f->outlet[i], part->column, part->cols, rows, z, f->outputs);

@@ -5,6 +5,8 @@
 
       inputs, scaled -> trunk -> heads -> z -> calibration -> links, label units -> out
 
+   The z of an ensemble is the one whose prediction is the mean of its members' predictions.
+
    Where z has its columns in the order of the tasks, z is the caller's matrix itself. */
 #ifndef MTL__FORWARD_H
 #define MTL__FORWARD_H
@@ -17,6 +19,7 @@ typedef enum mtl__place {
     MTL__INPUTS,
     MTL__TRUNK, /* what several heads read */
     MTL__Z,
+    MTL__MEMBERS, /* z of every member of an ensemble */
     MTL__TURNS /* the first one */
 } mtl__place;
 
@@ -49,6 +52,7 @@ typedef struct mtl__forward {
     const float *slope, *shift; /* [outputs]: see mtl__pipeline */
     bool is_calibrated;         /* they change something */
     int64_t raw_inputs, inputs, outputs; /* as in mtl__network */
+    int64_t members; /* of an ensemble, 1 = none */
     int64_t work; /* multiply-adds of a row */
     mtl__step *step;
     int64_t steps;
@@ -84,6 +88,10 @@ void mtl__forward_plan_places(const mtl__forward *f, int64_t max_rows, int slots
 
 /* Rows of a block that run well: enough for the GEMM, few enough for the caches. */
 enum { MTL__BLOCK_ROWS = 256 };
+static inline int64_t mtl__forward_block_rows(const mtl__forward *f)
+{
+    return mtl__max(MTL__BLOCK_ROWS / f->members, 16);
+}
 
 /* Part of the outputs: a task's. */
 typedef struct mtl__forward_part {

@@ -15,9 +15,9 @@ static mtl_status add_param(mtl_model *m, mtl__layer *l, int32_t number, const c
     const mtl__allocator *al = &m->ctx->al;
     const mtl__layer_param *what = &l->type->param[number];
     mtl__param *p = &m->param[m->params];
-    bool is_matrix = what->role == MTL__MATRIX;
-    *p = (mtl__param){.rank = is_matrix ? 2 : 1,
-                      .shape = {is_matrix ? l->rows : cols, is_matrix ? cols : 1},
+    bool has_rows = mtl__role_has_rows(what->role);
+    *p = (mtl__param){.rank = has_rows ? 2 : 1,
+                      .shape = {has_rows ? mtl__layer_rows(l, number) : cols, has_rows ? cols : 1},
                       .offset = *mtl__layer_offset(l, number) + column,
                       .ld = l->cols,
                       .task = task,
@@ -357,16 +357,16 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
 {
     const mtl__layer *l = &m->net.layer[p->layer];
     float *values = m->values + p->offset, initial = l->type->param[p->number].initial;
-    if (p->role != MTL__MATRIX)
-        for (int64_t j = 0; j < p->shape[0]; j++)
-            values[j] = initial;
-    else if (l->type->draw)
+    if (mtl__role_has_rows(p->role) && l->type->draw)
         l->type->draw(l, rng, values);
-    else if (initial != 0)
-        mtl__initialize(m->spec->initializer, rng, p->shape[0], p->shape[1], values, p->ld);
+    else if (p->role == MTL__MATRIX && initial != 0)
+        /* Of a head one matrix for each member; else all rows are one. */
+        for (int64_t r = 0; r < l->rows; r += l->in)
+            mtl__initialize(m->spec->initializer, rng, l->in, p->shape[1], values + r * p->ld, p->ld);
     else
-        for (int64_t r = 0; r < p->shape[0]; r++)
-            memset(values + r * p->ld, 0, (size_t)p->shape[1] * sizeof *values);
+        for (int64_t r = 0; r < mtl__param_rows(p); r++)
+            for (int64_t j = 0; j < mtl__param_cols(p); j++)
+                values[r * p->ld + j] = initial;
 }
 
 mtl_status mtl__model_takes_sparse(const mtl_model *m, const char *what, mtl_error *err)

@@ -103,12 +103,12 @@ static inline float *mtl__param_values(const mtl_model *m, const mtl__param *p)
 /* A vector is one row. */
 static inline int64_t mtl__param_rows(const mtl__param *p)
 {
-    return p->role == MTL__MATRIX ? p->shape[0] : 1;
+    return mtl__role_has_rows(p->role) ? p->shape[0] : 1;
 }
 
 static inline int64_t mtl__param_cols(const mtl__param *p)
 {
-    return p->role == MTL__MATRIX ? p->shape[1] : p->shape[0];
+    return mtl__role_has_rows(p->role) ? p->shape[1] : p->shape[0];
 }
 
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out);

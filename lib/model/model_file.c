@@ -207,6 +207,10 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s, const mtl__members *mem
         mtl__json_write_key(b, "linear_skip");
         mtl__json_write_bool(b, true);
     }
+    if (s->members > 1) {
+        write_i64(b, "ensemble_members", s->members);
+        write_text(b, "ensemble", mtl__ensemble_name(s->ensemble));
+    }
     if (s->missing_indicators) {
         mtl__json_write_key(b, "missing_indicators");
         mtl__json_write_bool(b, true);
@@ -411,6 +415,15 @@ static mtl_status each(mtl_spec *s, mtl__json root, const char *key,
     return st;
 }
 
+static mtl_status read_ensemble(mtl_spec *s, mtl__json root, mtl_error *err)
+{
+    const bool is_mini = mtl__json_is(mtl__json_member(root, "ensemble"), "mini");
+    s->ensemble = is_mini ? MTL__MINI : MTL__TABM;
+    if (!is_mini && !mtl__json_is(mtl__json_member(root, "ensemble"), "tabm"))
+        return MTL_FAIL(err, MTL_ERR_VERSION, "the file has an ensemble of a kind not known here");
+    return mtl__json_get_i64(root, "ensemble_members", 1, MTL__MEMBERS_MAX, &s->members, err);
+}
+
 static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mtl_error *err)
 {
     mtl_spec *s = NULL;
@@ -424,6 +437,8 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
     MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "linear_skip")) != MTL__JSON_NONE)
         MTL_TRY(st, mtl__json_get_bool(root, "linear_skip", &s->linear_skip, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "ensemble")) != MTL__JSON_NONE)
+        MTL_TRY(st, read_ensemble(s, root, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "missing_indicators")) != MTL__JSON_NONE)
         MTL_TRY(st, mtl__json_get_bool(root, "missing_indicators", &indicators, err), done);
     MTL_TRY(st, mtl__spec_set_missing_indicators(s, indicators, err), done);
@@ -558,7 +573,8 @@ static mtl_status read_members(reading *r, mtl_spec *spec, mtl__json root, mtl_m
                                mtl_error *err)
 {
     mtl__json list;
-    bool has_layers = spec->trunk.count > 0 || spec->linear_skip || spec->missing_indicators;
+    bool has_layers = spec->trunk.count > 0 || spec->linear_skip || spec->missing_indicators ||
+                      spec->members > 1;
     for (int64_t t = 0; t < spec->tasks; t++)
         has_layers = has_layers || spec->task[t].tower.count > 0;
     mtl_status st = mtl__json_get(root, "members", MTL__JSON_ARRAY, &list, err);

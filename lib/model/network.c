@@ -30,27 +30,48 @@ static bool add_layer(mtl__network *net, const mtl__layer *what, int64_t *width)
     bool fits = true;
     *l = *what;
     l->id = (int32_t)net->layers++;
-    l->weight = l->bias = l->mean = l->variance = -1;
-    for (int32_t i = 0; i < l->type->params && fits; i++) {
-        bool is_matrix = l->type->param[i].role == MTL__MATRIX;
-        fits = reserve_params(net, is_matrix ? l->rows : 1, l->cols, mtl__layer_offset(l, i));
-    }
+    l->weight = l->bias = l->scale = l->mean = l->variance = -1;
+    for (int32_t i = 0; i < l->type->params && fits; i++)
+        fits = reserve_params(net, mtl__layer_rows(l, i), l->cols, mtl__layer_offset(l, i));
     *width = l->out;
     return fits;
 }
 
-static bool add_dense(mtl__network *net, const mtl__act *act, bool adds, int64_t units,
-                      int64_t *width)
+static bool add_dense(mtl__network *net, const mtl__layer_type *type, int64_t members,
+                      const mtl__act *act, int64_t units, int64_t *width)
 {
+    bool is_head = type == &mtl__member_head_layer;
     return add_layer(net,
-                     &(mtl__layer){.type = &mtl__dense_layer,
+                     &(mtl__layer){.type = type,
                                    .in = *width,
                                    .out = units,
-                                   .rows = *width,
+                                   .rows = is_head ? *width * members : *width,
                                    .cols = units,
-                                   .act = *act,
-                                   .adds = adds},
+                                   .members = members,
+                                   .act = *act},
                      width);
+}
+
+static bool add_factors(mtl__network *net, bool expands, int64_t *width)
+{
+    net->widest = mtl__max(net->widest, *width * net->members);
+    return add_layer(net,
+                     &(mtl__layer){.type = &mtl__factors_layer,
+                                   .in = *width,
+                                   .out = *width,
+                                   .rows = 1,
+                                   .cols = *width,
+                                   .members = net->members,
+                                   .expands = expands},
+                     width);
+}
+
+/* A dense layer of all members; where they have just parted, factors are there already. */
+static bool add_member_dense(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
+{
+    const mtl__layer *before = &net->layer[net->layers - 1];
+    return (before->expands || add_factors(net, false, width)) &&
+           add_dense(net, &mtl__member_dense_layer, net->members, &s->act, s->units, width);
 }
 
 /* An input column's place once the columns with embeddings before this one are gone. */
@@ -76,7 +97,7 @@ static bool add_embedding(mtl__network *net, const mtl__layer_spec *s, int64_t *
 }
 
 /* Layers that leave the width as it is. */
-static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
+static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t members, int64_t *width)
 {
     return add_layer(net,
                      &(mtl__layer){.type = s->type,
@@ -84,6 +105,7 @@ static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t *widt
                                    .out = *width,
                                    .rows = 1,
                                    .cols = *width,
+                                   .members = members,
                                    .rate = s->rate,
                                    .eps = s->eps,
                                    .momentum = s->momentum,
@@ -91,19 +113,34 @@ static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t *widt
                      width);
 }
 
-/* Append the layers of a list; *width is the input's and becomes the output's. */
-static bool add_list(mtl__network *net, const mtl__layer_list *list, int64_t *width)
+static bool add_from_spec(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s,
+                          int64_t *width)
+{
+    if (s->type == &mtl__embedding_layer)
+        return add_embedding(net, s, width);
+    if (s->type != &mtl__dense_layer)
+        return add_other(net, s, spec->members, width);
+    if (spec->members > 1 && spec->ensemble == MTL__TABM)
+        return add_member_dense(net, s, width);
+    return add_dense(net, &mtl__dense_layer, spec->members, &s->act, s->units, width);
+}
+
+/* Append the layers of a list; *width is the input's and becomes the output's. *parted: members have
+   rows of their own by now. */
+static bool add_list(mtl__network *net, const mtl_spec *spec, const mtl__layer_list *list,
+                     bool *parted, int64_t *width)
 {
     bool fits = true;
-    for (int64_t i = 0; i < list->count && fits; i++) {
-        const mtl__layer_spec *s = &list->layer[i];
-        if (s->type == &mtl__dense_layer)
-            fits = add_dense(net, &s->act, false, s->units, width);
-        else if (s->type == &mtl__embedding_layer)
-            fits = add_embedding(net, s, width);
-        else
-            fits = add_other(net, s, width);
-        net->widest = mtl__max(net->widest, *width);
+    for (int64_t i = 0; i <= list->count && fits; i++) {
+        const mtl__layer_spec *s = i < list->count ? &list->layer[i] : NULL;
+        if (!*parted && !(s && s->type == &mtl__embedding_layer)) {
+            fits = add_factors(net, true, width);
+            *parted = true;
+        }
+        if (fits && s)
+            fits = add_from_spec(net, spec, s, width);
+        if (s)
+            net->widest = mtl__max(net->widest, *width * (*parted ? net->members : 1));
     }
     return fits;
 }
@@ -115,10 +152,20 @@ static mtl__act identity(void)
     return act;
 }
 
+/* A last layer, which the linear skip may have begun. */
+static bool add_output(mtl__network *net, const mtl_spec *s, int64_t outputs, int64_t *width)
+{
+    const mtl__act linear = identity();
+    const mtl__layer_type *type = s->members > 1 ? &mtl__member_head_layer : &mtl__dense_layer;
+    bool fits = add_dense(net, type, s->members, &linear, outputs, width);
+    net->layer[net->layers - 1].adds = s->linear_skip;
+    return fits;
+}
+
 /* The matrix of all plain heads, then a chain for each tower. */
 static bool add_heads(mtl__network *net, const mtl_spec *s)
 {
-    const mtl__act linear = identity();
+    bool parted = true;
     int64_t plain = 0, *order = net->by_column;
     for (int64_t t = 0; t < s->tasks; t++)
         if (is_plain(&s->task[t])) {
@@ -129,7 +176,7 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
     if (plain && !s->of_members) {
         net->head[net->heads++] = (mtl__chain){.first = net->layers, .count = 1, .column = 0};
         int64_t width = net->trunk_out;
-        if (!add_dense(net, &linear, s->linear_skip, plain, &width))
+        if (!add_output(net, s, plain, &width))
             return false;
     }
     net->outputs = plain;
@@ -138,8 +185,8 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
             continue;
         *order++ = t;
         int64_t width = net->trunk_out, first = net->layers;
-        if (!add_list(net, &s->task[t].tower, &width) ||
-            !add_dense(net, &linear, s->linear_skip, s->task[t].outputs, &width))
+        if (!add_list(net, s, &s->task[t].tower, &parted, &width) ||
+            !add_output(net, s, s->task[t].outputs, &width))
             return false;
         net->task[t] = (mtl__net_task){.column = net->outputs, .chain = net->heads};
         net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs};
@@ -161,14 +208,43 @@ static bool add_skip(mtl__network *net)
                      &width);
 }
 
+/* What an ensemble does not go with. */
+static mtl_status check_ensemble(const mtl_spec *s, mtl_error *err)
+{
+    if (s->members == 1)
+        return MTL_OK;
+    const char *what = s->linear_skip ? "a linear skip" : NULL;
+    for (int64_t i = 0; i < s->trunk.count; i++)
+        if (s->trunk.layer[i].type == &mtl__residual_layer)
+            what = "residuals";
+    for (int64_t t = 0; t < s->tasks; t++)
+        if (s->task[t].loss->has_thresholds)
+            what = "the loss \"ordinal\"";
+    return what ? MTL_FAIL(err, MTL_ERR_STATE, "an ensemble does not go with %s", what) : MTL_OK;
+}
+
+/* Layers that the spec's become at most: each may have factors in front. */
+static int64_t most_layers(const mtl_spec *s)
+{
+    int64_t count = s->trunk.count;
+    for (int64_t t = 0; t < s->tasks; t++)
+        count += s->task[t].tower.count;
+    return (s->members > 1 ? 2 * count + 1 : count) + s->tasks + 2;
+}
+
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err)
 {
-    int64_t capacity = s->trunk.count + 2;
-    for (int64_t t = 0; t < s->tasks; t++)
-        capacity += s->task[t].tower.count + 1;
+    const int64_t capacity = most_layers(s);
+    bool parted = s->members == 1;
+    mtl_status st = check_ensemble(s, err);
+    if (st != MTL_OK) {
+        *net = (mtl__network){.al = s->ctx->al};
+        return st;
+    }
     *net = (mtl__network){.al = s->ctx->al,
                           .raw_inputs = s->inputs,
                           .inputs = mtl__spec_width(s),
+                          .members = s->members,
                           .layers_capacity = capacity,
                           .skip = -1,
                           .tasks = s->tasks};
@@ -182,7 +258,7 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
                         (long long)capacity);
     }
     net->trunk_out = net->inputs;
-    bool fits = add_list(net, &s->trunk, &net->trunk_out);
+    bool fits = add_list(net, s, &s->trunk, &parted, &net->trunk_out);
     net->trunk_layers = net->layers;
     if (fits && add_heads(net, s) && (!s->linear_skip || add_skip(net)))
         return MTL_OK;
@@ -250,8 +326,9 @@ static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *a
     b->kept = mtl__arena_take(arena, net->layers, sizeof *b->kept);
     for (int64_t i = 0; i < net->layers; i++) {
         const mtl__layer *l = &net->layer[i];
-        float *y = mtl__arena_floats(arena, i == net->skip ? 0 : max_rows * l->out);
-        float *kept = mtl__arena_floats(arena, max_rows * l->type->kept_per_row(l));
+        int64_t rows = max_rows * mtl__layer_members(l);
+        float *y = mtl__arena_floats(arena, i == net->skip ? 0 : rows * l->out);
+        float *kept = mtl__arena_floats(arena, rows * l->type->kept_per_row(l));
         if (b->y) {
             b->y[i] = y;
             b->kept[i] = kept;
@@ -268,11 +345,14 @@ void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots
 {
     int64_t work = 0;
     for (int64_t i = 0; i < net->layers; i++)
-        work = mtl__max(work, mtl__layer_workspace(&net->layer[i], gemm, max_rows, slots, true));
+        work = mtl__max(work, mtl__layer_workspace(&net->layer[i], gemm,
+                                                   max_rows * mtl__layer_members(&net->layer[i]),
+                                                   slots, true));
     b->gemm_work = mtl__arena_floats(arena, work);
-    b->z = mtl__arena_floats(arena, max_rows * net->outputs);
-    b->dz = mtl__arena_floats(arena, max_rows * net->outputs);
-    b->dh = mtl__arena_floats(arena, net->trunk_layers ? max_rows * net->trunk_out : 0);
+    b->z = mtl__arena_floats(arena, max_rows * net->members * net->outputs);
+    b->dz = mtl__arena_floats(arena, max_rows * net->members * net->outputs);
+    b->dh = mtl__arena_floats(
+        arena, net->trunk_layers ? max_rows * net->members * net->trunk_out : 0);
     for (int i = 0; i < 2; i++)
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
     plan_layers(net, max_rows, arena, b);
@@ -302,7 +382,7 @@ static mtl__layer_io io_of(const mtl__network *net, const mtl__buffers *b, int64
                            int64_t rows, const float *x, int64_t ldx)
 {
     int64_t from = is_residual(net, i) ? source_of(net, i) : -1;
-    return (mtl__layer_io){.rows = rows,
+    return (mtl__layer_io){.rows = rows * mtl__layer_members(&net->layer[i]),
                            .x = i == first ? x : b->y[i - 1],
                            .ldx = i == first ? ldx : stride_of(net, b, i - 1),
                            .y = b->y[i],

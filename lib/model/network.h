@@ -7,6 +7,9 @@
                       -> ...
       x -> linear skip -> z, to which the chains' last layers then add
 
+   With an ensemble each row becomes one for every member in front of the first layer that is no
+   embedding, member i of row r being row r * members + i from there on to z.
+
    The network holds no numbers; forward and backward run on buffers laid out by a plan. */
 #ifndef MTL__NETWORK_H
 #define MTL__NETWORK_H
@@ -28,7 +31,9 @@ typedef struct mtl__network {
     mtl__allocator al;
     int64_t raw_inputs;                 /* columns that the caller gives */
     int64_t inputs, trunk_out, outputs; /* inputs: with indicators; outputs: columns of z */
-    int64_t widest;                     /* of all layers but the heads' last */
+    int64_t members;                    /* of an ensemble, 1 = none */
+    int64_t widest;                     /* of all layers but the heads' last, with what a row of
+                                           the network has of rows there */
     mtl__layer *layer;
     int64_t layers, layers_capacity;
     int64_t trunk_layers; /* the first ones of layer[] */
@@ -51,9 +56,9 @@ const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net);
 
 /* Buffers for training on batches of up to max_rows, from an arena (which may be only planning). */
 typedef struct mtl__buffers {
-    float *z;       /* [max_rows, outputs] */
+    float *z;       /* [max_rows * members, outputs] */
     float *dz;      /* the same; zero until a loss writes it */
-    float *dh;      /* [max_rows, trunk_out] */
+    float *dh;      /* [max_rows * members, trunk_out] */
     float *turn[2]; /* [max_rows, widest]: gradients of layers' outputs by turns */
     float **y;      /* [layers]: output of each layer; of a head's last one its columns of z */
     float **kept;   /* [layers] */

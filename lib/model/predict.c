@@ -62,7 +62,7 @@ static mtl_status predict(const mtl_model *m, int64_t task, int64_t rows, const 
     predict_job job = {.f = &m->forward,
                        .part = t ? &part : NULL,
                        .rows = rows,
-                       .block_rows = mtl__min(rows, MTL__BLOCK_ROWS),
+                       .block_rows = mtl__min(rows, mtl__forward_block_rows(&m->forward)),
                        .x = x,
                        .x_stride = x_stride,
                        .csr = csr,

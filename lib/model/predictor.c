@@ -15,7 +15,7 @@ static mtl_status build(mtl_predictor *p, const mtl_model *m, int64_t block_rows
     mtl_status st = mtl__forward_init(&p->forward, m, true, err);
     if (st != MTL_OK)
         return st;
-    p->block_rows = block_rows ? block_rows : MTL__BLOCK_ROWS;
+    p->block_rows = block_rows ? block_rows : mtl__forward_block_rows(&p->forward);
     mtl__arena arena = {0};
     mtl__forward_plan(&p->forward, p->block_rows, 1, false, &arena, &p->buffers);
     if (!mtl__arena_reserve_raw(&arena, al))

@@ -63,6 +63,7 @@ mtl_status mtl__spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mt
     }
     s->ctx = ctx;
     s->inputs = inputs;
+    s->members = 1;
     s->initializer = mtl__initializers.rows; /* the first one is the default */
     *out = s;
     return MTL_OK;
@@ -248,6 +249,19 @@ mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categori
                                    .column = column,
                                    .categories = categories};
     return st == MTL_OK ? append_layer(s, &s->trunk, &layer, err) : st;
+}
+
+mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err)
+{
+    if (members < 1 || members > MTL__MEMBERS_MAX)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "members must be in 1 .. %d, not %lld", MTL__MEMBERS_MAX,
+                        (long long)members);
+    const bool is_mini = strcmp(kind, "mini") == 0;
+    if (!is_mini && strcmp(kind, "tabm") != 0)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "an ensemble is tabm or mini, not \"%.64s\"", kind);
+    s->members = members;
+    s->ensemble = is_mini ? MTL__MINI : MTL__TABM;
+    return MTL_OK;
 }
 
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err)
@@ -557,6 +571,8 @@ mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_on
     copy->initializer = s->initializer;
     copy->linear_skip = s->linear_skip;
     copy->of_members = s->of_members;
+    copy->members = s->members;
+    copy->ensemble = s->ensemble;
     copy->missing_indicators = s->missing_indicators;
     for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
         st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);

@@ -28,6 +28,13 @@ typedef struct mtl__layer_list {
     int64_t count, capacity;
 } mtl__layer_list;
 
+/* How the members of an ensemble in one network differ (docs/architecture.md). */
+typedef enum mtl__ensemble_kind {
+    MTL__TABM, /* scales and biases of their own in every layer */
+    MTL__MINI  /* only factors of the inputs, and heads */
+} mtl__ensemble_kind;
+#define MTL__MEMBERS_MAX 1024
+
 /* "1/2/0.5": numbers, or a word in their place. */
 typedef struct mtl__numbers {
     char *text;   /* as given, NULL = "" */
@@ -61,6 +68,8 @@ struct mtl_spec {
     const mtl__initializer *initializer;
     bool linear_skip;
     bool of_members;         /* no layers of its own: members stand in for them */
+    int64_t members; /* of the ensemble; 1 = none */
+    mtl__ensemble_kind ensemble;
     bool missing_indicators; /* a second column for each input: 1 where it is missing */
 };
 
@@ -84,6 +93,11 @@ mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err);
 mtl_status mtl__spec_add_residual(mtl_spec *s, int64_t layers, mtl_error *err);
 mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categories, int64_t units,
                                    mtl_error *err);
+mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err);
+static inline const char *mtl__ensemble_name(mtl__ensemble_kind kind)
+{
+    return kind == MTL__MINI ? "mini" : "tabm";
+}
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err);
 mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64_t outputs,
                               mtl_error *err);

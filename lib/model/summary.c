@@ -24,20 +24,20 @@ static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
         mtl__bytes_format(b, "%-24.64s embedding of column %lld, %lld categories -> %lld\n", where,
                           (long long)l->input, (long long)l->rows - 1, (long long)l->cols);
     else
-        mtl__bytes_format(b, "%-24.64s %s %lld\n", where, l->type->name, (long long)l->in);
+        mtl__bytes_format(b, "%-24.64s %s %lld\n", where, l->type->name, (long long)l->out);
 }
 
 static void task_lines(mtl__bytes *b, const mtl_model *m, int64_t task)
 {
     const mtl__task_spec *t = &m->spec->task[task];
     const mtl__chain *c = &m->net.head[m->net.task[task].chain];
-    int64_t in = m->net.layer[c->first + c->count - 1].in;
+    const int64_t in = m->net.layer[c->first + c->count - 1].in, members = m->net.members;
     for (int64_t i = 0; i < c->count - 1; i++)
         layer_line(b, t->name, &m->net.layer[c->first + i]);
     mtl__bytes_format(b, "%-24.64s %s, %s, weight %s, dense %lld -> %lld, %lld parameters\n",
                       t->name, mtl__kind_name(t->kind), t->loss->choice.name,
                       mtl__num(t->weight).text, (long long)in, (long long)t->outputs,
-                      (long long)((in + 1) * t->outputs));
+                      (long long)((in + 1) * t->outputs * members));
 }
 
 static int64_t count_params(const mtl_model *m)
@@ -52,6 +52,9 @@ static void network_lines(mtl__bytes *b, const mtl_model *m)
 {
     mtl__bytes_format(b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.raw_inputs,
                       m->pipe.is_fitted ? ", scaled as the training rows say" : "");
+    if (m->net.members > 1)
+        mtl__bytes_format(b, "%-24s %s, %lld members\n", "ensemble",
+                          mtl__ensemble_name(m->spec->ensemble), (long long)m->net.members);
     if (m->spec->missing_indicators)
         mtl__bytes_format(b, "%-24s 1 where an input is missing\n", "missing indicators");
     for (int64_t i = 0; i < m->net.trunk_layers; i++)

@@ -326,6 +326,9 @@ static mtl_status check(const mtl_model *m, const mtl_options *o, mtl_error *err
     if (*mtl__option_str(o, &mtl__fit_options, "checkpoint"))
         return MTL_FAIL(err, MTL_ERR_INVALID, "mtl_task_affinity: its run is not kept, there is "
                                               "nothing for a checkpoint");
+    if (m->net.members > 1)
+        return MTL_FAIL(err, MTL_ERR_STATE, "mtl_task_affinity: the model is an ensemble in one "
+                                            "network, whose members have gradients of their own");
     if (m->net.tasks > MOST_TASKS)
         return MTL_FAIL(err, MTL_ERR_RANGE, "mtl_task_affinity: %lld tasks, must be 1 .. %d",
                         (long long)m->net.tasks, MOST_TASKS);

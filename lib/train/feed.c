@@ -31,7 +31,8 @@ static void plan_batch(mtl__feed *f, mtl__arena *arena)
         f->batch.x = mtl__arena_floats(arena, rows * f->m->net.inputs);
     f->batch.sparse = (mtl__sparse){f->batch.row, f->m->pipe.x_inverse};
     f->scratch = mtl__arena_take(arena, rows, sizeof *f->scratch);
-    mtl__targets_plan(&f->batch.targets, f->m, &f->source[0].bound, second, rows, arena);
+    mtl__targets_plan(&f->batch.targets, f->m, &f->source[0].bound, second, rows, f->m->net.members,
+                      arena);
 }
 
 void mtl__feed_plan(mtl__feed *f, const mtl_model *m, const mtl__binding *first,
@@ -167,14 +168,13 @@ bool mtl__feed_next(mtl__feed *f)
         return false;
     f->batch.rows = 0;
     append(f, 0, count);
-    if (f->sources < 2)
-        return true;
-    for (int64_t left = second->batch; left > 0; left -= count) {
+    for (int64_t left = f->sources < 2 ? 0 : second->batch; left > 0; left -= count) {
         if (second->next == second->rows)
             begin_round(f, second);
         count = mtl__min(left, second->rows - second->next);
         append(f, 1, count);
     }
+    mtl__targets_spread(&f->batch.targets, f->batch.rows);
     return true;
 }
 

@@ -61,7 +61,7 @@ static void plan(mtl__judge *j, mtl__arena *arena)
             j->weight[t] = weight;
         }
     }
-    mtl__targets_plan(&j->targets, m, &j->bound, NULL, j->block_rows, arena);
+    mtl__targets_plan(&j->targets, m, &j->bound, NULL, j->block_rows, 1, arena);
     mtl__forward_plan(&m->forward, j->block_rows, mtl__pool_slots(atomic_load(&m->ctx->pool)),
                       mtl__binding_is_sparse(&j->bound), arena, &j->buffers);
 }
@@ -89,7 +89,7 @@ mtl_status mtl__judge_create(const mtl_model *m, mtl__binding *bound, mtl__judge
     j->m = m;
     j->bound = *bound;
     j->rows = bound->data->rows;
-    j->block_rows = mtl__min(j->rows, MTL__BLOCK_ROWS);
+    j->block_rows = mtl__min(j->rows, mtl__forward_block_rows(&m->forward));
     mtl__arena arena = {0};
     plan(j, &arena);
     if (!mtl__arena_reserve(&arena, &m->ctx->al)) {

@@ -116,22 +116,20 @@ static void make_ranges(mtl__trainer *t)
     const mtl__network *net = &t->m->net;
     for (int64_t i = 0; i < net->layers; i++) {
         mtl__layer l = net->layer[i];
-        for (int32_t k = 0; k < l.type->params && t->layer_on[i]; k++) {
-            bool is_matrix = l.type->param[k].role == MTL__MATRIX;
+        for (int32_t k = 0; k < l.type->params && t->layer_on[i]; k++)
             /* Whole cache lines: the padding has gradient 0 and stays 0. */
-            if (is_matrix && mtl__trainer_is_lazy(t, i))
+            if (l.type->param[k].role == MTL__MATRIX && mtl__trainer_is_lazy(t, i))
                 add_lazy(t, i, k);
             else
                 add_ranges(t, i, k, *mtl__layer_offset(&l, k),
-                           mtl__round_floats(is_matrix ? l.rows * l.cols : l.cols));
-        }
+                           mtl__round_floats(mtl__layer_rows(&l, k) * l.cols));
     }
 }
 
 /* The most ranges that there can be. */
 static int64_t most_ranges(const mtl__trainer *t)
 {
-    int64_t count = 2 * t->m->net.layers;
+    int64_t count = 3 * t->m->net.layers; /* no layer trains more tensors */
     for (int64_t i = 0; i < t->m->params; i++) {
         bool by_rows = mtl__trainer_is_lazy(t, t->m->param[i].layer);
         if (!t->m->param[i].whole && (by_rows || *t->set.groups))
@@ -299,6 +297,10 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "the inputs of one data set are sparse, of the other not");
+    const mtl__aggregation *weighting = t->set.weighting.kind.row;
+    if (weighting && !(weighting->uses & MTL__AGG_PLAIN) && t->m->net.members > 1)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "an ensemble in one network is trained with weighting \"sum\" alone");
     if (t->set.weighting.kind.row) {
         mtl_status st = mtl__weighting_check(&t->set.weighting, t->m->net.tasks,
                                              mtl__binding_is_sparse(&t->bound[0]), err);

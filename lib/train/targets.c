@@ -124,17 +124,19 @@ static void plan_own(mtl__targets *x, mtl__arena *arena)
 }
 
 void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *first,
-                       const mtl__binding *second, int64_t max_rows, mtl__arena *arena)
+                       const mtl__binding *second, int64_t max_rows, int64_t members,
+                       mtl__arena *arena)
 {
     int64_t tasks = m->net.tasks, outputs = m->net.outputs;
-    *x = (mtl__targets){.m = m, .bound = {first, second}, .widest = 1, .refused = -1};
+    *x = (mtl__targets){
+        .m = m, .bound = {first, second}, .members = members, .widest = 1, .refused = -1};
     x->target = mtl__arena_take(arena, tasks, sizeof *x->target);
     x->of_task = mtl__arena_take(arena, tasks, sizeof *x->of_task);
     x->label = mtl__arena_take(arena, tasks, sizeof *x->label);
     x->task_of = mtl__arena_take(arena, outputs, sizeof *x->task_of);
     x->loss = mtl__arena_take(arena, tasks, sizeof *x->loss);
     x->weight = mtl__arena_take(arena, tasks, sizeof *x->weight);
-    plan_targets(x, max_rows, arena);
+    plan_targets(x, max_rows * members, arena);
     x->scale = mtl__arena_floats(arena, x->widest);
     x->sum = mtl__arena_floats(arena, x->widest);
     x->work = mtl__arena_floats(arena, MTL__COLUMNS_WORK * x->widest);
@@ -214,6 +216,22 @@ void mtl__targets_fill(mtl__targets *x, int source, mtl__rows rows, int64_t at)
     for (int64_t t = 0; t < x->m->net.tasks; t++)
         if (x->of_task[t] >= 0)
             finish_task(x, t, source, rows, at);
+}
+
+/* From the last row on, so that none is overwritten before it is read. */
+static void spread(float *a, int64_t rows, int64_t cols, int64_t members)
+{
+    for (int64_t to = rows * members - 1; a && to > 0; to--)
+        memmove(a + to * cols, a + to / members * cols, (size_t)cols * sizeof *a);
+}
+
+void mtl__targets_spread(mtl__targets *x, int64_t rows)
+{
+    for (int64_t i = 0; i < x->count && x->members > 1; i++) {
+        const mtl__target *g = &x->target[i];
+        spread(g->y, rows, g->labels, x->members);
+        spread(g->w, rows, g->labels, x->members);
+    }
 }
 
 void mtl__targets_prefetch(const mtl__targets *x, int source, mtl__rows rows)
@@ -356,7 +374,7 @@ void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const doubl
     memset(x->weight, 0, (size_t)x->m->net.tasks * sizeof *x->weight);
     for (int64_t i = 0; i < x->count && x->refused < 0; i++) {
         const mtl__target *g = &x->target[i];
-        mtl__columns c = {.rows = rows,
+        mtl__columns c = {.rows = rows * x->members,
                           .cols = g->cols,
                           .z = z + g->column,
                           .ldz = ld,

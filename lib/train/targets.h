@@ -43,6 +43,7 @@ typedef struct mtl__targets {
     int64_t runs[MTL__SOURCES];
     mtl__target *target;
     int64_t count;
+    int64_t members;           /* z has so many rows for each row of labels */
     int64_t *of_task;          /* [tasks]: its target, -1 = no labels */
     int64_t *label;            /* [tasks]: its first column of the target's y */
     int64_t *task_of;          /* [columns of z] */
@@ -55,10 +56,12 @@ typedef struct mtl__targets {
     double *weight; /* sum of the labels' weights */
 } mtl__targets;
 
-/* Set up for the tasks that either binding has labels of (second may be NULL); they stay the
-   caller's. Memory comes from the arena (call it again after the arena was reserved). */
+/* Set up for batches of max_rows rows whose z has `members` rows for each, for the tasks that either
+   binding has labels of (second may be NULL); they stay the caller's. Memory comes from the arena
+   (call it again after the arena was reserved). */
 void mtl__targets_plan(mtl__targets *x, const mtl_model *m, const mtl__binding *first,
-                       const mtl__binding *second, int64_t max_rows, mtl__arena *arena);
+                       const mtl__binding *second, int64_t max_rows, int64_t members,
+                       mtl__arena *arena);
 
 /* Has any of the data sets labels of the task? */
 bool mtl__targets_has_task(const mtl__targets *x, int64_t task);
@@ -66,11 +69,15 @@ bool mtl__targets_has_task(const mtl__targets *x, int64_t task);
 /* Labels of some rows of a data set to rows at .. of the batch. */
 void mtl__targets_fill(mtl__targets *x, int source, mtl__rows rows, int64_t at);
 
+/* Once a batch of `rows` is filled: give every member of an ensemble its labels. */
+void mtl__targets_spread(mtl__targets *x, int64_t rows);
+
 /* Ask the memory for these labels, which will be wanted. */
 void mtl__targets_prefetch(const mtl__targets *x, int source, mtl__rows rows);
 
-/* Losses of z [rows, outputs]; the gradient of sum task_weight * mean loss to dz. dz NULL = not
-   wanted, then task_weight is not read. A task without a label in the batch has no part in it. */
+/* Losses of z [rows * members, outputs], summed over the members; the gradient of sum task_weight *
+   mean loss to dz. dz NULL = not wanted, then task_weight is not read. A task without a label in the
+   batch has no part in it. */
 void mtl__targets_run(mtl__targets *x, int64_t rows, const float *z, const double *task_weight,
                       float *dz);
 

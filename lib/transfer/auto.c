@@ -36,7 +36,8 @@ static bool is_candidate(const chooser *x, const mtl__strategy *how, const mtl__
 {
     if (only)
         return how == only;
-    return how->in_auto && (x->job->known || !how->needs_known);
+    return how->in_auto && (x->job->known || !how->needs_known) &&
+           mtl__strategy_serves(how, x->job->source);
 }
 
 static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_error *err)
@@ -223,7 +224,8 @@ done:
     return st;
 }
 
-/* The linear floor is what the others are measured against; at the penalty that serves it best. */
+/* The linear floor is what the others are measured against, or else no transfer; the variant that
+   serves it best. */
 static mtl__evidence evidence_of(const chooser *x)
 {
     const mtl__contest *c = &x->c;
@@ -231,10 +233,11 @@ static mtl__evidence evidence_of(const chooser *x)
                        .repeats = c->repeats, .own = c->own, .simulations = c->simulations,
                        .simulated = c->simulated};
     const int64_t linear = number_of(c, "linear");
+    const int64_t floor = linear < 0 ? number_of(c, "scratch") : linear;
     double least = INFINITY;
-    for (int64_t v = 0; linear >= 0 && v < mtl__variants(c->how[linear]); v++) {
+    for (int64_t v = 0; floor >= 0 && v < mtl__variants(c->how[floor]); v++) {
         double sum = 0, simulated = 0;
-        const int64_t at = c->first[linear] + v;
+        const int64_t at = c->first[floor] + v;
         for (int64_t i = 0; i < e.rows; i++)
             sum += (double)e.own[at * e.rows + i] / (double)e.rows;
         for (int64_t i = 0; i < e.simulations; i++)

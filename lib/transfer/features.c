@@ -123,6 +123,12 @@ static void plan(const mtl__job *job, const mtl_dataset *d, mtl__sample *s, floa
     }
 }
 
+/* One row of outputs for each row: an ensemble has one for each member, and no exact heads. */
+static bool has_features(const mtl__network *net)
+{
+    return net->trunk_layers > 0 && net->members == 1;
+}
+
 mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,
                               mtl_error *err)
 {
@@ -130,7 +136,7 @@ mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sa
     mtl__sample s = {.al = &source->ctx->al,
                      .rows = d->rows,
                      .inputs = source->net.inputs,
-                     .hidden = source->net.trunk_layers ? source->net.trunk_out : 0};
+                     .hidden = has_features(&source->net) ? source->net.trunk_out : 0};
     float *x;
     mtl_status st = mtl__dataset_in_memory(d, "a transfer with exact heads", err);
     if (st == MTL_OK)

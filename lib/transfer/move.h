@@ -38,6 +38,12 @@ typedef struct mtl__strategy {
     mtl__phase phase[MTL__PHASES];
 } mtl__strategy;
 
+/* Members of an ensemble have heads of their own: nothing is fitted exactly for them. */
+static inline bool mtl__strategy_serves(const mtl__strategy *how, const mtl_model *source)
+{
+    return source->net.members == 1 || (how->family == MTL__STEPS && !how->features);
+}
+
 /* In the order of their simplicity. */
 extern const mtl__choice_table mtl__strategies;
 const mtl__strategy *mtl__strategy_at(int64_t number);

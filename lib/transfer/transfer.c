@@ -104,6 +104,11 @@ static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_m
 {
     const mtl__option_group *g = &mtl__transfer_options;
     const mtl__strategy *how = mtl__option_choice(job->o, g, "strategy").row;
+    if (how != &strategies[0] && !mtl__strategy_serves(how, job->source))
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "strategy \"%s\" is not for an ensemble in one network: take auto, probe, "
+                        "lp_ft, fine_tune or scratch",
+                        how->choice.name);
     if (how == &strategies[0])
         return mtl__transfer_chosen(job, target, NULL, out, report, err);
     if (mtl__variants(how) > 1 && how->family != MTL__STEPS)

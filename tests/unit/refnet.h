@@ -29,7 +29,14 @@ typedef struct ref_net {
     int64_t inputs;
     ref_layer trunk[REF_LAYERS];
     ref_task task[REF_TASKS]; /* name NULL ends the list */
+    int64_t members; /* of an ensemble, 0 = none */
+    bool is_mini;
 } ref_net;
+
+static inline int64_t ref_members(const ref_net *n)
+{
+    return n->members > 1 ? n->members : 1;
+}
 
 typedef struct ref_data {
     int64_t rows;
@@ -77,6 +84,8 @@ static inline mtl_model *ref_model(const ref_net *n, mtl_context *ctx)
         if (task->quantiles)
             done(mtl_spec_task_set_str(s, task->name, "quantiles", task->quantiles, err));
     }
+    if (n->members)
+        done(mtl_spec_set_ensemble(s, n->members, n->is_mini ? "mini" : "tabm", err));
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
     return m;
@@ -175,23 +184,79 @@ static inline int64_t ref_dense(const double **p, double *h, int64_t in, const r
     return l->units;
 }
 
-/* Outputs before the link for one row, tasks side by side. theta: all tensors in the order of
-   parameters(): trunk, then for each task its own layers and its output. */
-static inline void ref_forward(const ref_net *n, const double *theta, const float *x, double *z)
+/* h times the member's factors; *p moves past [members, width]. */
+static inline void ref_factors(const ref_net *n, const double **p, double *h, int64_t width,
+                               int64_t member)
+{
+    for (int64_t j = 0; j < width; j++)
+        h[j] *= (*p)[member * width + j];
+    *p += n->members * width;
+}
+
+/* A layer of a member: factors but in the first place, then act(s * (h W) + b). */
+static inline int64_t ref_member_dense(const ref_net *n, const double **p, double *h, int64_t in,
+                                       const ref_layer *l, bool is_first, int64_t member)
+{
+    double y[REF_WIDTH];
+    const int64_t units = l->units;
+    if (!is_first)
+        ref_factors(n, p, h, in, member);
+    const double *w = *p, *s = w + in * units, *b = s + n->members * units;
+    for (int64_t j = 0; j < units; j++) {
+        y[j] = 0;
+        for (int64_t i = 0; i < in; i++)
+            y[j] += h[i] * w[i * units + j];
+        y[j] = ref_activate(l->activation, s[member * units + j] * y[j] + b[member * units + j]);
+    }
+    memcpy(h, y, (size_t)units * sizeof *h);
+    *p = b + n->members * units;
+    return units;
+}
+
+/* The output layer of a member: the matrices of all, then their biases. */
+static inline void ref_member_head(const ref_net *n, const double **p, const double *h, int64_t in,
+                                   int64_t outputs, int64_t member, double *z)
+{
+    const double *w = *p + member * in * outputs, *b = *p + n->members * in * outputs;
+    for (int64_t j = 0; j < outputs; j++) {
+        z[j] = b[member * outputs + j];
+        for (int64_t i = 0; i < in; i++)
+            z[j] += h[i] * w[i * outputs + j];
+    }
+    *p = b + n->members * outputs;
+}
+
+static inline int64_t ref_layer_of(const ref_net *n, const double **p, double *h, int64_t in,
+                                   const ref_layer *l, bool is_first, int64_t member)
+{
+    return n->members > 1 && !n->is_mini ? ref_member_dense(n, p, h, in, l, is_first, member)
+                                         : ref_dense(p, h, in, l);
+}
+
+/* Outputs before the link for one row of a member, tasks side by side. theta: all tensors in the order
+   of parameters(): trunk, then for each task its own layers and its output. */
+static inline void ref_forward(const ref_net *n, const double *theta, const float *x, int64_t member,
+                               double *z)
 {
     double h[REF_WIDTH], own[REF_WIDTH];
     int64_t width = n->inputs;
     for (int64_t i = 0; i < width; i++)
         h[i] = (double)x[i];
+    if (n->members > 1)
+        ref_factors(n, &theta, h, width, member);
     for (const ref_layer *l = n->trunk; l->activation; l++)
-        width = ref_dense(&theta, h, width, l);
+        width = ref_layer_of(n, &theta, h, width, l, l == n->trunk, member);
     for (int t = 0; t < ref_tasks(n); t++) {
         int64_t in = width;
         memcpy(own, h, sizeof own);
         for (const ref_layer *l = n->task[t].head; l->activation; l++)
-            in = ref_dense(&theta, own, in, l);
-        ref_dense(&theta, own, in, &(ref_layer){n->task[t].outputs, "identity"});
-        memcpy(z, own, (size_t)n->task[t].outputs * sizeof *z);
+            in = ref_layer_of(n, &theta, own, in, l, false, member);
+        if (n->members > 1) {
+            ref_member_head(n, &theta, own, in, n->task[t].outputs, member, z);
+        } else {
+            ref_dense(&theta, own, in, &(ref_layer){n->task[t].outputs, "identity"});
+            memcpy(z, own, (size_t)n->task[t].outputs * sizeof *z);
+        }
         z += n->task[t].outputs;
     }
 }
@@ -326,10 +391,11 @@ static inline double ref_losses(const ref_net *n, const double *theta, const ref
                                 double *losses)
 {
     double sum[REF_TASKS] = {0}, weights[REF_TASKS] = {0}, z[REF_WIDTH], total = 0;
-    for (int64_t r = 0; r < d->rows; r++) {
+    for (int64_t i = 0; i < d->rows * ref_members(n); i++) {
+        const int64_t r = i / ref_members(n);
         double w = d->weight ? (double)d->weight[r] : 1;
         const double *own = z;
-        ref_forward(n, theta, d->x + r * n->inputs, z);
+        ref_forward(n, theta, d->x + r * n->inputs, i % ref_members(n), z);
         for (int t = 0; t < ref_tasks(n); own += n->task[t++].outputs) {
             int64_t cols = ref_cols(&n->task[t]);
             for (int64_t c = 0; d->y[t] && c < cols; c++) {
@@ -388,9 +454,12 @@ static inline double *ref_parameters(const mtl_model *m, int64_t *count)
 static inline double *ref_predictions(const ref_net *n, const double *theta, const ref_data *d,
                                       int64_t outputs)
 {
-    double *out = malloc((size_t)(d->rows * outputs) * sizeof *out), *z = out;
-    for (int64_t r = 0; r < d->rows; r++) {
-        ref_forward(n, theta, d->x + r * n->inputs, z);
+    const int64_t members = ref_members(n);
+    double *out = calloc((size_t)(d->rows * outputs), sizeof *out), all[REF_WIDTH];
+    for (int64_t i = 0; i < d->rows * members; i++) {
+        const int64_t r = i / members;
+        double *z = all;
+        ref_forward(n, theta, d->x + r * n->inputs, i % members, z);
         for (int t = 0; t < ref_tasks(n); z += n->task[t++].outputs) {
             double log_sum = ref_log_sum(z, n->task[t].outputs);
             for (int64_t j = 0; j < n->task[t].outputs; j++)
@@ -399,6 +468,8 @@ static inline double *ref_predictions(const ref_net *n, const double *theta, con
                 else if (n->task[t].kind != MTL_REGRESSION)
                     z[j] = ref_activate("sigmoid", z[j]);
         }
+        for (int64_t j = 0; j < outputs; j++)
+            out[r * outputs + j] += all[j] / (double)members;
     }
     return out;
 }

@@ -119,6 +119,8 @@ static mtl_status spec_calls(scene *s, uint64_t *hash, mtl_error *err)
     if (st == MTL_OK)
         st = mtl_spec_add_norm(spec, "batch", err);
     if (st == MTL_OK)
+        st = mtl_spec_set_ensemble(spec, 3, "tabm", err);
+    if (st == MTL_OK)
         st = mtl_spec_add_residual(spec, 1, err);
     for (int i = 0; i < 6 && st == MTL_OK; i++)
         st = mtl_spec_add_task(spec, (char[]){(char)('a' + i), 0}, MTL_BINARY, 1, err);

@@ -116,6 +116,7 @@ static void case_free(random_case *c)
 static mtl_model *case_model(const random_case *c, mtl_context *ctx)
 {
     uint64_t seed = c->seed;
+    const bool is_ensemble = c->seed % 3 == 0;
     mtl_spec *s = NULL;
     mtl_model *m = NULL;
     done(mtl_spec_create(ctx, c->inputs, &s, err));
@@ -127,7 +128,7 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
         done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
         if (next_u32(&seed) % 3 == 0)
             done(mtl_spec_add_norm(s, next_u32(&seed) % 2 ? "layer" : "batch", err));
-        if (next_u32(&seed) % 3 == 0) {
+        if (next_u32(&seed) % 3 == 0 && !is_ensemble) {
             done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
             done(mtl_spec_add_residual(s, 1, err));
         }
@@ -140,7 +141,9 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
         if (task->head[0])
             done(mtl_spec_task_set_str(s, task->name, "head", task->head, err));
     }
-    done(mtl_spec_set_linear_skip(s, next_u32(&seed) % 3 == 0, err));
+    done(mtl_spec_set_linear_skip(s, next_u32(&seed) % 3 == 0 && !is_ensemble, err));
+    if (is_ensemble)
+        done(mtl_spec_set_ensemble(s, 2 + next_u32(&seed) % 5, c->seed % 2 ? "tabm" : "mini", err));
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
     return m;

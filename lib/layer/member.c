@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/* Ensembles in one network: BatchEnsemble (Wen, Tran & Ba 2020, eq. 3) in the form of TabM (Gorishniy,
+   Kotelnikov & Babenko 2025): y_i = s_i * (W (r_i * x_i)) + b_i with one W for all members i.
+
+   The k members of a row follow each other: member i of row r is row r k + i. So a matrix that they
+   share is one product over all of them, and what is a member's own, [k, cols], meets k rows at once
+   as one long row. */
+#include "layer/layer.h"
+
+#include <stddef.h>
+#include <string.h>
+
+typedef struct job {
+    const mtl__layer *l;
+    const mtl__pass *p;
+    const mtl__layer_io *io;
+    const mtl__layer_grad *g;
+} job;
+
+enum { GRAIN = 65536 }; /* floats of a part of the work */
+
+static int64_t groups(const mtl__layer *l, const mtl__layer_io *io)
+{
+    return io->rows / mtl__layer_members(l);
+}
+
+enum { COLUMNS = 1024 }; /* whose sums stay in the nearest cache while the rows go by */
+
+/* sum[j] += a[j] b[j]; scratch [cols]. */
+static void add_products(const mtl__vec *v, int64_t cols, const float *a, const float *b,
+                         float *scratch, float *sum)
+{
+    memcpy(scratch, a, (size_t)cols * sizeof *scratch);
+    v->mul(cols, b, scratch);
+    v->axpy(cols, 1, scratch, sum);
+}
+
+/* --- factors ------------------------------------------------------------------------------------- */
+
+/* A group of rows is `parts` stretches of `width`: one, or where the layer expands one a member. */
+static int64_t parts_of(const mtl__layer *l)
+{
+    return l->expands ? l->members : 1;
+}
+
+static int64_t width_of(const mtl__layer *l)
+{
+    return l->expands ? l->in : l->members * l->in;
+}
+
+static int64_t x_stride(const mtl__layer *l, int64_t ld)
+{
+    return l->expands ? ld : l->members * ld;
+}
+
+static void multiply_groups(void *arg, int64_t first, int64_t count)
+{
+    const job *j = arg;
+    const mtl__layer *l = j->l;
+    const float *factor = j->p->params + l->scale;
+    int64_t width = width_of(l), wide = l->members * l->in;
+    for (int64_t r = first; r < first + count; r++)
+        for (int64_t i = 0; i < parts_of(l); i++) {
+            float *y = j->io->y + r * wide + i * width;
+            memcpy(y, j->io->x + r * x_stride(l, j->io->ldx), (size_t)width * sizeof *y);
+            j->p->vec->mul(width, factor + i * width, y);
+        }
+}
+
+static void factors_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    job j = {l, p, io, NULL};
+    assert(io->ldy == l->out && (l->expands || io->ldx == l->in));
+    mtl__pool_ranges(p->pool, groups(l, io), 1 + GRAIN / (l->members * l->in), multiply_groups, &j);
+}
+
+/* Gradients of some of the k * in factors. */
+static void sum_factors(void *arg, int64_t first, int64_t count)
+{
+    const job *j = arg;
+    const mtl__layer *l = j->l;
+    int64_t width = width_of(l), wide = l->members * l->in;
+    for (int64_t n; count > 0; first += n, count -= n) {
+        const int64_t col = first % width;
+        float *sum = j->p->grads + l->scale + first;
+        n = mtl__min(mtl__min(count, COLUMNS), width - col);
+        memset(sum, 0, (size_t)n * sizeof *sum);
+        for (int64_t r = 0; r < groups(l, j->io); r++)
+            add_products(j->p->vec, n, j->io->x + r * x_stride(l, j->io->ldx) + col,
+                         j->g->dy + r * wide + first, j->p->gemm_work + first, sum);
+    }
+}
+
+static void hand_down_groups(void *arg, int64_t first, int64_t count)
+{
+    const job *j = arg;
+    const mtl__layer *l = j->l;
+    const mtl__layer_grad *g = j->g;
+    const float *factor = j->p->params + l->scale;
+    int64_t width = width_of(l), wide = l->members * l->in, rows = l->expands ? 1 : l->members;
+    for (int64_t r = first; r < first + count; r++) {
+        float *dx = g->dx + r * x_stride(l, g->lddx);
+        for (int64_t i = 0; i < parts_of(l); i++) {
+            float *dy = g->dy + r * wide + i * width;
+            j->p->vec->mul(width, factor + i * width, dy);
+            if (i > 0 || g->dx_adds)
+                j->p->vec->axpy(width, 1, dy, dx);
+            else
+                memcpy(dx, dy, (size_t)width * sizeof *dx);
+        }
+        if (mtl__layer_has_slope(g))
+            mtl__layer_slope(l, j->p->vec, j->io, g, r * rows, rows, 0, l->in);
+    }
+}
+
+static void factors_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                             const mtl__layer_grad *g)
+{
+    job j = {l, p, io, g};
+    int64_t wide = l->members * l->in;
+    assert(g->lddy == l->out && (!g->dx || l->expands || g->lddx == l->in));
+    if (g->want_params)
+        mtl__pool_ranges(p->pool, wide, 1 + GRAIN / groups(l, io), sum_factors, &j);
+    if (g->dx)
+        mtl__pool_ranges(p->pool, groups(l, io), 1 + GRAIN / wide, hand_down_groups, &j);
+}
+
+/* Random signs where the members part, so that they see different inputs; else ones. */
+static void draw_factors(const mtl__layer *l, mtl__rng *rng, float *w)
+{
+    for (int64_t i = 0; i < l->members * l->in; i++)
+        w[i] = l->expands && mtl__rng_u32(rng) % 2 ? -1 : 1;
+}
+
+static int64_t keeps_nothing(const mtl__layer *l)
+{
+    (void)l;
+    return 0;
+}
+
+static const mtl__layer_param factors_params[] = {
+    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1},
+};
+
+const mtl__layer_type mtl__factors_layer = {
+    .name = "factors",
+    .param = factors_params,
+    .params = MTL__COUNT_OF(factors_params),
+    .draw = draw_factors,
+    .kept_per_row = keeps_nothing,
+    .forward = factors_forward,
+    .backward = factors_backward,
+};
+
+/* --- dense with members' own scale and bias ------------------------------------------------------- */
+
+/* x W before it is scaled, [rows, out], behind the derivative of a curve. */
+static float *unscaled(const mtl__layer *l, const mtl__layer_io *io)
+{
+    if (!io->kept)
+        return NULL;
+    return io->kept + (mtl__act_is_curve(&l->act) ? io->rows * l->out : 0);
+}
+
+static void scale_rows(const job *j, int64_t rows, int64_t cols, float *c, int64_t ldc, int64_t row0,
+                       int64_t col0)
+{
+    const mtl__layer *l = j->l;
+    const float *scale = j->p->params + l->scale + col0;
+    float *u = unscaled(l, j->io);
+    for (int64_t r = 0; r < rows; r++) {
+        if (u)
+            memcpy(u + (row0 + r) * l->out + col0, c + r * ldc, (size_t)cols * sizeof *u);
+        j->p->vec->mul(cols, scale + (row0 + r) % l->members * l->out, c + r * ldc);
+    }
+}
+
+/* The rows of a member lie k apart. */
+static void scale_and_activate(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
+                               int64_t row0, int64_t col0)
+{
+    const job *j = arg;
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
+    const int64_t k = l->members;
+    scale_rows(j, rows, cols, c, ldc, row0, col0);
+    for (int64_t i = 0; i < mtl__min(k, rows); i++) {
+        const float *bias = j->p->params + l->bias + (row0 + i) % k * l->out + col0;
+        const int64_t n = (rows - i + k - 1) / k;
+        float *slope = j->io->kept ? j->io->kept + (row0 + i) * l->out + col0 : NULL;
+        if (l->act.row->forward)
+            l->act.row->forward(v)(n, cols, c + i * ldc, k * ldc, bias);
+        else
+            v->curve(&l->act.curve, n, cols, c + i * ldc, k * ldc, bias, slope, k * l->out);
+    }
+}
+
+static void member_dense_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    const job j = {l, p, io, NULL};
+    const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
+                                 .m = io->rows,
+                                 .n = l->out,
+                                 .k = l->in,
+                                 .a = io->x,
+                                 .lda = io->ldx,
+                                 .b = p->params + l->weight,
+                                 .ldb = l->out,
+                                 .b_packed = p->weights_packed,
+                                 .c = io->y,
+                                 .ldc = io->ldy,
+                                 .epilogue = scale_and_activate,
+                                 .epilogue_arg = &j};
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static void unscale_columns(const job *j, int64_t first, int64_t cols)
+{
+    const mtl__layer *l = j->l;
+    const mtl__pass *p = j->p;
+    const float *u = unscaled(l, j->io) + first;
+    const int64_t wide = l->members * l->out;
+    float *bias = p->grads + l->bias + first, *scale = p->grads + l->scale + first;
+    const bool want = j->g->want_params;
+    if (want) {
+        memset(bias, 0, (size_t)cols * sizeof *bias);
+        memset(scale, 0, (size_t)cols * sizeof *scale);
+    }
+    for (int64_t r = 0; r < groups(l, j->io); r++) {
+        float *dy = j->g->dy + r * wide + first;
+        if (want) {
+            p->vec->axpy(cols, 1, dy, bias);
+            add_products(p->vec, cols, u + r * wide, dy, p->gemm_work + first, scale);
+        }
+        p->vec->mul(cols, p->params + l->scale + first, dy);
+    }
+}
+
+/* Gradients of some of the k * out scales and biases; dy becomes the gradient of x W. */
+static void unscale(void *arg, int64_t first, int64_t count)
+{
+    for (int64_t n; count > 0; first += n, count -= n) {
+        n = mtl__min(count, COLUMNS);
+        unscale_columns(arg, first, n);
+    }
+}
+
+static void member_dense_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                                  const mtl__layer_grad *g)
+{
+    job j = {l, p, io, g};
+    assert(g->lddy == l->out);
+    mtl__pool_ranges(p->pool, l->members * l->out, 1 + GRAIN / groups(l, io), unscale, &j);
+    if (g->want_params)
+        mtl__dense_weight_rows(l, p, io, g, 0, l->in, p->grads + l->weight);
+    if (g->dx)
+        mtl__dense_input_gradient(l, p, 0, l->out, io, g);
+}
+
+static int64_t keeps_unscaled(const mtl__layer *l)
+{
+    return mtl__act_is_curve(&l->act) ? 2 * l->out : l->out;
+}
+
+static const mtl__layer_param member_dense_params[] = {
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
+    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1},
+    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0},
+};
+
+const mtl__layer_type mtl__member_dense_layer = {
+    .name = "member dense",
+    .param = member_dense_params,
+    .params = MTL__COUNT_OF(member_dense_params),
+    .is_product = true,
+    .kept_per_row = keeps_unscaled,
+    .forward = member_dense_forward,
+    .backward = member_dense_backward,
+};
+
+/* --- heads ---------------------------------------------------------------------------------------- */
+
+int64_t mtl__member_stride(const mtl__layer *l, const mtl__gemm *g, bool packed)
+{
+    return packed ? mtl__round_floats(mtl__gemm_packed_floats(g, l->in, l->out)) : l->in * l->out;
+}
+
+typedef struct bias_arg {
+    const mtl__vec *vec;
+    const float *bias;
+} bias_arg;
+
+static void add_bias(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
+                     int64_t row0, int64_t col0)
+{
+    const bias_arg *a = arg;
+    (void)row0;
+    a->vec->bias_identity(rows, cols, c, ldc, a->bias + col0);
+}
+
+/* The products of member i: g NULL on the way forward. */
+static void member_product(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                           const mtl__layer_grad *g, mtl__gemm_kind kind, int64_t i)
+{
+    const int64_t k = l->members, step = mtl__member_stride(l, p->gemm, p->weights_packed);
+    const bias_arg bias = {p->vec, p->params + l->bias + i * l->out};
+    mtl__gemm_call call = {.kind = kind,
+                           .m = groups(l, io),
+                           .n = l->out,
+                           .k = l->in,
+                           .a = io->x + i * io->ldx,
+                           .lda = k * io->ldx,
+                           .b = p->params + l->weight + i * step,
+                           .ldb = l->out,
+                           .b_packed = p->weights_packed,
+                           .c = io->y + i * io->ldy,
+                           .ldc = k * io->ldy,
+                           .epilogue = g ? NULL : add_bias,
+                           .epilogue_arg = &bias};
+    if (kind == MTL__GEMM_TN) {
+        call.m = l->in;
+        call.k = groups(l, io);
+        call.b = g->dy + i * g->lddy;
+        call.ldb = k * g->lddy;
+        call.c = p->grads + l->weight + i * step;
+        call.ldc = l->out;
+    } else if (kind == MTL__GEMM_NT) {
+        call.n = l->in;
+        call.k = l->out;
+        call.a = g->dy + i * g->lddy;
+        call.lda = k * g->lddy;
+        call.c = g->dx + i * g->lddx;
+        call.ldc = k * g->lddx;
+        call.accumulate = g->dx_adds;
+    }
+    mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+static void head_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    for (int64_t i = 0; i < l->members; i++)
+        member_product(l, p, io, NULL, MTL__GEMM_NN, i);
+}
+
+static void head_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                          const mtl__layer_grad *g)
+{
+    for (int64_t i = 0; i < l->members; i++) {
+        if (g->want_params) {
+            member_product(l, p, io, g, MTL__GEMM_TN, i);
+            p->vec->col_sums(groups(l, io), l->out, g->dy + i * g->lddy, l->members * g->lddy,
+                             p->grads + l->bias + i * l->out, false);
+        }
+        if (g->dx)
+            member_product(l, p, io, g, MTL__GEMM_NT, i);
+    }
+    if (g->dx && mtl__layer_has_slope(g))
+        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
+}
+
+static const mtl__layer_param member_head_params[] = {
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
+    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0},
+};
+
+const mtl__layer_type mtl__member_head_layer = {
+    .name = "member head",
+    .param = member_head_params,
+    .params = MTL__COUNT_OF(member_head_params),
+    .is_product = true,
+    .kept_per_row = keeps_nothing,
+    .forward = head_forward,
+    .backward = head_backward,
+};
