@@ -74,9 +74,28 @@ float mtl__rng_f32(mtl__rng *r)
     return unit_f32(mtl__rng_u32(r));
 }
 
+static double unit_f64(uint64_t word)
+{
+    return (double)(int64_t)(word >> 11) * 0x1p-53;
+}
+
 double mtl__rng_f64(mtl__rng *r)
 {
-    return (double)(mtl__rng_u64(r) >> 11) * 0x1p-53;
+    return unit_f64(mtl__rng_u64(r));
+}
+
+void mtl__rng_fill_f64(mtl__rng *r, int64_t n, double *out)
+{
+    int64_t i = 0;
+    if (r->index % WORDS == 0)
+        for (; i + 2 <= n; i += 2, r->index += WORDS) {
+            uint32_t block[WORDS];
+            make_block(r->seed, r->stream, r->substream, r->index / WORDS, block);
+            out[i] = unit_f64((uint64_t)block[1] << 32 | block[0]);
+            out[i + 1] = unit_f64((uint64_t)block[3] << 32 | block[2]);
+        }
+    for (; i < n; i++)
+        out[i] = mtl__rng_f64(r);
 }
 
 /* Lemire 2019, "Fast random integer generation in an interval", algorithm 5: the high half of

@@ -47,6 +47,24 @@ START_TEST(philox_known_answers)
 }
 END_TEST
 
+/* From any place in the stream, and leaving the cursor where single numbers would. */
+START_TEST(fill_gives_what_single_numbers_give)
+{
+    for (int64_t skipped = 0; skipped < 9; skipped++)
+        for (int64_t n = 0; n < 12; n++) {
+            mtl__rng one = mtl__rng_make(7, MTL__RNG_INIT, 3), many;
+            double out[12];
+            for (int64_t i = 0; i < skipped; i++)
+                mtl__rng_u32(&one);
+            many = one;
+            mtl__rng_fill_f64(&many, n, out);
+            for (int64_t i = 0; i < n; i++)
+                ck_assert(out[i] == mtl__rng_f64(&one));
+            ck_assert_uint_eq(mtl__rng_u32(&many), mtl__rng_u32(&one));
+        }
+}
+END_TEST
+
 /* The layout of key and counter is part of every result ever saved. */
 START_TEST(words_come_from_seed_stream_and_index)
 {
@@ -415,6 +433,7 @@ int main(void)
 {
     Suite *s = suite_create("rng");
     add_case(s, "philox gives the known answers", philox_known_answers);
+    add_case(s, "filling gives what single numbers give", fill_gives_what_single_numbers_give);
     add_case(s, "words come from seed, stream and index", words_come_from_seed_stream_and_index);
     add_case(s, "streams keep their numbers", streams_keep_their_numbers);
     add_case(s, "u64 and fractions are built from words", u64_and_fractions_are_built_from_words);
