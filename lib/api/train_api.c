@@ -7,19 +7,30 @@
 #include "train/calibrate.h"
 #include "transfer/transfer.h"
 
+/* A call that reads a model and data and gives a report. */
+typedef mtl_status look_fn(const mtl_model *model, const mtl_dataset *data,
+                           const mtl_options *options, mtl_report **report, mtl_error *err);
+
+static mtl_status look(look_fn *fn, const mtl__option_group *known, const mtl_model *model,
+                       const mtl_dataset *data, const mtl_options *options, mtl_report **report,
+                       mtl_error *err)
+{
+    mtl_status st = mtl__options_expect(options, known, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = fn(model, data, options, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
 mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train, const mtl_options *options,
                        mtl_report **report, mtl_error *err)
 {
     REQUIRE(model);
     REQUIRE(train);
     REQUIRE(report);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__lr_find(model, train, options, report, err);
-    mtl__fp_leave(fp);
-    return st;
+    return look(mtl__lr_find, &mtl__fit_options, model, train, options, report, err);
 }
 
 mtl_status mtl_task_affinity(const mtl_model *model, const mtl_dataset *train,
@@ -28,13 +39,7 @@ mtl_status mtl_task_affinity(const mtl_model *model, const mtl_dataset *train,
     REQUIRE(model);
     REQUIRE(train);
     REQUIRE(report);
-    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__task_affinity(model, train, options, report, err);
-    mtl__fp_leave(fp);
-    return st;
+    return look(mtl__task_affinity, &mtl__fit_options, model, train, options, report, err);
 }
 
 static mtl_status check_predict(int64_t rows, int64_t inputs, const float *x, int64_t x_stride,
@@ -81,13 +86,21 @@ mtl_status mtl_predict_csr(const mtl_model *model, int64_t rows, const int64_t *
     return st;
 }
 
+static mtl_status check_task(const mtl_model *m, int64_t task, mtl_error *err)
+{
+    if (task >= 0 && task < m->net.tasks)
+        return MTL_OK;
+    return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tasks, none with number %lld",
+                    (long long)m->net.tasks, (long long)task);
+}
+
 mtl_status mtl_predict_task(const mtl_model *model, int64_t task, int64_t rows, const float *x,
                             int64_t x_stride, float *out, int64_t out_stride, mtl_error *err)
 {
     REQUIRE(model);
-    if (task < 0 || task >= model->net.tasks)
-        return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tasks, none with number %lld",
-                        (long long)model->net.tasks, (long long)task);
+    mtl_status st = check_task(model, task, err);
+    if (st != MTL_OK)
+        return st;
     return predict(model, task, model->spec->task[task].outputs, rows, x, x_stride, out, out_stride,
                    err);
 }
@@ -97,16 +110,16 @@ mtl_status mtl_predict_interval(const mtl_model *model, int64_t task, int64_t ro
                                 mtl_error *err)
 {
     REQUIRE(model);
-    if (task < 0 || task >= model->net.tasks)
-        return MTL_FAIL(err, MTL_ERR_RANGE, "the model has %lld tasks, none with number %lld",
-                        (long long)model->net.tasks, (long long)task);
+    mtl_status st = check_task(model, task, err);
+    if (st != MTL_OK)
+        return st;
     const mtl__task_spec *t = &model->spec->task[task];
     const float *radius = model->pipe.radius + model->net.task[task].column;
     if (*radius != *radius)
         return MTL_FAIL(err, MTL_ERR_STATE, "task \"%.64s\" has no intervals: %s", t->name,
                         t->kind == MTL_REGRESSION ? "mtl_model_calibrate() makes them"
                                                   : "they are for regression");
-    mtl_status st = mtl__check_matrix("upper", upper, rows, t->outputs, out_stride, err);
+    st = mtl__check_matrix("upper", upper, rows, t->outputs, out_stride, err);
     if (st == MTL_OK)
         st = predict(model, task, t->outputs, rows, x, x_stride, lower, out_stride, err);
     mtl__fpstate fp = mtl__fp_enter();
@@ -159,13 +172,7 @@ mtl_status mtl_evaluate(const mtl_model *model, const mtl_dataset *data, const m
     REQUIRE(model);
     REQUIRE(data);
     REQUIRE(report);
-    mtl_status st = mtl__options_expect(options, &mtl__evaluate_options, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__evaluate(model, data, options, report, err);
-    mtl__fp_leave(fp);
-    return st;
+    return look(mtl__evaluate, &mtl__evaluate_options, model, data, options, report, err);
 }
 
 mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held_out,
