@@ -339,7 +339,7 @@ MTL_API void mtl_spec_destroy(mtl_spec *spec);
  * @param activation  "identity", "relu", "tanh", "sigmoid", "leaky_relu:slope=0.01" (Maas et al. 2013),
  *                    "elu:alpha=1" (Clevert et al. 2016), "selu" (Klambauer et al. 2017), "gelu" (exact) and
  *                    "gelu_tanh" (Hendrycks & Gimpel 2016), "silu" (Elfwing et al. 2018), "softplus",
- *                    "hard_swish" (Howard et al. 2019).
+ *                    "hard_swish" (Howard et al. 2019), "mish" (Misra 2019).
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char *activation,
@@ -1119,7 +1119,13 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * range, so that training rows lie in -1 .. 1, max_abs by 0 and the largest magnitude; auto is standard,
  * and max_abs for sparse inputs. A missing input becomes 0, the center. A column
  * without spread has scale 1. Missing values do not count. As scikit-learn's StandardScaler,
- * RobustScaler, MinMaxScaler(feature_range=(-1, 1)) and MaxAbsScaler.
+ * RobustScaler, MinMaxScaler(feature_range=(-1, 1)) and MaxAbsScaler. Two more give what has a bound,
+ * and 0 for a column that was constant in the training rows, whatever it has in others: robust_clip
+ * (RealMLP, Holzmueller et al. 2024) is robust, by half the range where the quartiles are equal, and
+ * then z / sqrt(1 + (z / 3)^2), below 3 in magnitude; quantile is scikit-learn's
+ * QuantileTransformer(output_distribution="normal") with a quantile for every 30 rows, 10 .. 1000 of
+ * them, equal values having the mean of their ranks: standard normal numbers, at most 5.2 in magnitude.
+ * Both need the training rows' inputs in memory (MTL_ERR_STATE).
  *
  * A step: the losses' gradient is cut to "clip_value", then to "clip_norm"; the penalties' gradient
  * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the

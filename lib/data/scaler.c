@@ -152,8 +152,73 @@ static mtl_status fit_max_abs(const mtl_dataset *d, float *mean, float *scale, m
     return st;
 }
 
+/* ---- The choice ---- */
+
+/* A knot for 30 rows, as TabM has it. */
+int64_t mtl__scaler_knots(mtl__scaler_kind kind, int64_t rows)
+{
+    if (kind != MTL__SCALER_QUANTILE)
+        return kind == MTL__SCALER_ROBUST_CLIP;
+    const int64_t knots = mtl__min(mtl__max(rows / 30, 10), MTL__WARP_KNOTS);
+    return mtl__max(mtl__min(knots, rows), 2);
+}
+
+static float usable(double range)
+{
+    return range < FLT_MIN ? 1 : range < FLT_MAX ? (float)range : FLT_MAX;
+}
+
+/* Of a column's n sorted values its figures, those of one that has none being 0 and 1. */
+static void fit_sorted(const mtl_dataset *d, const mtl__ordered *a, int64_t n, int64_t col,
+                       mtl__scaler_kind kind, float *mean, float *scale)
+{
+    const bool by_range = kind == MTL__SCALER_MIN_MAX;
+    const double q = by_range ? 0 : 0.25;
+    double low = n ? quantile(d, a, n, col, q) : 0, high = n ? quantile(d, a, n, col, 1 - q) : 0;
+    double range = by_range ? (high - low) / 2 : high - low;
+    *mean = (float)(n && !by_range ? quantile(d, a, n, col, 0.5) : low + (high - low) / 2);
+    if (n && kind == MTL__SCALER_ROBUST_CLIP && range < FLT_MIN)
+        range = (quantile(d, a, n, col, 1) - quantile(d, a, n, col, 0)) / 2;
+    *scale = usable(range);
+}
+
+static void fit_knots(const mtl_dataset *d, const mtl__ordered *a, int64_t n, int64_t col,
+                      int64_t knots, float *knot)
+{
+    const bool is_constant = !n || quantile(d, a, n, col, 0) == quantile(d, a, n, col, 1);
+    if (knots == 1)
+        *knot = is_constant ? MTL__WARP_ZERO : MTL__WARP_LIMIT;
+    for (int64_t i = 0; i < knots && knots > 1; i++) {
+        knot[i] = n ? (float)quantile(d, a, n, col, (double)i / (double)(knots - 1)) : 0;
+        knot[i] = i && knot[i] < knot[i - 1] ? knot[i - 1] : knot[i];
+    }
+}
+
+static mtl_status fit_by_order(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
+                               float *scale, float *knot, mtl_error *err)
+{
+    const int64_t knots = mtl__scaler_knots(kind, d->rows);
+    const int64_t bytes = 2 * d->rows * (int64_t)sizeof(mtl__ordered);
+    mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);
+    if (st != MTL_OK)
+        return st;
+    mtl__ordered *a = mtl__alloc(&d->ctx->al, bytes);
+    if (!a)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to sort %lld rows", (long long)d->rows);
+    for (int64_t j = 0; j < d->inputs; j++) {
+        const int64_t n = sort_column(d, j, a);
+        mean[j] = 0;
+        scale[j] = 1;
+        if (kind != MTL__SCALER_QUANTILE)
+            fit_sorted(d, a, n, j, kind, &mean[j], &scale[j]);
+        fit_knots(d, a, n, j, knots, knot + j * knots);
+    }
+    mtl__free(&d->ctx->al, a, bytes);
+    return MTL_OK;
+}
+
 mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
-                                     float *scale, mtl_error *err)
+                                     float *scale, float *knot, mtl_error *err)
 {
     const bool is_sparse = mtl__dataset_is_sparse(d);
     if (kind == MTL__SCALER_MAX_ABS || (kind == MTL__SCALER_AUTO && is_sparse))
@@ -162,24 +227,7 @@ mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind
         return MTL_FAIL(err, MTL_ERR_STATE, "scaler: sparse inputs have max_abs alone");
     if (kind <= MTL__SCALER_STANDARD)
         return mtl__scaler_fit_inputs(d, mean, scale, err);
-    mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);
-    if (st != MTL_OK)
-        return st;
-    const bool is_robust = kind == MTL__SCALER_ROBUST;
-    const double q = is_robust ? 0.25 : 0;
-    const int64_t bytes = 2 * d->rows * (int64_t)sizeof(mtl__ordered);
-    mtl__ordered *a = mtl__alloc(&d->ctx->al, bytes);
-    if (!a)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to sort %lld rows", (long long)d->rows);
-    for (int64_t j = 0; j < d->inputs; j++) {
-        const int64_t n = sort_column(d, j, a);
-        double low = n ? quantile(d, a, n, j, q) : 0, high = n ? quantile(d, a, n, j, 1 - q) : 0;
-        double range = is_robust ? high - low : (high - low) / 2;
-        mean[j] = (float)(n && is_robust ? quantile(d, a, n, j, 0.5) : low + (high - low) / 2);
-        scale[j] = range < FLT_MIN ? 1 : range < FLT_MAX ? (float)range : FLT_MAX;
-    }
-    mtl__free(&d->ctx->al, a, bytes);
-    return MTL_OK;
+    return fit_by_order(d, kind, mean, scale, knot, err);
 }
 
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err)

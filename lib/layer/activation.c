@@ -46,6 +46,8 @@ static const mtl__activation rows[] = {
     {{.name = "softplus"}, NULL, NULL, {MTL__CURVE_SOFTPLUS, 0, 0}},
     /* Howard et al. 2019, section 5.2 */
     {{.name = "hard_swish"}, NULL, NULL, {MTL__CURVE_HARD_SWISH, 0, 0}},
+    /* Misra 2019 */
+    {{.name = "mish"}, NULL, NULL, {MTL__CURVE_MISH, 0, 0}},
 };
 
 const mtl__choice_table mtl__activations = MTL__CHOICE_TABLE("activation", rows);

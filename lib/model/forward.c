@@ -189,8 +189,15 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     layout l = {mtl__arena_take(arena, net->layers, sizeof *l.place_of),
                 mtl__arena_take(arena, f->places, sizeof *l.needed)};
     f->outlet = mtl__arena_take(arena, net->tasks, sizeof *f->outlet);
-    f->x_mean = keep(arena, copy, m->pipe.x_mean, net->inputs);
-    f->x_inverse = keep(arena, copy, m->pipe.x_inverse, net->inputs);
+    f->scale = mtl__model_scale(m);
+    f->scale.mean = keep(arena, copy, m->pipe.x_mean, net->inputs);
+    f->scale.inverse = keep(arena, copy, m->pipe.x_inverse, net->inputs);
+    if (copy) {
+        const int64_t count = net->raw_inputs * m->pipe.warp.knots;
+        float *knot = mtl__arena_floats(arena, count);
+        f->scale.warp.knot = knot && count ? memcpy(knot, m->pipe.warp.knot, (size_t)count * sizeof *knot)
+                                           : knot;
+    }
     if (m->pipe.is_calibrated || !copy) {
         f->slope = keep(arena, copy, m->pipe.slope, net->outputs);
         f->shift = keep(arena, copy, m->pipe.shift, net->outputs);
@@ -256,7 +263,7 @@ void mtl__forward_plan_places(const mtl__forward *f, int64_t max_rows, int slots
         if (b->place)
             b->place[i] = place;
     }
-    b->sparse = (mtl__sparse){b->row, f->x_inverse};
+    b->sparse = (mtl__sparse){b->row, f->scale.inverse};
     b->gemm_work = mtl__arena_floats(arena, work);
 }
 
@@ -427,30 +434,38 @@ static void run_part(const mtl__forward *f, const mtl__forward_buffers *b, mtl__
     copy_columns(rows, part->cols, z + part->column, f->outputs, out, ldo);
 }
 
-void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs, int64_t rows,
-                        const float *x, int64_t ldx, const int64_t *index, const float *mean,
-                        const float *inverse, float *to)
+static void fill_indicators(const mtl__input_scale *s, int64_t rows, const float *x, int64_t ldx,
+                            const int64_t *index, float *to)
 {
-    if (!mean) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + (index ? index[r] : r) * ldx;
+        float *row = to + r * s->inputs;
+        for (int64_t j = 0; j < s->raw_inputs; j++) {
+            row[j] = from[j];
+            row[s->raw_inputs + j] = isnan(from[j]);
+        }
+    }
+}
+
+void mtl__forward_scale(const mtl__vec *vec, const mtl__input_scale *s, int64_t rows, const float *x,
+                        int64_t ldx, const int64_t *index, float *to)
+{
+    const int64_t inputs = s->inputs;
+    if (!s->mean) {
         for (int64_t r = 0; r < rows; r++)
             memcpy(to + r * inputs, x + (index ? index[r] : r) * ldx,
                    (size_t)inputs * sizeof *to);
         return;
     }
-    if (inputs == raw_inputs) {
-        vec->standardize(rows, inputs, x, ldx, index, mean, inverse, to);
-        return;
+    if (inputs == s->raw_inputs) {
+        vec->standardize(rows, inputs, x, ldx, index, s->mean, s->inverse, to);
+    } else {
+        fill_indicators(s, rows, x, ldx, index, to);
+        /* The indicators have mean 0 and scale 1. */
+        vec->standardize(rows, inputs, to, inputs, NULL, s->mean, s->inverse, to);
     }
-    for (int64_t r = 0; r < rows; r++) {
-        const float *from = x + (index ? index[r] : r) * ldx;
-        float *row = to + r * inputs;
-        for (int64_t j = 0; j < raw_inputs; j++) {
-            row[j] = from[j];
-            row[raw_inputs + j] = isnan(from[j]);
-        }
-    }
-    /* The indicators have mean 0 and scale 1. */
-    vec->standardize(rows, inputs, to, inputs, NULL, mean, inverse, to);
+    for (int64_t r = 0; r < rows && s->warp.knots; r++)
+        mtl__warp_row(vec, &s->warp, s->raw_inputs, x + (index ? index[r] : r) * ldx, to + r * inputs);
 }
 
 void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
@@ -464,8 +479,7 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
     }
     float *scaled = b->place[MTL__INPUTS];
     if (x)
-        mtl__forward_scale(f->vec, f->raw_inputs, f->inputs, rows, x, ldx, NULL, f->x_mean,
-                           f->x_inverse, scaled);
+        mtl__forward_scale(f->vec, &f->scale, rows, x, ldx, NULL, scaled);
     if (part) {
         run_part(f, b, pool, part, rows, out, ldo);
         return;

@@ -11,6 +11,7 @@
 #ifndef MTL__FORWARD_H
 #define MTL__FORWARD_H
 
+#include "data/warp.h"
 #include "mem/arena.h"
 #include "model/network.h"
 
@@ -40,6 +41,13 @@ typedef struct mtl__outlet {
     int64_t out_column; /* among the columns of all tasks in their order */
 } mtl__outlet;
 
+/* How inputs are scaled; mean NULL = not at all. */
+typedef struct mtl__input_scale {
+    int64_t raw_inputs, inputs; /* as in mtl__network */
+    const float *mean, *inverse;
+    mtl__warp warp; /* of the raw inputs */
+} mtl__input_scale;
+
 /* Members in the place of steps (mix.h). */
 typedef struct mtl__mix mtl__mix;
 
@@ -48,7 +56,7 @@ typedef struct mtl__forward {
     const mtl__vec *vec;
     const float *values; /* where the layers' offsets begin */
     bool packed;         /* weights are in panels (mtl__gemm_pack_b) */
-    const float *x_mean, *x_inverse;
+    mtl__input_scale scale;
     const float *slope, *shift; /* [outputs]: see mtl__pipeline */
     bool is_calibrated;         /* they change something */
     int64_t raw_inputs, inputs, outputs; /* as in mtl__network */
@@ -101,11 +109,9 @@ typedef struct mtl__forward_part {
 } mtl__forward_part;
 
 /* What the network sees of rows of x (at index, or as they follow): columns scaled, missing ones 0,
-   then, where `inputs` is more than raw_inputs, the indicators. to [rows, inputs]. mean NULL = as
-   they are. */
-void mtl__forward_scale(const mtl__vec *vec, int64_t raw_inputs, int64_t inputs, int64_t rows,
-                        const float *x, int64_t ldx, const int64_t *index, const float *mean,
-                        const float *inverse, float *to);
+   then, where `inputs` is more than raw_inputs, the indicators. to [rows, inputs]. */
+void mtl__forward_scale(const mtl__vec *vec, const mtl__input_scale *s, int64_t rows, const float *x,
+                        int64_t ldx, const int64_t *index, float *to);
 
 /* One block: x [rows, raw_inputs], or NULL for the sparse rows in the buffers, to out, all tasks side by side, or part [rows, part->cols]. */
 void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,

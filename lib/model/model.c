@@ -163,6 +163,24 @@ void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale)
     }
 }
 
+void mtl__model_keep_unwarped(const mtl_model *m, int64_t knots, float *knot)
+{
+    for (int64_t i = 0; i < m->net.trunk_layers && knots; i++) {
+        const mtl__layer *l = &m->net.layer[i];
+        if (l->type != &mtl__embedding_layer)
+            continue;
+        memset(knot + l->input * knots, 0, (size_t)knots * sizeof *knot);
+        if (knots > 1)
+            knot[l->input * knots] = 1;
+    }
+}
+
+void mtl__model_set_warp(mtl_model *m, mtl__warp warp)
+{
+    mtl__free(&m->ctx->al, m->pipe.warp.knot, mtl__warp_bytes(m->net.raw_inputs, &m->pipe.warp));
+    m->pipe.warp = warp;
+}
+
 static bool alloc_pipeline(mtl_model *m)
 {
     const mtl__allocator *al = &m->ctx->al;
@@ -202,7 +220,8 @@ void mtl__model_scaled(mtl_model *m)
 {
     for (int64_t i = 0; i < m->net.inputs; i++)
         m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
-    m->pipe.moves_zero = mtl__moves_zero(m->net.inputs, m->pipe.x_mean);
+    m->pipe.moves_zero = m->pipe.warp.knots || mtl__moves_zero(m->net.inputs, m->pipe.x_mean);
+    m->forward.scale.warp = m->pipe.warp;
 }
 
 void mtl__model_uncalibrate(mtl_model *m)
@@ -313,6 +332,7 @@ void mtl__model_destroy(mtl_model *m)
         m->running_free(m->running);
     if (m->kept)
         m->kept_free(m->kept);
+    mtl__model_set_warp(m, (mtl__warp){0});
     mtl__free(al, m->pipe.x_mean, in);
     mtl__free(al, m->pipe.x_scale, in);
     mtl__free(al, m->pipe.x_inverse, in);
@@ -347,7 +367,12 @@ mtl_status mtl__model_clone_in(mtl_context *ctx, const mtl_model *m, mtl_model *
                                : mtl__model_create_in(ctx, m->spec, out, err);
     if (st != MTL_OK)
         return st;
-    mtl__model_adopt(*out, m);
+    st = mtl__model_adopt(*out, m, err);
+    if (st != MTL_OK) {
+        mtl__model_destroy(*out);
+        *out = NULL;
+        return st;
+    }
     memcpy((*out)->pipe.slope, m->pipe.slope, 3 * (size_t)m->net.outputs * sizeof(float));
     mtl__model_calibrated(*out);
     return MTL_OK;
@@ -453,9 +478,27 @@ void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, i
     memcpy(to->pipe.class_weight + a, from->pipe.class_weight + b, bytes);
 }
 
-void mtl__model_adopt(mtl_model *to, const mtl_model *from)
+static mtl_status adopt_warp(mtl_model *to, const mtl_model *from, mtl_error *err)
+{
+    const int64_t bytes = mtl__warp_bytes(from->net.raw_inputs, &from->pipe.warp);
+    mtl__warp copy = {.knots = from->pipe.warp.knots};
+    if (bytes) {
+        copy.knot = mtl__alloc(&to->ctx->al, bytes);
+        if (!copy.knot)
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scaling of %lld columns",
+                            (long long)from->net.raw_inputs);
+        memcpy(copy.knot, from->pipe.warp.knot, (size_t)bytes);
+    }
+    mtl__model_set_warp(to, copy);
+    return MTL_OK;
+}
+
+mtl_status mtl__model_adopt(mtl_model *to, const mtl_model *from, mtl_error *err)
 {
     size_t in = (size_t)to->net.inputs * sizeof(float);
+    mtl_status st = adopt_warp(to, from, err);
+    if (st != MTL_OK)
+        return st;
     for (int64_t i = 0; i < to->params && !to->members; i++) {
         int64_t j = mtl__model_param(from, to->param[i].name);
         if (j >= 0 && same_shape(&to->param[i], &from->param[j]))
@@ -472,6 +515,7 @@ void mtl__model_adopt(mtl_model *to, const mtl_model *from)
     }
     to->pipe.is_fitted = from->pipe.is_fitted;
     to->is_set = from->is_set;
+    return MTL_OK;
 }
 
 static void forget_kept(mtl_model *m)

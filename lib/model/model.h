@@ -27,7 +27,8 @@ typedef struct mtl__param {
 typedef struct mtl__pipeline {
     bool is_fitted;
     float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
-    bool moves_zero;                     /* a column has a mean */
+    mtl__warp warp;                      /* of the raw inputs; its knots are the model's */
+    bool moves_zero;                     /* a column has a mean, or is warped */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
     /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
        z + shift before the link; radius: half an interval around a value, NaN = none. */
@@ -60,6 +61,16 @@ struct mtl_model {
     void (*kept_free)(void *kept);
 };
 
+/* How a model scales its inputs; its members do that, where it has such. */
+static inline mtl__input_scale mtl__model_scale(const mtl_model *m)
+{
+    return (mtl__input_scale){.raw_inputs = m->net.raw_inputs,
+                              .inputs = m->net.inputs,
+                              .mean = m->members ? NULL : m->pipe.x_mean,
+                              .inverse = m->pipe.x_inverse,
+                              .warp = m->pipe.warp};
+}
+
 mtl_status mtl__model_create(const mtl_spec *spec, mtl_model **out, mtl_error *err);
 /* The same with all weights 0, for one whose weights come from elsewhere. */
 mtl_status mtl__model_create_blank(const mtl_spec *spec, mtl_model **out, mtl_error *err);
@@ -77,6 +88,10 @@ void mtl__model_draw(mtl_model *m, uint64_t seed);
 /* Input columns with an embedding are numbers, not figures: they are moved by one, so that 0 is left
    for the missing ones, and not scaled. */
 void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale);
+/* The knots of such columns, for which nothing is done. */
+void mtl__model_keep_unwarped(const mtl_model *m, int64_t knots, float *knot);
+/* Another warp, with knots from the model's allocator. mtl__model_scaled() is still to be called. */
+void mtl__model_set_warp(mtl_model *m, mtl__warp warp);
 
 /* MTL_ERR_STATE when sparse inputs are not for the model: another layer than dense reads them, it has
    missing indicators, or its scaling moves zeros. what: the inputs. */
@@ -133,8 +148,9 @@ void mtl__model_calibrated(mtl_model *m);
 
 /* Copy the targets' figures of task u to task t, which has as many outputs. */
 void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, int64_t u);
-/* Copy tensors and scaling of every task and layer that both have with equal shapes. */
-void mtl__model_adopt(mtl_model *to, const mtl_model *from);
+/* Copy tensors and scaling of every task and layer that both have with equal shapes; a failure changes
+   nothing. */
+mtl_status mtl__model_adopt(mtl_model *to, const mtl_model *from, mtl_error *err);
 
 /* predict.c. task -1 = all, side by side. */
 mtl_status mtl__model_predict(const mtl_model *m, int64_t task, int64_t rows, const float *x,

@@ -2,6 +2,7 @@
 /* What a model's file holds beside its description: tensors, scaling, state and calibration. */
 #include "model/model_file_priv.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,10 +81,20 @@ static void add_vector(mtl__tensor_list *l, const char *a, const char *task, con
         (mtl__tensor){.name = copy, .rank = 1, .shape = {count}, .data = data, .ld = count};
 }
 
+#define WARP "pipeline.input.warp"
+
 static void add_pipeline(mtl__tensor_list *l, const mtl_model *m)
 {
     add_vector(l, "pipeline.input", "", ".mean", m->pipe.x_mean, m->net.inputs);
     add_vector(l, "pipeline.input", "", ".scale", m->pipe.x_scale, m->net.inputs);
+    if (m->pipe.warp.knots) {
+        add_vector(l, WARP, "", "", m->pipe.warp.knot, m->net.raw_inputs);
+        if (!l->failed) {
+            mtl__tensor *t = &l->tensor[l->count - 1];
+            t->rank = 2;
+            t->shape[1] = t->ld = m->pipe.warp.knots;
+        }
+    }
     for (int64_t t = 0; t < m->net.tasks; t++) {
         const mtl__task_spec *spec = &m->spec->task[t];
         int64_t column = m->net.task[t].column;
@@ -119,7 +130,7 @@ static void add_pipelines(mtl__tensor_list *l, const mtl_model *m)
 
 static int64_t count_pipelines(const mtl_model *m)
 {
-    int64_t count = m->members ? 0 : 2 + 4 * m->net.tasks;
+    int64_t count = m->members ? 0 : 3 + 4 * m->net.tasks;
     for (int64_t k = 0; m->members && k < m->members->count; k++)
         count += count_pipelines(m->members->model[k]);
     return count;
@@ -211,6 +222,45 @@ done:
     return st;
 }
 
+/* Ascending knots, but for those of a column that is not ranked. */
+static bool is_warp(int64_t knots, const float *knot)
+{
+    bool fine = isfinite(knot[0]) && (knots > 1 || knot[0] <= 0 || knot[0] >= FLT_MIN);
+    for (int64_t i = 1; i < knots && fine; i++)
+        fine = isfinite(knot[i]) && (knot[i - 1] <= knot[i] || knot[0] > knot[knots - 1]);
+    return fine;
+}
+
+/* Memory for the warp that the file has, under the tensors' prefix; its size is that of the file. */
+static mtl_status make_warp(mtl_model *m, const mtl__safetensors *in, const char *prefix,
+                            mtl_error *err)
+{
+    char name[48 + sizeof WARP];
+    mtl__tensor_info info;
+    snprintf(name, sizeof name, "%s%s", prefix, WARP);
+    if (!mtl__safetensors_find(in, name, &info))
+        return MTL_OK;
+    if (info.rank != 2 || info.shape[0] != m->net.raw_inputs || info.shape[1] < 1 ||
+        info.shape[1] > MTL__WARP_KNOTS)
+        return MTL_FAIL(err, MTL_ERR_FORMAT, "the shape of \"%s\" cannot be", name);
+    mtl__warp warp = {info.shape[1], mtl__alloc_array(&m->ctx->al, info.count, sizeof(float))};
+    if (!warp.knot)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for \"%s\"", name);
+    mtl__model_set_warp(m, warp);
+    return MTL_OK;
+}
+
+static mtl_status make_warps(mtl_model *m, const mtl__safetensors *in, mtl_error *err)
+{
+    mtl_status st = m->members ? MTL_OK : make_warp(m, in, "", err);
+    for (int64_t k = 0; m->members && k < m->members->count && st == MTL_OK; k++) {
+        char prefix[48];
+        snprintf(prefix, sizeof prefix, "member.%lld.", (long long)k);
+        st = make_warp(m->members->model[k], in, prefix, err);
+    }
+    return st;
+}
+
 /* Numbers that no saved model has. */
 static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
 {
@@ -218,6 +268,8 @@ static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
     bool fine = m->ctx->vec->all_finite(m->net.params, m->values);
     for (int64_t i = 0; i < m->net.inputs && fine; i++)
         fine = isfinite(p->x_mean[i]) && isfinite(p->x_scale[i]) && p->x_scale[i] > 0;
+    for (int64_t i = 0; i < m->net.raw_inputs && fine && p->warp.knots; i++)
+        fine = is_warp(p->warp.knots, p->warp.knot + i * p->warp.knots);
     for (int64_t i = 0; i < m->net.outputs && fine; i++)
         fine = isfinite(p->y_mean[i]) && isfinite(p->y_scale[i]) && p->y_scale[i] > 0 &&
                isfinite(p->zero_weight[i]) && p->zero_weight[i] >= 0 &&
@@ -251,7 +303,10 @@ mtl_status mtl__tensors_read(mtl_model *m, const mtl__safetensors *in, mtl_error
 {
     mtl__tensor_list tensors;
     int64_t in_file = in->tensor_count - count_extra(in);
-    mtl_status st = mtl__tensors_list(m, 0, &tensors, err);
+    mtl_status st = make_warps(m, in, err);
+    if (st != MTL_OK)
+        return st;
+    st = mtl__tensors_list(m, 0, &tensors, err);
     if (st == MTL_OK && tensors.count != in_file)
         st = MTL_FAIL(err, MTL_ERR_FORMAT, "the network has %lld tensors, the file %lld",
                       (long long)tensors.count, (long long)in_file);

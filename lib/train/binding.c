@@ -191,6 +191,6 @@ void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows ro
         rows.index = rows.index ? scratch : NULL;
     }
     const int64_t *index = mtl__array_places(a, rows, scratch, &base);
-    mtl__forward_scale(m->ctx->vec, m->net.raw_inputs, m->net.inputs, rows.count, base, a->stride,
-                       index, m->members ? NULL : m->pipe.x_mean, m->pipe.x_inverse, x);
+    const mtl__input_scale scale = mtl__model_scale(m);
+    mtl__forward_scale(m->ctx->vec, &scale, rows.count, base, a->stride, index, x);
 }

@@ -27,9 +27,11 @@ static const mtl__option table[] = {
                     "parameters; 0 = off"),
     MTL__OPTION_F64("time_limit", 0, 0, 1e9, "seconds after which the fit ends; 0 = none"),
     MTL__OPTION_I64("scale_inputs", 1, 0, 1, "1 = scale inputs inside the model, by \"scaler\""),
-    MTL__OPTION_STR("scaler", "auto", "auto|standard|robust|min_max|max_abs", NULL,
-                    "mean and deviation, median and interquartile range, the range to -1 .. 1, or "
-                    "the largest magnitude to 1; auto = standard, max_abs for sparse inputs"),
+    MTL__OPTION_STR("scaler", "auto", "auto|standard|robust|min_max|max_abs|robust_clip|quantile",
+                    NULL,
+                    "mean and deviation, median and interquartile range, the range to -1 .. 1, the "
+                    "largest magnitude to 1, robust with ends bent to below 3, or normal numbers by "
+                    "rank; auto = standard, max_abs for sparse inputs"),
     MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
     MTL__OPTION_STR("checkpoint", "", "", NULL,
                     "file that the run is written to, to be taken up by mtl_resume; \"\" = none"),
@@ -189,7 +191,7 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
     MTL_TRY(st, mtl__fit_scaling(f->m, &first, o, &f->scaling, err), fail);
     if (valid && mtl__binding_is_sparse(&judged) &&
-        mtl__moves_zero(f->scaling.inputs, f->scaling.x_mean)) {
+        (f->scaling.x_warp.knots || mtl__moves_zero(f->scaling.inputs, f->scaling.x_mean))) {
         st = MTL_FAIL(err, MTL_ERR_STATE,
                       "valid: sparse inputs are not for a model with a scaling that moves 0, which "
                       "the training rows give it");

@@ -86,6 +86,9 @@ typedef struct mtl__scaling {
     const mtl__allocator *al;
     int64_t inputs, outputs;
     float *x_mean, *x_scale, *y_mean, *y_scale, *zero_weight, *class_weight;
+    bool fits_inputs;  /* else the model's warp stays */
+    int64_t raw_inputs;
+    mtl__warp x_warp;
 } mtl__scaling;
 
 /* A fit in parts: begun, its trainer advanced until it has a reason to end, finished, freed. It hangs
@@ -119,7 +122,8 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
 /* The scaling that the options of a fit ask for. */
 mtl_status mtl__fit_scaling(const mtl_model *m, const mtl__binding *train, const mtl_options *o,
                             mtl__scaling *out, mtl_error *err);
-void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m);
+/* Gives its knots away. */
+void mtl__scaling_apply(mtl__scaling *s, mtl_model *m);
 void mtl__scaling_free(mtl__scaling *s);
 
 #endif

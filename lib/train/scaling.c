@@ -80,12 +80,35 @@ static mtl_status fit_target_scale(const mtl_model *m, const mtl__binding *b, in
     return st;
 }
 
+static mtl_status fit_inputs_by(const mtl_model *m, const mtl__binding *b, mtl__scaler_kind kind,
+                                mtl__scaling *s, mtl_error *err)
+{
+    mtl__warp *warp = &s->x_warp;
+    int64_t count;
+    s->fits_inputs = true;
+    warp->knots = mtl__scaler_knots(kind, b->data->rows);
+    if (warp->knots && mtl__mul_size(s->raw_inputs, warp->knots, &count))
+        warp->knot = mtl__alloc_array(s->al, count, sizeof *warp->knot);
+    if (warp->knots && !warp->knot) {
+        warp->knots = 0;
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scaling of %lld columns",
+                        (long long)s->raw_inputs);
+    }
+    mtl_status st = mtl__scaler_fit_inputs_by(b->data, kind, s->x_mean, s->x_scale, warp->knot, err);
+    if (st == MTL_OK)
+        mtl__model_keep_unwarped(m, warp->knots, warp->knot);
+    return st;
+}
+
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
                                mtl__scaler_kind kind,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
-    mtl__scaling s = {.al = al, .inputs = m->net.inputs, .outputs = m->net.outputs};
+    mtl__scaling s = {.al = al,
+                      .inputs = m->net.inputs,
+                      .outputs = m->net.outputs,
+                      .raw_inputs = m->net.raw_inputs};
     mtl_status st = MTL_OK;
     s.x_mean = copy_of(al, m->pipe.x_mean, s.inputs);
     s.x_scale = copy_of(al, m->pipe.x_scale, s.inputs);
@@ -96,7 +119,7 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight)
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
-        st = mtl__scaler_fit_inputs_by(b->data, kind, s.x_mean, s.x_scale, err);
+        st = fit_inputs_by(m, b, kind, &s, err);
     if (st == MTL_OK)
         mtl__model_keep_categories(m, s.x_mean, s.x_scale);
     for (int64_t t = 0; t < m->net.tasks && st == MTL_OK && !m->pipe.is_fitted; t++)
@@ -112,8 +135,11 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     return st;
 }
 
-void mtl__scaling_apply(const mtl__scaling *s, mtl_model *m)
+void mtl__scaling_apply(mtl__scaling *s, mtl_model *m)
 {
+    if (s->fits_inputs)
+        mtl__model_set_warp(m, s->x_warp);
+    s->x_warp = (mtl__warp){0};
     memcpy(m->pipe.x_mean, s->x_mean, (size_t)s->inputs * sizeof(float));
     memcpy(m->pipe.x_scale, s->x_scale, (size_t)s->inputs * sizeof(float));
     mtl__model_scaled(m);
@@ -128,6 +154,7 @@ void mtl__scaling_free(mtl__scaling *s)
 {
     if (!s->al)
         return;
+    mtl__free(s->al, s->x_warp.knot, mtl__warp_bytes(s->raw_inputs, &s->x_warp));
     mtl__free(s->al, s->x_mean, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->x_scale, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_mean, s->outputs * (int64_t)sizeof(float));

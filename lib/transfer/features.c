@@ -18,12 +18,14 @@ static mtl_status make_eye(const mtl_model *source, mtl_model **out, mtl_error *
     spec->linear_skip = false;
     MTL_TRY(st, mtl__spec_add_task(spec, "h", MTL_REGRESSION, width, err), done);
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
-    mtl__model_adopt(m, source);
+    MTL_TRY(st, mtl__model_adopt(m, source, err), done);
     const mtl__param *p = &m->param[mtl__model_param(m, "head.h.weight")];
     for (int64_t i = 0; i < width; i++)
         m->values[p->offset + i * p->ld + i] = 1;
     *out = m;
+    m = NULL;
 done:
+    mtl__model_destroy(m);
     mtl__spec_destroy(spec);
     return st;
 }
@@ -38,14 +40,14 @@ static mtl_status fill_phi(const mtl_model *source, const mtl_dataset *d, float 
                            mtl__sample *s, mtl_error *err)
 {
     const int64_t cols = s->inputs + s->hidden;
+    const mtl__input_scale scale = mtl__model_scale(source);
     mtl_model *eye = NULL;
     mtl_status st = s->hidden ? make_eye(source, &eye, err) : MTL_OK;
     for (int64_t at = 0; at < d->rows && st == MTL_OK; at += MTL__BLOCK_ROWS) {
         const int64_t rows = mtl__min(MTL__BLOCK_ROWS, d->rows - at);
         float *scaled = x + MTL__BLOCK_ROWS * d->inputs, *phi = s->phi + at * cols;
         gather_block(d, at, rows, x);
-        mtl__forward_scale(source->ctx->vec, d->inputs, s->inputs, rows, x, d->inputs, NULL,
-                           source->pipe.x_mean, source->pipe.x_inverse, scaled);
+        mtl__forward_scale(source->ctx->vec, &scale, rows, x, d->inputs, NULL, scaled);
         for (int64_t i = 0; i < rows; i++)
             memcpy(phi + i * cols, scaled + i * s->inputs, (size_t)s->inputs * sizeof *phi);
         if (eye)

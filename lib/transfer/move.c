@@ -41,10 +41,12 @@ static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     mtl__model_draw(m, seed);
     if (!how->fresh)
-        mtl__model_adopt(m, job->source);
+        MTL_TRY(st, mtl__model_adopt(m, job->source, err), done);
     m->is_set = true;
     *out = m;
+    m = NULL;
 done:
+    mtl__model_destroy(m);
     mtl__spec_destroy(spec);
     return st;
 }
@@ -102,6 +104,13 @@ static bool is_known(const run *x, int64_t t)
     return mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name) >= 0;
 }
 
+/* The usual one, or what warps inputs as the source does. */
+static mtl__scaler_kind scaler_like(const mtl_model *source)
+{
+    const int64_t knots = source->pipe.warp.knots;
+    return !knots ? MTL__SCALER_AUTO : knots == 1 ? MTL__SCALER_ROBUST_CLIP : MTL__SCALER_QUANTILE;
+}
+
 static mtl_status prepare(run *x, mtl_error *err)
 {
     const mtl__allocator *al = &x->m->ctx->al;
@@ -118,7 +127,7 @@ static mtl_status prepare(run *x, mtl_error *err)
             is_new[t] = !is_known(x, t);
             x->task_factor[t] = is_new[t] ? 1 : replay;
         }
-        st = mtl__scaling_create(x->m, &target, x->how->fresh, MTL__SCALER_AUTO, is_new,
+        st = mtl__scaling_create(x->m, &target, x->how->fresh, scaler_like(x->job->source), is_new,
                                  &x->scaling, err);
     }
     if (is_new)

@@ -159,6 +159,7 @@ static inline double ref_activate(const char *name, double x)
         {"silu", x / (1 + exp(-x))},
         {"softplus", fmax(x, 0) + log1p(exp(-fabs(x)))},
         {"hard_swish", x * fmin(fmax(x + 3, 0), 6) / 6},
+        {"mish", x * tanh(log1p(exp(x)))},
         {"identity", x},
     };
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)

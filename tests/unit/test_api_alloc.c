@@ -50,11 +50,11 @@ static void scene_make(scene *s)
     done(mtl_dataset_set_labels(s->target, "newer", 2, s->p.tags, 2, err));
     s->spec = problem_spec(s->ctx);
     s->model = problem_model(s->ctx);
-    fit(s->model, s->data, "epochs=2");
+    fit(s->model, s->data, "epochs=2 scaler=quantile");
     s->fit = options(MTL_OPTIONS_FIT, "epochs=2 seed=3 validation_split=0.25 patience=9 "
                                       "train_metrics=1 validation=random average=ema "
                                       "optimizer=adamw:amsgrad=1 clip_norm=1 "
-                                      "schedule=plateau groups=head.fails:rate=2");
+                                      "schedule=plateau groups=head.fails:rate=2 scaler=robust_clip");
     s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=lp_ft epochs=2 seed=1");
     s->choose = options(MTL_OPTIONS_TRANSFER, "strategy=stacked folds=2");
     s->evaluate = options(MTL_OPTIONS_EVALUATE, "");

@@ -4,7 +4,7 @@
 
 static const char *const activations[] = {
     "relu", "tanh",      "sigmoid", "identity", "leaky_relu", "leaky_relu:slope=0.3", "elu:alpha=1.5",
-    "selu", "gelu", "gelu_tanh", "silu", "softplus", "hard_swish"};
+    "selu", "gelu", "gelu_tanh", "silu", "softplus", "hard_swish", "mish"};
 
 static const ref_task binary = {.name = "b", .kind = MTL_BINARY, .outputs = 1, .weight = 1};
 static const ref_task classes = {.name = "c", .kind = MTL_MULTICLASS, .outputs = 4, .weight = 1};

@@ -222,9 +222,9 @@ START_TEST(what_needs_memory_is_refused)
     float x[6];
     mtl_dataset *d = streamed(&p, NULL, &r, 0), *a = NULL, *b = NULL;
     mtl_model *m = problem_model(NULL);
-    static const char *const texts[] = {"scaler=robust", "sampling=balanced",
+    static const char *const texts[] = {"scaler=robust", "scaler=quantile", "sampling=balanced",
                                         "validation=random validation_split=0.5"};
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         mtl_options *o = options(MTL_OPTIONS_FIT, texts[k]);
         refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_STATE, "not in memory");
         mtl_options_destroy(o);
