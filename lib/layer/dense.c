@@ -159,18 +159,18 @@ static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c
 }
 
 /* dx = dy W', times the derivative of what made x. */
-void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, int64_t column, int64_t cols,
+void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, mtl__dense_part part,
                                const mtl__layer_io *io, const mtl__layer_grad *g)
 {
     const slope_arg arg = {l, p->vec, io, g};
     const mtl__gemm_call call = {
         .kind = MTL__GEMM_NT,
         .m = io->rows,
-        .n = l->in,
-        .k = cols,
+        .n = part.inputs,
+        .k = part.outputs,
         .a = g->dy,
         .lda = g->lddy,
-        .b = p->params + l->weight + column,
+        .b = p->params + l->weight + part.input * l->out + part.output,
         .ldb = l->out,
         .c = g->dx,
         .ldc = g->lddx,
@@ -189,7 +189,7 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
         bias_gradient(l, p, io, g);
     }
     if (g->dx)
-        mtl__dense_input_gradient(l, p, 0, l->out, io, g);
+        mtl__dense_input_gradient(l, p, mtl__dense_all(l), io, g);
 }
 
 static int64_t keeps_slope(const mtl__layer *l)

@@ -171,8 +171,17 @@ void mtl__layer_sparse_product(const mtl__layer *l, const mtl__pass *p, const mt
                                mtl__gemm_epilogue_fn *epilogue, const void *arg);
 void mtl__layer_sparse_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                                 const mtl__layer_grad *g);
-/* dx of a dense layer from some of its columns alone: g->dy begins with the first of them. */
-void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, int64_t column, int64_t cols,
+/* Some inputs and outputs of a dense layer, side by side. */
+typedef struct mtl__dense_part {
+    int64_t input, inputs, output, outputs;
+} mtl__dense_part;
+static inline mtl__dense_part mtl__dense_all(const mtl__layer *l)
+{
+    return (mtl__dense_part){0, l->in, 0, l->out};
+}
+/* dx of a dense layer, of the part's inputs from its outputs alone: x, dx, the slope and dy begin with
+   the first of them. */
+void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, mtl__dense_part part,
                                const mtl__layer_io *io, const mtl__layer_grad *g);
 /* The rows `row` .. of dW = x' dy, [count, out] without gaps. */
 void mtl__dense_weight_rows(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,

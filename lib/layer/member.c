@@ -254,7 +254,7 @@ static void member_dense_backward(const mtl__layer *l, const mtl__pass *p, const
     if (g->want_params)
         mtl__dense_weight_rows(l, p, io, g, 0, l->in, p->grads + l->weight);
     if (g->dx)
-        mtl__dense_input_gradient(l, p, 0, l->out, io, g);
+        mtl__dense_input_gradient(l, p, mtl__dense_all(l), io, g);
 }
 
 static int64_t keeps_unscaled(const mtl__layer *l)

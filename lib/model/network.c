@@ -561,8 +561,6 @@ void mtl__network_plan_task(const mtl__network *net, int64_t max_rows, mtl__aren
                             const mtl__buffers *all, mtl__buffers *b)
 {
     mtl__buffers own = *all;
-    for (int i = 0; i < 2; i++)
-        own.turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
     plan_residuals(net, max_rows, arena, &own);
     if (b)
         *b = own;
@@ -597,7 +595,8 @@ void mtl__network_task_begin(const mtl__network *net, const mtl__pass *p, const 
     memset(all->has_later, 0, (size_t)net->layers * sizeof *all->has_later);
     memset(own->has_later, 0, (size_t)net->layers * sizeof *own->has_later);
     if (c->count == 1) /* the matrix of all plain heads */
-        mtl__dense_input_gradient(&net->layer[c->first], p, column - c->column, outputs,
+        mtl__dense_input_gradient(&net->layer[c->first], p,
+                                  (mtl__dense_part){0, net->trunk_out, column - c->column, outputs},
                                   &(mtl__layer_io){.rows = rows, .x = h, .ldx = ldh}, &end);
     else
         backward_chain(net, p, all, layer_on, c->first, c->count, c->first, rows, h, ldh, &end);

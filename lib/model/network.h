@@ -83,7 +83,8 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
                            const float *x, int64_t ldx);
 
 /* The gradient of one task alone on its way down the trunk, layer by layer, so that those of many
-   tasks can be compared at each: buffers of its own, and where it is. b may be NULL (a plan). */
+   tasks can be compared at each: buffers of its own, of which the caller gives the two turns, and where
+   it is. b may be NULL (a plan). */
 typedef struct mtl__way_back {
     mtl__layer_grad g; /* dy: of the output of the layer that is next */
     int turn;

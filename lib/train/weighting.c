@@ -9,12 +9,7 @@
 /* --- memory --------------------------------------------------------------------------------------
  */
 
-enum {
-    PART_FLOATS =
-        1 << 16,       /* of slices, or one row of a layer's matrix for each task if that is more */
-    CHUNK = 1024,      /* floats of one inner product, which are added in double */
-    MOST_COSINES = 16, /* tasks of which the report has all cosines */
-};
+enum { MOST_COSINES = 16 }; /* tasks of which the report has all cosines */
 
 mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bool is_sparse,
                                 mtl_error *err)
@@ -32,32 +27,6 @@ mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bo
                         "weighting_scope = features",
                         row->choice.name);
     return mtl__aggregator_check(&set->kind, set->text, tasks, err);
-}
-
-/* Floats of the gradients of a layer's tensors that are compared whole. */
-static int64_t tensor_floats(const mtl__layer *l)
-{
-    int64_t sum = 0;
-    for (int32_t k = 0; k < l->type->params; k++)
-        if (l->type->param[k].role != MTL__STATE)
-            sum += mtl__round_floats(l->type->param[k].role == MTL__MATRIX ? l->rows * l->cols
-                                                                           : l->cols);
-    return sum;
-}
-
-static int64_t part_floats(const mtl__network *net)
-{
-    int64_t most = 0;
-    for (int64_t i = 0; i < net->trunk_layers; i++) {
-        const mtl__layer *l = &net->layer[i];
-        const bool in_slices = l->type == &mtl__dense_layer;
-        const int64_t least = in_slices ? l->out : tensor_floats(l);
-        most =
-            mtl__max(most, in_slices ? mtl__max(net->tasks * least,
-                                                mtl__min(PART_FLOATS, net->tasks * l->in * l->out))
-                                     : net->tasks * least);
-    }
-    return most;
 }
 
 static double *figures(mtl__weighting *w, double **at, int64_t count)
@@ -83,21 +52,6 @@ static void lay_out(mtl__weighting *w, int64_t tasks, double *at)
                                     .compared = figures(w, &at, 1)};
 }
 
-static void plan_gram(mtl__trainer *t, mtl__arena *arena)
-{
-    mtl__weighting *w = &t->weighting;
-    const mtl__network *net = &t->m->net;
-    const int64_t rows = mtl__feed_max_rows(&t->feed);
-    w->gram = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->gram);
-    w->cosines = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->cosines);
-    w->own = mtl__arena_take(arena, net->tasks, sizeof *w->own);
-    w->way = mtl__arena_take(arena, net->tasks, sizeof *w->way);
-    for (int64_t i = 0; i < net->tasks; i++)
-        mtl__network_plan_task(net, rows, arena, &t->buffers, w->own ? &w->own[i] : NULL);
-    w->part_floats = t->set.weighting.features ? 0 : part_floats(net);
-    w->part = mtl__arena_floats(arena, w->part_floats);
-}
-
 void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
 {
     mtl__weighting *w = &t->weighting;
@@ -117,16 +71,19 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
     w->name = mtl__arena_take(arena, net->tasks, sizeof *w->name);
     w->loss = mtl__arena_take(arena, net->tasks, sizeof *w->loss);
     w->scale = mtl__arena_take(arena, net->tasks, sizeof *w->scale);
-    w->live = mtl__arena_take(arena, net->tasks, sizeof *w->live);
+    w->factor = mtl__arena_floats(arena, net->outputs);
     w->series = mtl__arena_take(arena, net->tasks, sizeof *w->series);
     w->dz = mtl__arena_floats(arena, mtl__feed_max_rows(&t->feed) * net->outputs);
     w->state = row->uses & MTL__AGG_FEEDBACK ? mtl__arena_floats(arena, net->params) : NULL;
-    w->off = mtl__arena_take(arena, net->layers, sizeof *w->off);
     w->heads_on = mtl__arena_take(arena, net->layers, sizeof *w->heads_on);
     w->trunk_on = mtl__arena_take(arena, net->layers, sizeof *w->trunk_on);
-    w->trained = mtl__arena_take(arena, net->layers, sizeof *w->trained);
-    if (w->wants_gram)
-        plan_gram(t, arena);
+    if (!w->wants_gram) {
+        w->live = mtl__arena_take(arena, net->tasks, sizeof *w->live);
+        return;
+    }
+    w->cosines = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->cosines);
+    mtl__gramian_plan(t, t->set.weighting.features, arena, &w->gramian);
+    w->live = w->gramian.live;
 }
 
 void mtl__weighting_start(mtl__trainer *t)
@@ -145,111 +102,8 @@ void mtl__weighting_start(mtl__trainer *t)
         w->heads_on[i] = t->layer_on[i] && !in_trunk;
         w->trunk_on[i] = t->layer_on[i] && in_trunk;
     }
-    for (int64_t i = 0; i < t->m->params; i++)
-        if (mtl__trainer_trains(t, &t->m->param[i]))
-            w->trained[t->m->param[i].layer] |= (uint8_t)(1 << t->m->param[i].number);
-}
-
-/* --- the Gramian ---------------------------------------------------------------------------------
- */
-
-/* gram += inner products of count vectors of n floats, `ld` apart. */
-static void add_products(const mtl__trainer *t, int64_t count, const float *x, int64_t ld,
-                         int64_t n)
-{
-    const mtl__weighting *w = &t->weighting;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j <= i; j++)
-            for (int64_t at = 0; at < n; at += CHUNK)
-                w->gram[i * count + j] += (double)t->m->ctx->vec->dot(
-                    mtl__min(CHUNK, n - at), x + i * ld + at, x + j * ld + at);
-}
-
-/* A dense layer's gradients by slices of its matrix's rows. */
-static void compare_dense(const mtl__trainer *t, const mtl__pass *p, const mtl__layer *l,
-                          const mtl__layer_io *io, int64_t count)
-{
-    const mtl__weighting *w = &t->weighting;
-    const int64_t most = w->part_floats / (count * l->out);
-    for (int64_t row = 0; row < l->in && (w->trained[l->id] & 1); row += most) {
-        const int64_t rows = mtl__min(most, l->in - row), n = rows * l->out;
-        for (int64_t i = 0; i < count; i++)
-            mtl__dense_weight_rows(l, p, io, &w->way[i].g, row, rows, w->part + i * n);
-        add_products(t, count, w->part, n, n);
-    }
-    if (!(w->trained[l->id] & 2))
-        return;
-    for (int64_t i = 0; i < count; i++)
-        p->vec->col_sums(io->rows, l->out, w->way[i].g.dy, w->way[i].g.lddy, w->part + i * l->out,
-                         false);
-    add_products(t, count, w->part, l->out, l->out);
-}
-
-/* What the layer's backward pass has left of the trained tensors' gradients for one task; returns
-   its length. */
-static int64_t take_tensors(const mtl__trainer *t, const mtl__pass *p, int64_t layer, float *to)
-{
-    mtl__layer l = t->m->net.layer[layer];
-    int64_t n = 0;
-    for (int32_t k = 0; k < l.type->params; k++) {
-        const int64_t count = l.type->param[k].role == MTL__MATRIX ? l.rows * l.cols : l.cols;
-        if (l.type->param[k].role == MTL__STATE || !(t->weighting.trained[layer] >> k & 1))
-            continue;
-        memcpy(to + n, p->grads + *mtl__layer_offset(&l, k), (size_t)count * sizeof *to);
-        n += count;
-    }
-    return n;
-}
-
-/* All tasks' gradients through the trunk, a layer after the other. */
-static void compare_trunk(const mtl__trainer *t, const mtl__pass *p, int64_t count)
-{
-    const mtl__weighting *w = &t->weighting;
-    const mtl__network *net = &t->m->net;
-    const mtl__batch *b = &t->feed.batch;
-    const int64_t stop = mtl__network_trunk_stop(net, t->layer_on);
-    for (int64_t layer = net->trunk_layers - 1; layer >= stop; layer--) {
-        const mtl__layer *l = &net->layer[layer];
-        const bool in_slices = l->type == &mtl__dense_layer;
-        const mtl__layer_io io =
-            mtl__network_trunk_io(net, &t->buffers, layer, b->rows, b->x, net->inputs);
-        const int64_t ld = tensor_floats(l);
-        int64_t n = 0;
-        if (in_slices && t->layer_on[layer])
-            compare_dense(t, p, l, &io, count);
-        for (int64_t i = 0; i < count; i++) {
-            mtl__network_task_step(net, p, &w->own[w->live[i]], in_slices ? w->off : t->layer_on,
-                                   layer, stop, b->rows, b->x, net->inputs, &w->way[i]);
-            if (!in_slices && t->layer_on[layer])
-                n = take_tensors(t, p, layer, w->part + i * ld);
-        }
-        add_products(t, count, w->part, ld, n);
-    }
-}
-
-/* The Gramian of the tasks that have a label here, in the rows and columns of these alone. */
-static void compare(const mtl__trainer *t, const mtl__pass *p, int64_t count)
-{
-    const mtl__weighting *w = &t->weighting;
-    const mtl__network *net = &t->m->net;
-    const mtl__batch *b = &t->feed.batch;
-    const bool features = t->set.weighting.features;
-    memset(w->gram, 0, (size_t)(count * count) * sizeof *w->gram);
-    for (int64_t i = 0; i < count; i++)
-        mtl__network_task_begin(net, p, &t->buffers, &w->own[w->live[i]], w->off, w->live[i],
-                                t->m->spec->task[w->live[i]].outputs, !features, b->rows, b->x,
-                                net->inputs, &w->way[i]);
-    if (!features)
-        compare_trunk(t, p, count);
-    for (int64_t i = 0; i < count && features; i++)
-        for (int64_t j = 0; j <= i; j++)
-            for (int64_t r = 0; r < b->rows; r++)
-                w->gram[i * count + j] +=
-                    (double)p->vec->dot(net->trunk_out, w->way[i].g.dy + r * net->trunk_out,
-                                        w->way[j].g.dy + r * net->trunk_out);
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j < i; j++)
-            w->gram[j * count + i] = w->gram[i * count + j];
+    if (w->wants_gram)
+        mtl__gramian_start(t, &w->gramian);
 }
 
 /* --- weights -------------------------------------------------------------------------------------
@@ -259,15 +113,16 @@ static void compare(const mtl__trainer *t, const mtl__pass *p, int64_t count)
 static void note_cosines(mtl__trainer *t, int64_t count)
 {
     const mtl__weighting *w = &t->weighting;
+    const double *gram = w->gramian.sum;
     for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < i; j++) {
-            const double size = sqrt(w->gram[i * count + i]) * sqrt(w->gram[j * count + j]);
+            const double size = sqrt(gram[i * count + i]) * sqrt(gram[j * count + j]);
             const int64_t at = w->live[i] * t->m->net.tasks + w->live[j];
             if (!(size > 0))
                 continue;
-            w->kept.cosine[at] += w->gram[i * count + j] / size;
+            w->kept.cosine[at] += gram[i * count + j] / size;
             w->kept.pairs[at] += 1;
-            *w->kept.conflicts += w->gram[i * count + j] < 0;
+            *w->kept.conflicts += gram[i * count + j] < 0;
             *w->kept.compared += 1;
         }
 }
@@ -278,9 +133,10 @@ static void spread(const mtl__trainer *t, int64_t count)
 {
     const mtl__weighting *w = &t->weighting;
     const int64_t tasks = t->m->net.tasks;
+    double *gram = w->gramian.sum;
     for (int64_t i = count - 1; i >= 0; i--)
         for (int64_t j = count - 1; j >= 0; j--)
-            w->gram[w->live[i] * tasks + w->live[j]] = w->gram[i * count + j];
+            gram[w->live[i] * tasks + w->live[j]] = gram[i * count + j];
 }
 
 static bool is_finite(const double *x, int64_t n)
@@ -311,10 +167,10 @@ static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_
 {
     mtl__weighting *w = &t->weighting;
     const mtl__agg_step step = {
-        .gram = w->gram, .gram_stride = t->m->net.tasks, .losses = w->loss, .names = w->name};
+        .gram = w->gramian.sum, .gram_stride = t->m->net.tasks, .losses = w->loss, .names = w->name};
     if (w->wants_gram && count > 0) {
-        compare(t, p, count);
-        if (!is_finite(w->gram, count * count)) {
+        mtl__gramian_run(t, p, &w->gramian, count);
+        if (!is_finite(w->gramian.sum, count * count)) {
             t->step_loss = (double)INFINITY; /* and so the run ends */
             return MTL_OK;
         }
@@ -333,12 +189,11 @@ static void scale_dz(const mtl__trainer *t)
 {
     const mtl__weighting *w = &t->weighting;
     const int64_t ld = t->m->net.outputs;
-    for (int64_t i = 0; i < t->m->net.tasks; i++) {
-        const float factor = (float)w->kept.weight[i];
-        float *dz = t->buffers.dz + t->m->net.task[i].column;
-        for (int64_t r = 0; r < t->feed.batch.rows; r++)
-            t->m->ctx->vec->scale(t->m->spec->task[i].outputs, factor, dz + r * ld);
-    }
+    for (int64_t i = 0; i < t->m->net.tasks; i++)
+        for (int64_t j = 0; j < t->m->spec->task[i].outputs; j++)
+            w->factor[t->m->net.task[i].column + j] = (float)w->kept.weight[i];
+    for (int64_t r = 0; r < t->feed.batch.rows; r++)
+        t->m->ctx->vec->mul(ld, w->factor, t->buffers.dz + r * ld);
 }
 
 mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_error *err)

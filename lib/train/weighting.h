@@ -2,13 +2,13 @@
 /* The option "weighting": how much each task's gradient counts in the trunk. Heads and towers
    always get their own gradient. The kinds are rows of aggregate/; here is what they are fed with.
 
-   Gradients of the tasks are compared layer by layer on their way down, so that there is never more
-   than a slice of one layer's for all tasks; then one backward pass from the weighted losses makes
-   the trunk's gradient. */
+   Gradients of the tasks are compared first (gramian.h); then one backward pass from the weighted
+   losses makes the trunk's gradient. */
 #ifndef MTL__WEIGHTING_H
 #define MTL__WEIGHTING_H
 
 #include "aggregate/aggregate.h"
+#include "train/gramian.h"
 #include "train/report.h"
 #include "train/targets.h"
 
@@ -39,17 +39,14 @@ typedef struct mtl__weighting {
     int64_t figures;
     mtl__weighting_kept kept;
     const char **name;           /* [tasks] */
-    double *loss, *scale, *gram; /* [tasks], [tasks], [tasks, tasks] */
-    int64_t *live;               /* [tasks] */
-    mtl__buffers *own;           /* [tasks] */
-    mtl__way_back *way;          /* [tasks] */
-    float *part, *dz, *state;    /* slices of gradients; a copy of dz; parameters for a forward pass
-                                    that is to leave no trace */
-    int64_t part_floats;
-    bool *off, *heads_on, *trunk_on; /* [layers] */
-    uint8_t *trained;                /* [layers]: bit k = tensor k is trained */
-    int64_t *series;                 /* [tasks]: "weight/TASK", -1 = none */
-    int64_t *cosines;                /* [tasks, tasks], likewise */
+    double *loss, *scale; /* [tasks] */
+    int64_t *live;        /* [tasks] */
+    mtl__gramian gramian;
+    float *factor;        /* [outputs]: of a row of dz */
+    float *dz, *state;    /* a copy of dz; parameters for a forward pass that is to leave no trace */
+    bool *heads_on, *trunk_on; /* [layers] */
+    int64_t *series;           /* [tasks]: "weight/TASK", -1 = none */
+    int64_t *cosines;          /* [tasks, tasks], likewise */
     int64_t conflicts;
 } mtl__weighting;
 
