@@ -1134,9 +1134,9 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * "weighting" weighs the gradients of the tasks' losses (times the tasks' own weights) in the trunk by
  * the kinds of mtl_aggregate(), the default being their sum; heads, their own layers and the linear
  * skip always get their own gradient. "weighting_scope" = trunk compares the gradients by the trained
- * parameters of the trunk, at the cost of a third to two thirds of a step a task; = features those by
+ * parameters of the trunk, at the cost of a quarter to two thirds of a step a task; = features those by
  * the trunk's output, for next to nothing under plain heads. Memory: what the network's parameters take,
- * about twice, whatever the number of tasks; a matrix [rows of a step, widest layer] a task besides in a
+ * about twice, and 16 floats for each row of a step and task; a matrix [rows of a step, widest layer] a task besides in a
  * trunk of more than two dense layers, of other layers, or under towers. Every "weighting_every" steps new weights
  * are found; famo looks at the losses of the batch once more behind such a step. A task without a label
  * in the step takes no part. graddrop, db_mtl and excess_mtl are not to be had in training, nor is the
