@@ -1739,7 +1739,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
 /**
  * Move what @p source has learned to new tasks: the label columns of @p target that the source has
  * no task for (but that of the option "group_by"). The result has the source's tasks and the new
- * ones (strategy "scratch": the new ones only); the source is not changed.
+ * ones (strategy "scratch": the new ones only); the source is not changed. A target that has labels of
+ * the source's tasks alone is a new domain of these, see below.
  *
  * With the strategy "auto" every candidate and every simple answer is scored on folds of the
  * target's rows (stratified by the first new task's classes, or by the groups of "group_by";
@@ -1771,14 +1772,34 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * - "lp_ft": as "tune" with the head by steps (Kumar et al. 2022), and known rows if there are.
  * - "fine_tune": everything by steps from the source's trunk, and known rows if there are.
  * - "scratch": a new network for the new tasks.
+ * - "coral", "mmd": as "replay", and the option "align" times how far the trunk's outputs for the target's
+ *   rows of a step lie from those for the known rows is added to the losses. "coral": the squared
+ *   distance of the two covariance matrices over 4 width^2 (Sun & Saenko 2016, equation 1). "mmd": the
+ *   mean kernel within both less that between them (Gretton et al. 2012, equation 5), the kernel a sum
+ *   of exp(-d^2 / (2 a m)) for a = 1/2, 1 and 2, m the mean d^2. They cost rows^2 * width in a step and
+ *   are not candidates of "auto".
+ *
+ * A new domain: the target has labels of no new task, but of tasks of the source, some or all of them
+ * NaN. Strategies then start from the source's own heads: steps go on with them, exact heads replace them, and
+ * "as_is" is the source with nothing changed, predictions bit for bit. Rows without a label have their
+ * part in "coral" and "mmd", in which steps on the labelled rows alone come last, and in
+ * - "statistics": the source's network with its input scaling moved so that the target's inputs get the
+ *   means and deviations that those of @p known have, and the running figures of batch norms taken from
+ *   up to 2048 rows, with the share of 16 rows left to the old figures (Schneider et al. 2020, equation
+ *   3). The result is for the new domain alone. For dense inputs in memory.
+ * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as the simplest
+ * candidates, and nothing is simulated. Without a label there is nothing to compare by: the result is
+ * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
+ * "mmd" need a label (MTL_ERR_DATA). With @p known the report has "distance/coral/before" and "/after",
+ * and the same for "mmd": the penalties' distances, on up to 256 rows of each.
  *
  * With @p known, where a strategy uses it, rows of the known tasks are mixed into every step beside
  * the target's (option "replay" weighs them), so that the trunk is tuned for both and the known
  * heads stay right.
  *
  * @param source   A fitted model.
- * @param target   Rows with the source's input columns and labels of at least one new task; labels
- *                 of known tasks there count too. Borrowed until return. Streamed and sparse
+ * @param target   Rows with the source's input columns and labels of at least one new task, where labels
+ *                 of known tasks count too, or of known ones in a new domain. Borrowed until return. Streamed and sparse
  *                 inputs are for the strategies of steps only: MTL_ERR_STATE.
  * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return. Nothing is
  *                 simulated where their inputs are streamed or sparse.
@@ -1787,8 +1808,9 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * @param out      The tuned model. Release with mtl_model_destroy().
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
  * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set, or
- *         is an ensemble in one network and the strategy not for it; MTL_ERR_INVALID for a strategy that does not serve a new task, naming it, or that needs
- *         @p known.
+ *         is an ensemble in one network or has no trunk and the strategy is not for it; MTL_ERR_INVALID
+ *         for a strategy that does not serve a task, naming it, or that needs @p known; MTL_ERR_DATA for
+ *         a target without labels of any task.
  * @note   While "auto" chooses, the progress callback is called after each candidate of each fold
  *         with epoch 0, the pieces of work done and planned at most, and no losses; when it does not
  *         go on, the best of what was scored is taken. A C++ exception or longjmp that leaves through

@@ -355,6 +355,7 @@ void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots
         arena, net->trunk_layers ? max_rows * net->members * net->trunk_out : 0);
     for (int i = 0; i < 2; i++)
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
+    b->has_dh = false;
     plan_layers(net, max_rows, arena, b);
     plan_residuals(net, max_rows, arena, b);
 }
@@ -526,7 +527,7 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
     const float *h = trunk_output(net, b, x);
     int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
     int64_t trunk_stop = lowest_on(layer_on, 0, net->trunk_layers);
-    bool want_trunk = trunk_stop < net->trunk_layers, started = false;
+    bool want_trunk = trunk_stop < net->trunk_layers, started = b->has_dh;
     int64_t last = last_chain(net, chain_on);
 
     memset(b->has_later, 0, (size_t)net->layers * sizeof *b->has_later);

@@ -59,6 +59,7 @@ typedef struct mtl__buffers {
     float *z;       /* [max_rows * members, outputs] */
     float *dz;      /* the same; zero until a loss writes it */
     float *dh;      /* [max_rows * members, trunk_out] */
+    bool has_dh;    /* dh holds a gradient already, to which those of the heads are added */
     float *turn[2]; /* [max_rows, widest]: gradients of layers' outputs by turns */
     float **y;      /* [layers]: output of each layer; of a head's last one its columns of z */
     float **kept;   /* [layers] */

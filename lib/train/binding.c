@@ -106,17 +106,11 @@ mtl_status mtl__binding_status(const mtl__binding *b, mtl_error *err)
 
 /* ---- Life ---- */
 
-mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, const char *what,
-                               mtl__binding *out, mtl_error *err)
-{
-    return mtl__binding_create_of(m, NULL, data, what, out, err);
-}
-
-mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
-                                  const char *what, mtl__binding *out, mtl_error *err)
+static mtl_status create(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
+                         bool bare, const char *what, mtl__binding *out, mtl_error *err)
 {
     mtl__binding b = {.data = data, .tasks = m->net.tasks, .al = &m->ctx->al};
-    bool any = false;
+    bool any = bare;
     mtl_status st = check_shape(m, data, what, err);
     if (st != MTL_OK)
         return st;
@@ -137,6 +131,24 @@ mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const 
     else
         mtl__binding_free(&b);
     return st;
+}
+
+mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, const char *what,
+                               mtl__binding *out, mtl_error *err)
+{
+    return create(m, NULL, data, false, what, out, err);
+}
+
+mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
+                                  const char *what, mtl__binding *out, mtl_error *err)
+{
+    return create(m, of, data, false, what, out, err);
+}
+
+mtl_status mtl__binding_create_bare(const mtl_model *m, const mtl_dataset *data, const char *what,
+                                    mtl__binding *out, mtl_error *err)
+{
+    return create(m, NULL, data, true, what, out, err);
 }
 
 void mtl__binding_free(mtl__binding *b)

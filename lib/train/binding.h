@@ -26,6 +26,10 @@ mtl_status mtl__binding_create(const mtl_model *m, const mtl_dataset *data, cons
                                mtl__binding *out, mtl_error *err);
 void mtl__binding_free(mtl__binding *b);
 
+/* The same, but that the data set need not have a label. */
+mtl_status mtl__binding_create_bare(const mtl_model *m, const mtl_dataset *data, const char *what,
+                                    mtl__binding *out, mtl_error *err);
+
 /* Of the tasks that `of` has too alone; labels of the others are not looked at. NULL = all. */
 mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
                                   const char *what, mtl__binding *out, mtl_error *err);

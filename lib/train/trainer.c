@@ -52,6 +52,10 @@ static mtl_status run_step(mtl__trainer *t, mtl_error *err)
         t->reason = "cancelled";
         return MTL_OK;
     }
+    t->buffers.has_dh = false;
+    for (int64_t i = 0; i < t->hooks; i++)
+        if (t->hook[i].before_backward)
+            t->hook[i].before_backward(t->hook[i].self, t);
     if (t->weighting.is_on)
         st = mtl__weighting_backward(t, &pass, err);
     else

@@ -20,6 +20,9 @@ typedef struct mtl__hook {
     void *self;
     /* The batch is there, nothing is computed yet; what it computes in the buffers is lost. */
     void (*before_step)(void *self, mtl__trainer *t);
+    /* The losses' gradient is in buffers.dz. What is added to it goes back with it; so does a gradient
+       of the trunk's output that is written to buffers.dh, with has_dh set. */
+    void (*before_backward)(void *self, mtl__trainer *t);
     void (*after_step)(void *self, mtl__trainer *t);
     void (*after_epoch)(void *self, mtl__trainer *t);
     void (*at_end)(void *self, mtl__trainer *t); /* whatever the reason */

@@ -22,7 +22,8 @@ typedef struct chooser {
     const mtl_dataset *target;
     const mtl__allocator *al;
     uint64_t seed;
-    mtl_dataset *rows; /* of the target: labelled ones */
+    mtl_dataset *rows; /* of the target: labelled ones, NULL = none, in a new domain */
+    mtl_dataset *bare; /* in a new domain: the others, where they are as many, or NULL */
     mtl__contest c;
     mtl__measure measure;
     mtl__verdict *verdict; /* [candidates] */
@@ -37,7 +38,13 @@ static bool is_candidate(const chooser *x, const mtl__strategy *how, const mtl__
     if (only)
         return how == only;
     return how->in_auto && (x->job->known || !how->needs_known) &&
-           mtl__strategy_serves(how, x->job->source);
+           mtl__strategy_serves(x->job, how);
+}
+
+/* In a new domain what the source has is simpler than what its few labels say. */
+static bool comes_late(const chooser *x, const mtl__strategy *how)
+{
+    return x->job->same && how->family != MTL__AS_IS && how->family != MTL__STATISTICS;
 }
 
 static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_error *err)
@@ -52,9 +59,9 @@ static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_err
     if (!c->how || !c->first || !x->verdict)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for candidates");
     c->first[0] = 0;
-    for (int64_t i = 0; i < most; i++) {
-        const mtl__strategy *how = mtl__strategy_at(i);
-        if (!is_candidate(x, how, only))
+    for (int64_t i = 0; i < 2 * most; i++) {
+        const mtl__strategy *how = mtl__strategy_at(i % most);
+        if (comes_late(x, how) != (i >= most) || !is_candidate(x, how, only))
             continue;
         c->how[c->candidates++] = how;
         c->variants += mtl__variants(how);
@@ -98,6 +105,23 @@ static mtl_status check_groups(const chooser *x, int64_t count, const int64_t *r
     return MTL_OK;
 }
 
+/* Rows whose inputs are seen while none of the labels is: those without any. */
+static mtl_status take_bare(chooser *x, const int64_t *labelled, int64_t count, mtl_error *err)
+{
+    const int64_t all = x->target->rows;
+    int64_t *rows = mtl__alloc_array(x->al, all, sizeof *rows), bare = 0;
+    if (!rows)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)all);
+    for (int64_t i = 0, k = 0; i < all; i++)
+        if (k < count && labelled[k] == i)
+            k++;
+        else
+            rows[bare++] = i;
+    mtl_status st = mtl__dataset_subset(x->target, bare, rows, &x->bare, err);
+    mtl__free(x->al, rows, all * (int64_t)sizeof *rows);
+    return st;
+}
+
 static mtl_status take_rows(chooser *x, mtl_error *err)
 {
     const int64_t all = x->target->rows;
@@ -108,14 +132,17 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
         if (has_new_label(x, i))
             rows[count++] = i;
     mtl_status st = check_groups(x, count, rows, err);
+    if (st == MTL_OK && x->job->same && all - count >= count)
+        st = take_bare(x, rows, count, err);
     if (count > MOST_ROWS) {
         mtl__rng r = mtl__rng_make(x->seed, MTL__RNG_SIMULATE, UINT32_MAX);
         mtl__rng_shuffle(&r, rows, count);
         count = MOST_ROWS;
     }
     if (st == MTL_OK)
-        st = count ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
-                   : MTL_FAIL(err, MTL_ERR_DATA, "target: all labels of the new tasks are missing");
+        st = count          ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
+             : x->job->same ? MTL_OK
+                            : MTL_FAIL(err, MTL_ERR_DATA, "target: all labels of the new tasks are missing");
     mtl__free(x->al, rows, all * (int64_t)sizeof *rows);
     return st;
 }
@@ -166,6 +193,7 @@ static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, 
         return st;
     mtl__job job = *x->job;
     job.deadline = c->stop_at;
+    job.domain = x->bare;
     st = mtl__score_split(c, &job, train, test, &x->measure, c->own, c->rows, c->at, err);
     c->at += test->rows;
     mtl__dataset_destroy(train);
@@ -209,7 +237,7 @@ static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_err
     const int64_t tasks = mtl__option_i64(x->job->o, &mtl__transfer_options, "simulations");
     mtl_status st;
     MTL_TRY(st, mtl__measure_create(x->job, x->rows, &x->measure, err), done);
-    if (!only && tasks > 0 && x->job->known) {
+    if (!only && tasks > 0 && x->job->known && !x->job->same) {
         c->room = 2 * tasks;
         c->planned += c->room * c->candidates;
         c->simulated = mtl__alloc_array(x->al, c->room, c->variants * (int64_t)sizeof(double));
@@ -296,7 +324,10 @@ static mtl_status report_why(const chooser *x, const mtl__evidence *e, mtl_repor
     mtl__bytes text;
     double difference = 0, error = 0;
     if (x->winner < 0)
-        return mtl__report_text(r, "why", "nothing could be compared: the simplest one", err);
+        return mtl__report_text(r, "why",
+                                x->rows ? "nothing could be compared: the simplest one"
+                                        : "no row has a label to choose by: the source as it is",
+                                err);
     mtl__compare(e, c->first[x->winner] + x->verdict[x->winner].variant,
                  c->first[x->best] + x->verdict[x->best].variant, &difference, &error);
     mtl__bytes_init(&text, x->al);
@@ -430,6 +461,7 @@ static void free_chooser(chooser *x)
     mtl__free(x->al, c->simulated, c->room * c->variants * (int64_t)sizeof *c->simulated);
     mtl__measure_free(&x->measure);
     mtl__dataset_destroy(x->rows);
+    mtl__dataset_destroy(x->bare);
 }
 
 /* All that a run would refuse, before the first one. */
@@ -466,7 +498,7 @@ mtl_status mtl__transfer_chosen(const mtl__job *job, const mtl_dataset *target,
         st = take_rows(&x, err);
     if (st == MTL_OK)
         st = list_candidates(&x, only, err);
-    if (st == MTL_OK)
+    if (st == MTL_OK && x.rows)
         st = gather_evidence(&x, only, err);
     if (st == MTL_OK)
         st = make_chosen(&x, out, report, err);

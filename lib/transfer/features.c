@@ -7,8 +7,7 @@
 
 /* --- the trunk's outputs ------------------------------------------------------------------------ */
 
-/* A model whose one task gives the trunk's outputs as they are. */
-static mtl_status make_eye(const mtl_model *source, mtl_model **out, mtl_error *err)
+mtl_status mtl__model_eye(const mtl_model *source, mtl_model **out, mtl_error *err)
 {
     const int64_t width = source->net.trunk_out;
     mtl_spec *spec = NULL;
@@ -42,7 +41,7 @@ static mtl_status fill_phi(const mtl_model *source, const mtl_dataset *d, float 
     const int64_t cols = s->inputs + s->hidden;
     const mtl__input_scale scale = mtl__model_scale(source);
     mtl_model *eye = NULL;
-    mtl_status st = s->hidden ? make_eye(source, &eye, err) : MTL_OK;
+    mtl_status st = s->hidden ? mtl__model_eye(source, &eye, err) : MTL_OK;
     for (int64_t at = 0; at < d->rows && st == MTL_OK; at += MTL__BLOCK_ROWS) {
         const int64_t rows = mtl__min(MTL__BLOCK_ROWS, d->rows - at);
         float *scaled = x + MTL__BLOCK_ROWS * d->inputs, *phi = s->phi + at * cols;
@@ -79,8 +78,16 @@ static void fill_values(const mtl__labels *l, int64_t rows, int64_t outputs,
         }
 }
 
-static mtl_status fill_task(const mtl_dataset *d, const mtl__new_task *task, mtl__sample_task *t,
-                            mtl_error *err)
+/* The head is there already, and with it the units that it predicts in. */
+static void take_units(const mtl_model *source, const mtl__new_task *task, mtl__sample_task *t)
+{
+    const int64_t column = source->net.task[mtl__spec_task(source->spec, task->name)].column;
+    memcpy(t->mean, source->pipe.y_mean + column, (size_t)task->outputs * sizeof *t->mean);
+    memcpy(t->scale, source->pipe.y_scale + column, (size_t)task->outputs * sizeof *t->scale);
+}
+
+static mtl_status fill_task(const mtl__job *job, const mtl_dataset *d, const mtl__new_task *task,
+                            mtl__sample_task *t, mtl_error *err)
 {
     const int64_t number = mtl__dataset_task(d, task->name);
     const mtl__labels *l = &d->labels[number];
@@ -88,9 +95,11 @@ static mtl_status fill_task(const mtl_dataset *d, const mtl__new_task *task, mtl
     mtl_status st = MTL_OK;
     for (int64_t j = 0; j < task->outputs; j++)
         t->scale[j] = 1;
-    if (mtl__kind_is_scaled(task->kind))
+    if (mtl__kind_is_scaled(task->kind) && job->same)
+        take_units(job->source, task, t);
+    else if (mtl__kind_is_scaled(task->kind))
         st = mtl__scaler_fit_labels(d, number, t->mean, t->scale, err);
-    for (int64_t j = l->cols; j < task->outputs && mtl__kind_is_scaled(task->kind); j++) {
+    for (int64_t j = job->same ? task->outputs : l->cols; j < task->outputs && mtl__kind_is_scaled(task->kind); j++) {
         t->mean[j] = t->mean[0];
         t->scale[j] = t->scale[0];
     }
@@ -152,7 +161,7 @@ mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sa
     plan(job, d, &s, &x, &s.arena);
     st = fill_phi(source, d, x, &s, err);
     for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++)
-        st = fill_task(d, &job->task[t], &s.task[t], err);
+        st = fill_task(job, d, &job->task[t], &s.task[t], err);
     if (st == MTL_OK)
         *out = s;
     else

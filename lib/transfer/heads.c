@@ -54,17 +54,25 @@ static void take_rows(maker *k)
 
 /* --- known tasks' heads ------------------------------------------------------------------------- */
 
+/* A head of one layer, every output of which has weights. */
+static bool is_plain(const mtl_model *m, int64_t t)
+{
+    return !m->spec->task[t].loss->has_thresholds &&
+           m->net.head[m->net.task[t].chain].count == 1;
+}
+
 /* A known task that could stand for the new one: of its kind, its head one layer. */
 static bool could_stand(const mtl_model *m, int64_t t, const mtl__new_task *task)
 {
     const mtl__task_spec *known = &m->spec->task[t];
     return known->kind == task->kind && known->outputs == task->outputs &&
-           mtl__head_serves(known->kind) && !known->loss->has_thresholds &&
-           m->net.head[m->net.task[t].chain].count == 1;
+           mtl__head_serves(known->kind) && is_plain(m, t);
 }
 
 static bool is_like(const maker *k, int64_t t)
 {
+    if (k->job->same && t != mtl__spec_task(k->job->source->spec, k->task->name))
+        return false;
     return could_stand(k->job->source, t, k->task);
 }
 
@@ -285,8 +293,12 @@ static mtl_status make_heads(maker *k, const mtl__strategy *how, int64_t first, 
 }
 
 /* Can the strategy serve this task at all? */
-static bool serves(const mtl_model *source, const mtl__new_task *task, const mtl__strategy *how)
+static bool serves(const mtl__job *job, const mtl__new_task *task, const mtl__strategy *how)
 {
+    const mtl_model *source = job->source;
+    const int64_t own = job->same ? mtl__spec_task(source->spec, task->name) : -1;
+    if (own >= 0 && !is_plain(source, own))
+        return false;
     const bool on_known = how->family == MTL__AS_IS || how->family == MTL__SHIFT;
     if (how->family == MTL__CONSTANT)
         return true;
@@ -299,7 +311,7 @@ static bool serves(const mtl_model *source, const mtl__new_task *task, const mtl
 bool mtl__heads_serve(const mtl__job *job, const mtl__strategy *how)
 {
     int64_t t = 0;
-    while (t < job->tasks && serves(job->source, &job->task[t], how))
+    while (t < job->tasks && serves(job, &job->task[t], how))
         t++;
     return t == job->tasks;
 }
@@ -317,7 +329,7 @@ mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t 
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for heads");
     plan(&k, &k.arena);
     take_rows(&k);
-    if (serves(job->source, k.task, how)) {
+    if (serves(job, k.task, how)) {
         if (how->family == MTL__AS_IS || how->family == MTL__SHIFT)
             k.base_name = best_base(&k);
         h.count = count;

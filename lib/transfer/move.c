@@ -4,7 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "data/csr.h"
 #include "train/update.h"
+#include "transfer/domain.h"
 
 /* The penalty that the head has from which steps begin: they go on from there, so it need not be the
    best one. */
@@ -18,11 +20,40 @@ int64_t mtl__variants(const mtl__strategy *how)
                                      [MTL__CONSTANT] = 1,
                                      [MTL__AS_IS] = MTL__BASES,
                                      [MTL__HEAD] = MTL__HEAD_PENALTIES,
-                                     [MTL__SHIFT] = MTL__HEAD_PENALTIES};
+                                     [MTL__SHIFT] = MTL__HEAD_PENALTIES,
+                                     [MTL__STATISTICS] = 1};
     return counts[how->family];
 }
 
+bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
+{
+    if (how->family == MTL__STATISTICS)
+        return job->same && !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
+    for (int i = 0; i < how->phases; i++)
+        if (how->phase[i].align && !job->source->net.trunk_layers)
+            return false;
+    return job->source->net.members == 1 || !(mtl__solves_heads(job, how) || how->phase[0].align);
+}
+
+bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how)
+{
+    if (how->family == MTL__STEPS)
+        return how->features && !job->same;
+    return how->family != MTL__STATISTICS && !(how->family == MTL__AS_IS && job->same);
+}
+
 /* --- the new model ----------------------------------------------------------------------------- */
+
+/* A task that the source knows is there already; in a new network it is to be what it was. */
+static mtl_status add_task(const mtl__job *job, const mtl__new_task *t, bool fresh, mtl_spec *spec,
+                           mtl_error *err)
+{
+    const mtl_spec *from = job->source->spec;
+    if (!job->same)
+        return mtl__spec_add_task(spec, t->name, t->kind, t->outputs, err);
+    return fresh ? mtl__spec_copy_task(spec, &from->task[mtl__spec_task(from, t->name)], true, err)
+                 : MTL_OK;
+}
 
 static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_model **out,
                              mtl_error *err)
@@ -34,10 +65,8 @@ static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_
     MTL_TRY(st, mtl__spec_clone(job->source->spec, how->fresh, &spec, err), done);
     if ((how->features & MTL__ON_INPUTS) && spec->trunk.count > 0)
         spec->linear_skip = true; /* inputs reach the heads past the trunk */
-    for (int64_t i = 0; i < job->tasks; i++) {
-        const mtl__new_task *t = &job->task[i];
-        MTL_TRY(st, mtl__spec_add_task(spec, t->name, t->kind, t->outputs, err), done);
-    }
+    for (int64_t i = 0; i < job->tasks; i++)
+        MTL_TRY(st, add_task(job, &job->task[i], how->fresh, spec, err), done);
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     mtl__model_draw(m, seed);
     if (!how->fresh)
@@ -58,12 +87,14 @@ typedef struct run {
     const mtl__job *job;
     mtl_model *m; /* the new one */
     const mtl_dataset *target;
+    mtl_dataset *labelled; /* in a new domain: its rows with a label, or NULL */
     const mtl__strategy *how;
     int64_t variant;
     const mtl__watch *watch;
     mtl__scaling scaling;
     double *task_factor; /* [tasks of m] */
     mtl__trainer *trainer;
+    mtl__aligner aligner;
     mtl_report *report; /* of the last phase */
 } run;
 
@@ -111,21 +142,37 @@ static mtl__scaler_kind scaler_like(const mtl_model *source)
     return !knots ? MTL__SCALER_AUTO : knots == 1 ? MTL__SCALER_ROBUST_CLIP : MTL__SCALER_QUANTILE;
 }
 
+/* One of the tasks of the job? */
+static bool is_meant(const run *x, int64_t t)
+{
+    int64_t i = 0;
+    while (i < x->job->tasks && strcmp(x->job->task[i].name, x->m->spec->task[t].name) != 0)
+        i++;
+    return i < x->job->tasks;
+}
+
+/* Rows of a new domain need no label. */
+static mtl_status bind_target(const run *x, const mtl_dataset *d, mtl__binding *out, mtl_error *err)
+{
+    return x->job->same ? mtl__binding_create_bare(x->m, d, "target", out, err)
+                        : mtl__binding_create(x->m, d, "target", out, err);
+}
+
 static mtl_status prepare(run *x, mtl_error *err)
 {
     const mtl__allocator *al = &x->m->ctx->al;
     int64_t tasks = x->m->net.tasks;
     mtl__binding target = {0};
     double replay = mtl__option_f64(x->job->o, &mtl__transfer_options, "replay");
-    mtl_status st = mtl__binding_create(x->m, x->target, "target", &target, err);
+    mtl_status st = bind_target(x, x->target, &target, err);
     bool *is_new = mtl__alloc(al, tasks * (int64_t)sizeof *is_new);
     x->task_factor = mtl__alloc(al, tasks * (int64_t)sizeof *x->task_factor);
     if (st == MTL_OK && (!is_new || !x->task_factor))
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a transfer");
     if (st == MTL_OK) {
         for (int64_t t = 0; t < tasks; t++) {
-            is_new[t] = !is_known(x, t);
-            x->task_factor[t] = is_new[t] ? 1 : replay;
+            is_new[t] = x->how->fresh || !is_known(x, t);
+            x->task_factor[t] = is_meant(x, t) ? 1 : replay;
         }
         st = mtl__scaling_create(x->m, &target, x->how->fresh, scaler_like(x->job->source), is_new,
                                  &x->scaling, err);
@@ -133,26 +180,39 @@ static mtl_status prepare(run *x, mtl_error *err)
     if (is_new)
         mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);
     mtl__binding_free(&target);
+    if (st == MTL_OK && x->job->same)
+        st = mtl__labelled_rows(x->job, x->target, &x->labelled, err);
     return st;
 }
 
 /* --- steps ------------------------------------------------------------------------------------- */
+
+/* Of a new domain all rows are drawn near, those with a label are learnt from. */
+static const mtl_dataset *rows_of(const run *x, const mtl__phase *p)
+{
+    return x->job->same && !p->align ? x->labelled : x->target;
+}
 
 static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
 {
     mtl__train_settings set = settings_of(x, p);
     mtl__binding first = {0}, second = {0};
     const mtl_dataset *known = p->known ? x->job->known : NULL;
-    mtl_status st = mtl__binding_create(x->m, x->target, "target", &first, err);
+    mtl_status st = bind_target(x, rows_of(x, p), &first, err);
     for (int64_t t = 0; t < first.tasks && (!p->known || x->job->alone); t++)
-        if (is_known(x, t))
+        if (is_known(x, t) && !is_meant(x, t))
             first.label[t] = -1;
     if (st == MTL_OK && known)
         st = mtl__binding_create_of(x->m, x->job->source->spec, known, "known", &second, err);
-    if (st == MTL_OK)
-        return mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer,
-                                   err);
-    mtl__binding_free(&first);
+    if (st != MTL_OK) {
+        mtl__binding_free(&first);
+        return st;
+    }
+    st = mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer, err);
+    if (st == MTL_OK && p->align)
+        st = mtl__align(x->trainer, p->align,
+                        mtl__option_f64(x->job->o, &mtl__transfer_options, "align"), &x->aligner,
+                        err);
     return st;
 }
 
@@ -187,6 +247,8 @@ static mtl_status run_stops(run *x, mtl_error *err)
 static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
 {
     const bool in_parts = number + 1 == x->how->phases && (x->watch || x->variant >= 0);
+    if (!rows_of(x, &x->how->phase[number])) /* nothing to learn from */
+        return MTL_OK;
     mtl_status st = make_trainer(x, &x->how->phase[number], err);
     if (st == MTL_OK)
         st = in_parts ? run_stops(x, err) : mtl__trainer_run(x->trainer, err);
@@ -198,6 +260,7 @@ static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
     x->trainer->report = NULL;
     mtl__trainer_destroy(x->trainer);
     x->trainer = NULL;
+    mtl__align_free(&x->aligner);
     return MTL_OK;
 }
 
@@ -239,6 +302,8 @@ static void free_run(run *x)
 {
     const mtl__allocator *al = &x->m->ctx->al;
     mtl__trainer_destroy(x->trainer);
+    mtl__align_free(&x->aligner);
+    mtl__dataset_destroy(x->labelled);
     mtl__report_destroy(x->report);
     mtl__scaling_free(&x->scaling);
     if (x->task_factor)
@@ -246,22 +311,65 @@ static void free_run(run *x)
     mtl__free(al, x, sizeof *x);
 }
 
-static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
+/* A calibration is of the outputs as they were. */
+static void keep_calibration(run *x)
+{
+    memcpy(x->m->pipe.slope, x->job->source->pipe.slope,
+           3 * (size_t)x->m->net.outputs * sizeof(float));
+    mtl__model_calibrated(x->m);
+}
+
+/* From labels, at first. */
+static bool learns(const run *x)
+{
+    return x->how->phases ? !x->how->phase[0].align : mtl__solves_heads(x->job, x->how);
+}
+
+/* All but the phases. */
+static mtl_status begin(run *x, mtl_error *err)
 {
     const mtl__strategy *how = x->how;
-    const bool solves = how->family != MTL__STEPS;
-    bool go_on = true;
+    const bool steps = how->family == MTL__STEPS;
+    const mtl_dataset *rows = x->job->domain ? x->job->domain : x->target;
     mtl_status st = prepare(x, err);
+    if (st == MTL_OK && x->job->same && !x->labelled && learns(x))
+        st = MTL_FAIL(err, MTL_ERR_DATA, "target: no row has a label for strategy \"%s\"",
+                      how->choice.name);
     if (st == MTL_OK)
         mtl__scaling_apply(&x->scaling, x->m);
-    if (st == MTL_OK && (solves || how->features))
-        st = write_heads(x, solves ? x->variant : START_PENALTY, err);
-    if (st == MTL_OK && solves)
-        st = start_report(x, err);
-    for (int i = 0; i < how->phases && st == MTL_OK && go_on; i++)
+    if (st == MTL_OK && mtl__solves_heads(x->job, how))
+        st = write_heads(x, steps ? START_PENALTY : x->variant, err);
+    else if (st == MTL_OK && !steps)
+        keep_calibration(x);
+    if (st == MTL_OK && how->family == MTL__STATISTICS)
+        st = mtl__restate(x->m, x->job->known, rows, err);
+    return st == MTL_OK && !steps ? start_report(x, err) : st;
+}
+
+/* How far the domains lie apart, where that is what it is about. */
+static mtl_status report_distances(const run *x, mtl_error *err)
+{
+    const mtl_model *source = x->job->source;
+    if (!x->job->known || !(x->job->same || x->how->phase[0].align))
+        return MTL_OK;
+    mtl_status st = mtl__report_distance(source, x->job->known, source, x->target, "before",
+                                         x->report, err);
+    if (st == MTL_OK && !x->how->fresh) /* figures of one domain are not for the other */
+        st = mtl__report_distance(x->how->family == MTL__STATISTICS ? source : x->m, x->job->known,
+                                  x->m, x->target, "after", x->report, err);
+    return st;
+}
+
+static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
+{
+    bool go_on = true;
+    mtl_status st = begin(x, err);
+    for (int i = 0; i < x->how->phases && st == MTL_OK && go_on; i++)
         st = run_phase(x, i, &go_on, err);
     if (st == MTL_OK)
-        st = mtl__report_text(x->report, "strategy", how->choice.name, err);
+        st = mtl__report_text(x->report, "strategy", x->how->choice.name, err);
+    if (st == MTL_OK && report)
+        st = report_distances(x, err);
     if (st == MTL_OK && report) {
         *report = x->report;
         x->report = NULL;

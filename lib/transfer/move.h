@@ -4,6 +4,7 @@
 #define MTL__MOVE_H
 
 #include "train/fit.h"
+#include "transfer/align.h"
 #include "transfer/head.h"
 
 /* Where training begins and what it trains; the trainer runs phase after phase. */
@@ -11,6 +12,7 @@ typedef struct mtl__phase {
     double trunk;    /* factor of the trunk's rate; TRUNK_RATE = the option's value; 0 = frozen */
     double all;      /* factor of all rates, likewise */
     bool known;      /* the known tasks take part: their data if given, and the target's labels */
+    mtl__distance align; /* drawn together meanwhile: known rows and all of the target's */
 } mtl__phase;
 
 #define MTL__TRUNK_RATE (-1.0)
@@ -25,6 +27,7 @@ typedef enum mtl__family {
     MTL__AS_IS,    /* a known task's head, or the mean of all */
     MTL__HEAD,     /* an exact head */
     MTL__SHIFT,    /* an exact head on top of a known task's */
+    MTL__STATISTICS, /* the source's network, means and deviations taken anew */
 } mtl__family;
 
 typedef struct mtl__strategy {
@@ -37,12 +40,6 @@ typedef struct mtl__strategy {
     int phases;
     mtl__phase phase[MTL__PHASES];
 } mtl__strategy;
-
-/* Members of an ensemble have heads of their own: nothing is fitted exactly for them. */
-static inline bool mtl__strategy_serves(const mtl__strategy *how, const mtl_model *source)
-{
-    return source->net.members == 1 || (how->family == MTL__STEPS && !how->features);
-}
 
 /* In the order of their simplicity. */
 extern const mtl__choice_table mtl__strategies;
@@ -64,9 +61,17 @@ typedef struct mtl__job {
     const mtl_options *o;
     const mtl__new_task *task;
     int64_t tasks;
+    bool same;      /* they are the source's own, in a new domain: `task` are known tasks */
+    const mtl_dataset *domain; /* rows for what needs no labels; NULL = those that are given */
     bool alone;      /* target labels of known tasks are not looked at */
     double deadline; /* 0 = none */
 } mtl__job;
+
+/* Does a strategy exist for this source at all? Members of an ensemble have heads of their own: nothing
+   is fitted exactly for them. Statistics are taken anew for tasks that there are. */
+bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how);
+/* Does it solve heads, or begin with such? In a new domain steps begin with the source's own. */
+bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how);
 
 /* Steps are judged after these shares of them; a path of penalties has MTL__HEAD_PENALTIES points. */
 enum { MTL__STOPS = 4, MTL__BASES = 4, MTL__VARIANTS = MTL__HEAD_PENALTIES };
@@ -101,6 +106,9 @@ typedef struct mtl__sample {
     mtl__sample_task *task; /* [tasks of the job] */
     mtl__arena arena;
 } mtl__sample;
+
+/* A model whose one task gives the trunk's outputs as they are. */
+mtl_status mtl__model_eye(const mtl_model *source, mtl_model **out, mtl_error *err);
 
 mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,
                               mtl_error *err);

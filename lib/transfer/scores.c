@@ -191,17 +191,23 @@ static bool is_no_candidate(const split *x, const mtl__strategy *how, mtl_status
     return st == MTL_ERR_DIVERGED || (st == MTL_ERR_NAME && (how->fresh || x->job->alone));
 }
 
-static mtl_status score_steps(split *x, const mtl_dataset *train, const mtl__strategy *how,
+/* Models: stopped on their way, or just made. */
+static mtl_status score_models(split *x, const mtl_dataset *train, const mtl__strategy *how,
                               mtl_error *err)
 {
     const mtl__watch watch = {x, look};
     mtl_model *m = NULL;
     mtl_error why = {0};
-    start(x, MTL__STOPS, 0);
-    mtl_status st = mtl__move(x->job, train, how, -1, &watch, &m, NULL, &why);
+    const bool steps = how->family == MTL__STEPS;
+    start(x, mtl__variants(how), steps ? 0 : NAN);
+    mtl_status st = mtl__move(x->job, train, how, steps ? -1 : 0, &watch, &m, NULL, &why);
+    if (st == MTL_OK && !steps) {
+        start(x, 1, 0);
+        st = look(x, m, 0, &why);
+    }
     mtl__model_destroy(m);
     if (is_no_candidate(x, how, st)) {
-        start(x, MTL__STOPS, NAN);
+        start(x, mtl__variants(how), NAN);
         return MTL_OK;
     }
     return st == MTL_OK ? MTL_OK : MTL_FAIL(err, st, "%s", why.message);
@@ -254,11 +260,11 @@ mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_data
     mtl_status st = prepare(&x, train, err);
     for (int64_t i = 0; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
         const mtl__strategy *how = c->how[i];
-        if (how->family != MTL__STEPS && !mtl__heads_serve(c->job, how))
+        const bool heads = how->family != MTL__STEPS && mtl__solves_heads(job, how);
+        if (heads && !mtl__heads_serve(c->job, how))
             continue;
         x.error = error + c->first[i] * stride + at;
-        st = how->family == MTL__STEPS ? score_steps(&x, train, how, err)
-                                       : score_heads(&x, how, err);
+        st = heads ? score_heads(&x, how, err) : score_models(&x, train, how, err);
         look_up(c, job->o);
     }
     mtl__sample_free(&x.made);

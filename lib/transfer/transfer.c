@@ -14,6 +14,8 @@ static const mtl__strategy strategies[] = {
     {.choice = {.name = "constant"}, .family = MTL__CONSTANT, .in_auto = true},
     {.choice = {.name = "linear"}, .family = MTL__HEAD, .features = MTL__ON_INPUTS, .in_auto = true},
     {.choice = {.name = "as_is"}, .family = MTL__AS_IS, .in_auto = true},
+    {.choice = {.name = "statistics"}, .family = MTL__STATISTICS, .needs_known = true,
+     .in_auto = true},
     /* The trunk as it is, and an exact head. */
     {.choice = {.name = "exact_probe"}, .family = MTL__HEAD, .features = MTL__ON_TRUNK,
      .in_auto = true},
@@ -26,6 +28,11 @@ static const mtl__strategy strategies[] = {
      .phase = {{1, MTL__TRUNK_RATE, false}}},
     {.choice = {.name = "replay"}, .features = MTL__ON_TRUNK, .needs_known = true, .in_auto = true,
      .phases = 1, .phase = {{1, MTL__TRUNK_RATE, true}}},
+    /* The same with the domains drawn together; then, in a new domain, what its labels say. */
+    {.choice = {.name = "coral"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 2,
+     .phase = {{1, MTL__TRUNK_RATE, true, MTL__CORAL}, {1, MTL__TRUNK_RATE, true}}},
+    {.choice = {.name = "mmd"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 2,
+     .phase = {{1, MTL__TRUNK_RATE, true, MTL__MMD}, {1, MTL__TRUNK_RATE, true}}},
     /* The same with the head by steps. */
     {.choice = {.name = "lp_ft"}, .phases = 2,
      .phase = {{0, 1, false}, {1, MTL__TRUNK_RATE, true}}},
@@ -50,14 +57,15 @@ int64_t mtl__strategy_count(void)
 
 static const mtl__option table[] = {
     MTL__OPTION_STR("strategy", "auto",
-                    "auto|constant|linear|as_is|exact_probe|shift|stacked|probe|tune|replay|lp_ft|"
-                    "fine_tune|scratch",
+                    "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|probe|tune|"
+                    "replay|coral|mmd|lp_ft|fine_tune|scratch",
                     &mtl__strategies, "how the source's network is used; auto = what serves best"),
     MTL__OPTION_I64("epochs", 100, 1, 1000000, "passes over the target rows in each phase"),
     MTL__OPTION_I64("batch_size", 32, 1, 16777216, "target rows of a step, and known rows beside"),
     MTL__OPTION_F64("learning_rate", 0.01, 0, 1e30, "step size of the heads"),
     MTL__OPTION_F64("trunk_rate", 0.1, 0, 1, "the trunk's step size as a factor of the heads'"),
     MTL__OPTION_F64("replay", 1, 0, 1e6, "factor of the known tasks' losses"),
+    MTL__OPTION_F64("align", 1, 0, 1e30, "factor of the distance that coral and mmd make small"),
     MTL__OPTION_I64("folds", 5, 2, 100, "parts of the target rows to choose by"),
     MTL__OPTION_STR("group_by", "", "", NULL,
                     "label column of the target whose rows of one value stay in one fold; no task"),
@@ -76,27 +84,64 @@ const mtl__option_group mtl__transfer_options =
 
 /* --- the call ---------------------------------------------------------------------------------- */
 
-/* The label columns that the source does not know as tasks. */
-static mtl_status find_tasks(const mtl_model *source, const mtl_dataset *target,
-                             const char *group_by, mtl__new_task *task, int64_t *tasks,
+/* The label columns of the target that are meant: those that the source does not know as tasks; or, if
+   there is none, those that it does know, in a new domain. */
+static mtl_status take_tasks(mtl__job *job, const mtl_dataset *target, mtl__new_task *task,
                              mtl_error *err)
 {
+    const char *group_by = mtl__option_str(job->o, &mtl__transfer_options, "group_by");
+    const mtl_spec *known = job->source->spec;
     mtl_status st = MTL_OK;
-    *tasks = 0;
     for (int64_t i = 0; i < target->tasks && st == MTL_OK; i++) {
-        mtl__new_task *t = &task[*tasks];
+        mtl__new_task *t = &task[job->tasks];
         t->name = target->labels[i].task;
-        if (mtl__spec_task(source->spec, t->name) >= 0 || strcmp(t->name, group_by) == 0)
+        const int64_t number = mtl__spec_task(known, t->name);
+        if ((number >= 0) != job->same || strcmp(t->name, group_by) == 0)
             continue;
-        st = mtl__dataset_kind(target, i, &t->kind, &t->outputs, err);
-        ++*tasks;
+        t->kind = job->same ? known->task[number].kind : 0;
+        t->outputs = job->same ? known->task[number].outputs : 0;
+        if (!job->same)
+            st = mtl__dataset_kind(target, i, &t->kind, &t->outputs, err);
+        job->tasks++;
     }
-    if (st == MTL_OK && *tasks == 0)
+    return st;
+}
+
+static mtl_status find_tasks(mtl__job *job, const mtl_dataset *target, mtl__new_task *task,
+                             mtl_error *err)
+{
+    const char *group_by = mtl__option_str(job->o, &mtl__transfer_options, "group_by");
+    mtl_status st = take_tasks(job, target, task, err);
+    if (st == MTL_OK && job->tasks == 0) {
+        job->same = true;
+        st = take_tasks(job, target, task, err);
+    }
+    if (st == MTL_OK && job->tasks == 0)
         st = MTL_FAIL(err, MTL_ERR_DATA,
-                      "target: the data set has labels of no task that is new to the model");
+                      "target: the data set has no labels; rows without any need those of a task of "
+                      "the model, all NaN");
     if (st == MTL_OK && *group_by && mtl__dataset_task(target, group_by) < 0)
         st = MTL_FAIL(err, MTL_ERR_NAME, "group_by: the target has no labels \"%.64s\"", group_by);
     return st;
+}
+
+/* Why a strategy is not for this source, if it is not. */
+static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, mtl_error *err)
+{
+    const char *name = how->choice.name;
+    if (how->family == MTL__STATISTICS && !job->same)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "strategy \"%s\" is for tasks of the model in a new domain", name);
+    if (how->phase[0].align && !job->source->net.trunk_layers)
+        return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\" needs a trunk", name);
+    if (how->family != MTL__STATISTICS && !mtl__strategy_serves(job, how))
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "strategy \"%s\" is not for an ensemble in one network: take auto, probe, "
+                        "lp_ft, fine_tune or scratch",
+                        name);
+    if (how->needs_known && !job->known)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" needs the known tasks' rows", name);
+    return MTL_OK;
 }
 
 static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_model **out,
@@ -104,18 +149,13 @@ static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_m
 {
     const mtl__option_group *g = &mtl__transfer_options;
     const mtl__strategy *how = mtl__option_choice(job->o, g, "strategy").row;
-    if (how != &strategies[0] && !mtl__strategy_serves(how, job->source))
-        return MTL_FAIL(err, MTL_ERR_STATE,
-                        "strategy \"%s\" is not for an ensemble in one network: take auto, probe, "
-                        "lp_ft, fine_tune or scratch",
-                        how->choice.name);
-    if (how == &strategies[0])
-        return mtl__transfer_chosen(job, target, NULL, out, report, err);
-    if (mtl__variants(how) > 1 && how->family != MTL__STEPS)
-        return mtl__transfer_chosen(job, target, how, out, report, err);
-    if (how->needs_known && !job->known)
-        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" needs the known tasks' rows",
-                        how->choice.name);
+    const bool chooses = how == &strategies[0];
+    mtl_status st = chooses ? MTL_OK : check_strategy(job, how, err);
+    if (st != MTL_OK)
+        return st;
+    if (chooses || (mtl__variants(how) > 1 && mtl__solves_heads(job, how) &&
+                    how->family != MTL__STEPS))
+        return mtl__transfer_chosen(job, target, chooses ? NULL : how, out, report, err);
     return mtl__move(job, target, how, how->family == MTL__STEPS ? -1 : 0, NULL, out, report, err);
 }
 
@@ -128,18 +168,14 @@ mtl_status mtl__transfer(const mtl_model *source, const mtl_dataset *target,
     const double limit = mtl__option_f64(o, g, "time_limit");
     const int64_t room = mtl__max(1, target->tasks);
     mtl__new_task *task = mtl__alloc_array(al, room, sizeof *task);
-    int64_t tasks;
-    source = mtl__members_leading(source);
+    mtl__job job = {.source = mtl__members_leading(source),
+                    .known = known,
+                    .o = o,
+                    .task = task,
+                    .deadline = limit > 0 ? mtl__seconds() + limit : 0};
     if (!task)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld new tasks", (long long)room);
-    mtl_status st =
-        find_tasks(source, target, mtl__option_str(o, g, "group_by"), task, &tasks, err);
-    const mtl__job job = {.source = source,
-                          .known = known,
-                          .o = o,
-                          .task = task,
-                          .tasks = st == MTL_OK ? tasks : 0,
-                          .deadline = limit > 0 ? mtl__seconds() + limit : 0};
+    mtl_status st = find_tasks(&job, target, task, err);
     if (st == MTL_OK)
         st = transfer(&job, target, out, report, err);
     mtl__free(al, task, room * (int64_t)sizeof *task);

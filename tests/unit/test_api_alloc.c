@@ -29,10 +29,11 @@ typedef struct scene {
     failing f;
     mtl_context *ctx;
     problem p;
-    mtl_dataset *data, *valid, *target;
+    mtl_dataset *data, *valid, *target, *domain;
     mtl_spec *spec;
     mtl_model *model; /* fitted */
     mtl_options *fit, *transfer, *choose, *evaluate;
+    mtl_options *statistics, *mmd;
     void *file;
     int64_t file_bytes;
     float *out;
@@ -48,6 +49,8 @@ static void scene_make(scene *s)
     done(mtl_dataset_create(s->ctx, s->p.x, 20, PROBLEM_INPUTS, PROBLEM_INPUTS, &s->target, err));
     done(mtl_dataset_set_labels(s->target, "new", 1, s->p.hours, 2, err));
     done(mtl_dataset_set_labels(s->target, "newer", 2, s->p.tags, 2, err));
+    done(mtl_dataset_create(s->ctx, s->p.x, 20, PROBLEM_INPUTS, PROBLEM_INPUTS, &s->domain, err));
+    done(mtl_dataset_set_labels(s->domain, "grade", 1, s->p.grade, 1, err));
     s->spec = problem_spec(s->ctx);
     s->model = problem_model(s->ctx);
     fit(s->model, s->data, "epochs=2 scaler=quantile");
@@ -57,6 +60,8 @@ static void scene_make(scene *s)
                                       "schedule=plateau groups=head.fails:rate=2 scaler=robust_clip");
     s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=lp_ft epochs=2 seed=1");
     s->choose = options(MTL_OPTIONS_TRANSFER, "strategy=stacked folds=2");
+    s->statistics = options(MTL_OPTIONS_TRANSFER, "strategy=statistics");
+    s->mmd = options(MTL_OPTIONS_TRANSFER, "strategy=mmd epochs=1");
     s->evaluate = options(MTL_OPTIONS_EVALUATE, "");
     done(mtl_options_set_str(s->evaluate, "metrics",
                              "auto mcc precision ece average_precision median_error", err));
@@ -70,9 +75,10 @@ static void scene_free(scene *s)
 {
     mtl_free(s->file);
     mtl_options_destroy(s->fit), mtl_options_destroy(s->transfer), mtl_options_destroy(s->choose), mtl_options_destroy(s->evaluate);
+    mtl_options_destroy(s->statistics), mtl_options_destroy(s->mmd);
     mtl_model_destroy(s->model);
     mtl_spec_destroy(s->spec);
-    mtl_dataset_destroy(s->data), mtl_dataset_destroy(s->valid), mtl_dataset_destroy(s->target);
+    mtl_dataset_destroy(s->data), mtl_dataset_destroy(s->valid), mtl_dataset_destroy(s->target), mtl_dataset_destroy(s->domain);
     mtl_context_destroy(s->ctx);
     ck_assert_int_eq(s->f.memory.live, 0);
     problem_free(&s->p);
@@ -482,6 +488,29 @@ static mtl_status choose(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+/* Tasks that the model knows, in a new domain. */
+static mtl_status to_domain(scene *s, mtl_options *how, uint64_t *hash, mtl_error *err)
+{
+    mtl_model *m = NULL;
+    mtl_report *r = NULL;
+    mtl_status st = mtl_transfer(s->model, s->domain, s->data, how, &m, &r, err);
+    ck_assert((st == MTL_OK) == (m != NULL) && !m == !r);
+    mtl_report_destroy(r);
+    if (m)
+        *hash = take_model(s, m);
+    return st;
+}
+
+static mtl_status domain_statistics(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return to_domain(s, s->statistics, hash, err);
+}
+
+static mtl_status domain_mmd(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return to_domain(s, s->mmd, hash, err);
+}
+
 static const struct {
     const char *name;
     call_fn *fn;
@@ -511,6 +540,8 @@ static const struct {
     {"sparse inputs", sparse, 40, false},
     {"transfer", transfer, 20, false},
     {"transfer with a choice", choose, 60, false},
+    {"transfer to a domain, statistics", domain_statistics, 30, false},
+    {"transfer to a domain, mmd", domain_mmd, 40, false},
 };
 
 /* Runs one call with its n-th allocation failing; false when there is no such allocation. */
