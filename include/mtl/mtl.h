@@ -1125,7 +1125,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * then z / sqrt(1 + (z / 3)^2), below 3 in magnitude; quantile is scikit-learn's
  * QuantileTransformer(output_distribution="normal") with a quantile for every 30 rows, 10 .. 1000 of
  * them, equal values having the mean of their ranks: standard normal numbers, at most 5.2 in magnitude.
- * Both need the training rows' inputs in memory (MTL_ERR_STATE).
+ * Both need the training rows' inputs in memory (MTL_ERR_STATE); with quantile, steps take them from a
+ * scaled copy, where there is memory for one.
  *
  * A step: the losses' gradient is cut to "clip_value", then to "clip_norm"; the penalties' gradient
  * is added (l1 and l2 together are the elastic net of Zou & Hastie 2005); the "optimizer" moves the
@@ -1136,9 +1137,9 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * skip always get their own gradient. "weighting_scope" = trunk compares the gradients by the trained
  * parameters of the trunk, at the cost of a quarter to two thirds of a step a task; = features those by
  * the trunk's output, for next to nothing under plain heads. Memory: what the network's parameters take,
- * about twice, and 16 floats for each row of a step and task; a matrix [rows of a step, widest layer] a task besides in a
- * trunk of more than two dense layers, of other layers, or under towers. Every "weighting_every" steps new weights
- * are found; famo looks at the losses of the batch once more behind such a step. A task without a label
+ * about twice, and 16 floats for each row of a step and task; a matrix [rows of a step, widest layer] a
+ * task besides in a trunk of more than two dense layers, of other layers, or under towers. Every
+ * "weighting_every" steps new weights are found; famo looks at the losses of the batch once more behind such a step. A task without a label
  * in the step takes no part. graddrop, db_mtl and excess_mtl are not to be had in training, nor is the
  * scope "trunk" of kinds that compare gradients with sparse inputs. With everything in the trunk frozen there is nothing to weigh.
  *
@@ -1780,13 +1781,14 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   are not candidates of "auto".
  *
  * A new domain: the target has labels of no new task, but of tasks of the source, some or all of them
- * NaN. Strategies then start from the source's own heads: steps go on with them, exact heads replace them, and
- * "as_is" is the source with nothing changed, predictions bit for bit. Rows without a label have their
+ * NaN. Strategies then start from the source's own heads: steps go on with them, exact heads replace
+ * them, and "as_is" is the source with nothing changed, predictions bit for bit. Rows without a label have their
  * part in "coral" and "mmd", in which steps on the labelled rows alone come last, and in
- * - "statistics": the source's network with its input scaling moved so that the target's inputs get the
- *   means and deviations that those of @p known have, and the running figures of batch norms taken from
- *   up to 2048 rows, with the share of 16 rows left to the old figures (Schneider et al. 2020, equation
- *   3). The result is for the new domain alone. For dense inputs in memory.
+ * - "statistics": the source's network with its input scaling (of scaler = quantile the values that
+ *   ranks are told by) moved as the means and deviations of the target's inputs lie to those of @p known,
+ *   and the running figures of batch norms taken from up to 2048 rows, with the share of 16 rows left to
+ *   the old figures (Schneider et al. 2020, equation 3). The result is for the new domain alone. For
+ *   dense inputs in memory.
  * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as the simplest
  * candidates, and nothing is simulated. Without a label there is nothing to compare by: the result is
  * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
@@ -1799,8 +1801,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *
  * @param source   A fitted model.
  * @param target   Rows with the source's input columns and labels of at least one new task, where labels
- *                 of known tasks count too, or of known ones in a new domain. Borrowed until return. Streamed and sparse
- *                 inputs are for the strategies of steps only: MTL_ERR_STATE.
+ *                 of known tasks count too, or of known ones in a new domain. Borrowed until return.
+ *                 Streamed and sparse inputs are for the strategies of steps only: MTL_ERR_STATE.
  * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return. Nothing is
  *                 simulated where their inputs are streamed or sparse.
  * @param options  Of the group MTL_OPTIONS_TRANSFER. With "time_limit" three quarters of the time are

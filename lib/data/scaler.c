@@ -8,24 +8,17 @@
 #include "data/array_priv.h"
 #include "data/csr.h"
 
-/* Of one column. Sums are of x - first, its first value: a constant column gives exactly 0 however
-   many rows it has. */
-typedef struct column {
-    double first, sum, mean, squares; /* mean of x - first; sum of squared deviations from it */
-    int64_t count;
-} column;
-
 /* What is fitted: columns of one array, which may come in pieces. */
 typedef struct fitting {
     int64_t cols;
-    column *c; /* [cols] */
+    mtl__moments *c; /* [cols] */
 } fitting;
 
 static void add_values(void *arg, const mtl__array *a, int64_t first, int64_t rows)
 {
     const fitting *f = arg;
     const int64_t cols = f->cols;
-    column *c = f->c;
+    mtl__moments *c = f->c;
     (void)first;
     for (int64_t i = 0; i < rows; i++) {
         const float *x = mtl__array_row(a, i);
@@ -34,7 +27,7 @@ static void add_values(void *arg, const mtl__array *a, int64_t first, int64_t ro
                 continue;
             if (c[j].count++ == 0)
                 c[j].first = x[j];
-            c[j].sum += x[j] - c[j].first;
+            c[j].offset += x[j] - c[j].first;
         }
     }
 }
@@ -43,12 +36,12 @@ static void add_squares(void *arg, const mtl__array *a, int64_t first, int64_t r
 {
     const fitting *f = arg;
     const int64_t cols = f->cols;
-    column *c = f->c;
+    mtl__moments *c = f->c;
     (void)first;
     for (int64_t i = 0; i < rows; i++) {
         const float *x = mtl__array_row(a, i);
         for (int64_t j = 0; j < cols; j++) {
-            double deviation = x[j] - c[j].first - c[j].mean;
+            double deviation = x[j] - c[j].first - c[j].offset;
             if (!isnan(x[j]))
                 c[j].squares += deviation * deviation;
         }
@@ -65,23 +58,42 @@ static mtl_status pass(const mtl_dataset *d, const mtl__array *y, mtl__scan_fn *
     return MTL_OK;
 }
 
-static mtl_status fit(const mtl_dataset *d, const mtl__array *y, int64_t cols, float *mean,
-                      float *scale, mtl_error *err)
+static mtl_status take_moments(const mtl_dataset *d, const mtl__array *y, int64_t cols,
+                               mtl__moments *c, mtl_error *err)
 {
-    const int64_t bytes = cols * (int64_t)sizeof(column);
-    column *c = mtl__alloc_zero(&d->ctx->al, bytes);
-    if (!c)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scales of %lld columns",
-                        (long long)cols);
     fitting f = {cols, c};
     mtl_status st = pass(d, y, add_values, &f, err);
     for (int64_t j = 0; j < cols; j++)
-        c[j].mean = c[j].count ? c[j].sum / (double)c[j].count : 0;
+        c[j].offset = c[j].count ? c[j].offset / (double)c[j].count : 0;
     if (st == MTL_OK)
         st = pass(d, y, add_squares, &f, err);
+    for (int64_t j = 0; j < cols; j++)
+        c[j].mean = c[j].first + c[j].offset;
+    return st;
+}
+
+mtl_status mtl__dataset_moments(const mtl_dataset *d, mtl__moments *out, mtl_error *err)
+{
+    return take_moments(d, NULL, d->inputs, out, err);
+}
+
+double mtl__moments_deviation(const mtl__moments *m)
+{
+    return m->count > 1 ? sqrt(m->squares / (double)m->count) : 0;
+}
+
+static mtl_status fit(const mtl_dataset *d, const mtl__array *y, int64_t cols, float *mean,
+                      float *scale, mtl_error *err)
+{
+    const int64_t bytes = cols * (int64_t)sizeof(mtl__moments);
+    mtl__moments *c = mtl__alloc_zero(&d->ctx->al, bytes);
+    if (!c)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scales of %lld columns",
+                        (long long)cols);
+    mtl_status st = take_moments(d, y, cols, c, err);
     for (int64_t j = 0; j < cols && st == MTL_OK; j++) {
-        double deviation = c[j].count > 1 ? sqrt(c[j].squares / (double)c[j].count) : 0;
-        mean[j] = (float)(c[j].first + c[j].mean);
+        const double deviation = mtl__moments_deviation(&c[j]);
+        mean[j] = (float)c[j].mean;
         /* Below FLT_MIN the reciprocal would be infinite in float: constant for our purposes. */
         scale[j] = deviation >= FLT_MIN ? (float)deviation : 1;
     }

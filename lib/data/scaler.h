@@ -6,6 +6,18 @@
 
 #include "data/warp.h"
 
+/* Of one column. The mean is that of x - first, its first value, and first: a constant column has
+   squares of exactly 0 however many rows it has. */
+typedef struct mtl__moments {
+    double first, offset, mean, squares; /* squares: sum of squared deviations from the mean */
+    int64_t count;
+} mtl__moments;
+
+/* Of the input columns: out [inputs], zero before. */
+mtl_status mtl__dataset_moments(const mtl_dataset *d, mtl__moments *out, mtl_error *err);
+/* Of the population; 0 of fewer than two values. */
+double mtl__moments_deviation(const mtl__moments *m);
+
 /* mean [inputs] and scale [inputs]: population standard deviation, 1 for a column that is constant
    or has fewer than two values; mean 0 for a column without values. */
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err);

@@ -7,9 +7,10 @@
 #include "data/dataset.h"
 
 /* One knot of a column is the limit that its scaled values do not reach, x / sqrt(1 + (x / limit)^2),
-   0 = it is not bent, negative = it becomes 0. More are its values at evenly spaced ranks: a value becomes the standard normal
-   quantile of its own rank, linear between knots, amid equal ones their mean. A column whose first knot
-   is above its last is not ranked; where they are equal, all of it becomes 0. */
+   0 = it is not bent, negative = it becomes 0. More are its values at evenly spaced ranks: a value
+   becomes the standard normal quantile of its own rank, linear between knots, amid equal ones their
+   mean. A column whose first knot is above its last is not ranked; where they are equal, all of it
+   becomes 0. */
 typedef struct mtl__warp {
     int64_t knots; /* of a column; 0 = nothing is done */
     float *knot;   /* [columns, knots] */

@@ -195,8 +195,9 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
     if (copy) {
         const int64_t count = net->raw_inputs * m->pipe.warp.knots;
         float *knot = mtl__arena_floats(arena, count);
-        f->scale.warp.knot = knot && count ? memcpy(knot, m->pipe.warp.knot, (size_t)count * sizeof *knot)
-                                           : knot;
+        if (knot && count)
+            memcpy(knot, m->pipe.warp.knot, (size_t)count * sizeof *knot);
+        f->scale.warp.knot = knot;
     }
     if (m->pipe.is_calibrated || !copy) {
         f->slope = keep(arena, copy, m->pipe.slope, net->outputs);

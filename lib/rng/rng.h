@@ -36,7 +36,7 @@ uint64_t mtl__rng_u64(mtl__rng *r);
 /* In [0, 1), 24 bits / 53 bits. */
 float mtl__rng_f32(mtl__rng *r);
 double mtl__rng_f64(mtl__rng *r);
-/* The next n of mtl__rng_f64, in half the time. */
+/* The next n of mtl__rng_f64, by whole blocks. */
 void mtl__rng_fill_f64(mtl__rng *r, int64_t n, double *out);
 /* In [0, n), every value equally likely; n >= 1. */
 int64_t mtl__rng_below(mtl__rng *r, int64_t n);

@@ -2,6 +2,7 @@
 #include "train/binding.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "data/csr.h"
 
@@ -159,6 +160,8 @@ void mtl__binding_free(mtl__binding *b)
     }
     if (b->label)
         mtl__free(b->al, b->label, b->tasks * (int64_t)sizeof *b->label);
+    if (b->ready)
+        mtl__free(b->al, b->ready, b->ready_bytes);
     *b = (mtl__binding){0};
 }
 
@@ -184,11 +187,36 @@ static void fill_sparse(const mtl__binding *b, const mtl_model *m, mtl__rows row
                                  m->pipe.x_inverse, x);
 }
 
+static void take_ready(const mtl__binding *b, int64_t inputs, mtl__rows rows, float *x)
+{
+    for (int64_t i = 0; i < rows.count; i++)
+        memcpy(x + i * inputs, b->ready + (rows.index ? rows.index[i] : rows.first + i) * inputs,
+               (size_t)inputs * sizeof *x);
+}
+
+void mtl__binding_make_ready(mtl__binding *b, const mtl_model *m)
+{
+    int64_t count;
+    if (b->ready || m->members || m->pipe.warp.knots <= 1 || b->window || mtl__binding_is_sparse(b) ||
+        !mtl__mul_size(b->data->rows, m->net.inputs, &count))
+        return;
+    float *ready = mtl__alloc_array(b->al, count, sizeof *ready);
+    if (!ready)
+        return;
+    mtl__binding_inputs(b, m, (mtl__rows){.count = b->data->rows}, NULL, ready);
+    b->ready = ready;
+    b->ready_bytes = count * (int64_t)sizeof *ready;
+}
+
 void mtl__binding_inputs(const mtl__binding *b, const mtl_model *m, mtl__rows rows,
                          int64_t *scratch, float *x)
 {
     if (mtl__binding_is_sparse(b)) {
         fill_sparse(b, m, rows, x);
+        return;
+    }
+    if (b->ready) {
+        take_ready(b, m->net.inputs, rows, x);
         return;
     }
     mtl__array window = {.stride = m->net.raw_inputs};

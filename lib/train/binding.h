@@ -17,6 +17,8 @@ typedef struct mtl__binding {
     int64_t *label; /* [tasks of the model]: number of the labels in data, -1 = none */
     int64_t tasks;
     mtl__window *window; /* NULL = all inputs are in memory */
+    float *ready;        /* [rows, inputs], scaled; NULL = they are when they are asked for */
+    int64_t ready_bytes;
     const mtl__allocator *al;
 } mtl__binding;
 
@@ -33,6 +35,10 @@ mtl_status mtl__binding_create_bare(const mtl_model *m, const mtl_dataset *data,
 /* Of the tasks that `of` has too alone; labels of the others are not looked at. NULL = all. */
 mtl_status mtl__binding_create_of(const mtl_model *m, const mtl_spec *of, const mtl_dataset *data,
                                   const char *what, mtl__binding *out, mtl_error *err);
+
+/* Scale all inputs now, for good, where it takes long and they are in memory: those that are told by
+   ranks. Without memory for that nothing is done, and all comes out the same. */
+void mtl__binding_make_ready(mtl__binding *b, const mtl_model *m);
 
 /* Rows that a window on the data set holds; all of them where the inputs are in memory. */
 int64_t mtl__binding_window(const mtl_dataset *d);

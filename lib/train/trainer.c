@@ -261,6 +261,12 @@ void mtl__trainer_start(mtl__trainer *t)
     const mtl_context *ctx = t->m->ctx;
     t->started = mtl__seconds();
     t->rows_before = t->rows_seen;
+    for (int i = 0; i < t->feed.sources; i++) {
+        mtl__binding_make_ready(&t->bound[i], t->m);
+        t->feed.source[i].bound.ready = t->bound[i].ready;
+    }
+    if (t->valid)
+        mtl__binding_make_ready(&t->valid->bound, t->m);
     mtl__log(ctx, MTL__LOG_INFO, "training: %lld rows, %lld tasks, %lld parameters, %s",
              (long long)t->feed.source[0].rows, (long long)t->m->net.tasks,
              (long long)t->m->net.params, ctx->vec->name);

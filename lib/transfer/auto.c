@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "data/csr.h"
 #include "rng/rng.h"
+#include "transfer/domain.h"
 #include "transfer/scores.h"
 #include "transfer/transfer.h"
 
@@ -80,18 +81,6 @@ static int64_t number_of(const mtl__contest *c, const char *name)
 
 /* --- rows -------------------------------------------------------------------------------------- */
 
-static bool has_new_label(const chooser *x, int64_t row)
-{
-    for (int64_t t = 0; t < x->job->tasks; t++) {
-        const mtl__labels *l =
-            &x->target->labels[mtl__dataset_task(x->target, x->job->task[t].name)];
-        for (int64_t j = 0; j < l->cols; j++)
-            if (!isnan(mtl__array_row(&l->y, row)[j]))
-                return true;
-    }
-    return false;
-}
-
 /* Here, where rows have the numbers that the caller knows. */
 static mtl_status check_groups(const chooser *x, int64_t count, const int64_t *rows, mtl_error *err)
 {
@@ -129,7 +118,7 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
     if (!rows)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)all);
     for (int64_t i = 0; i < all; i++)
-        if (has_new_label(x, i))
+        if (mtl__has_label(x->job, x->target, i))
             rows[count++] = i;
     mtl_status st = check_groups(x, count, rows, err);
     if (st == MTL_OK && x->job->same && all - count >= count)
@@ -142,7 +131,8 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
     if (st == MTL_OK)
         st = count          ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
              : x->job->same ? MTL_OK
-                            : MTL_FAIL(err, MTL_ERR_DATA, "target: all labels of the new tasks are missing");
+                            : MTL_FAIL(err, MTL_ERR_DATA,
+                                       "target: all labels of the new tasks are missing");
     mtl__free(x->al, rows, all * (int64_t)sizeof *rows);
     return st;
 }

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "data/csr.h"
+#include "data/scaler.h"
 
 /* --- rows with a label ------------------------------------------------------------------------- */
 
-static bool has_label(const mtl__job *job, const mtl_dataset *d, int64_t row)
+bool mtl__has_label(const mtl__job *job, const mtl_dataset *d, int64_t row)
 {
     for (int64_t t = 0; t < job->tasks; t++) {
         const mtl__labels *l = &d->labels[mtl__dataset_task(d, job->task[t].name)];
@@ -27,7 +28,7 @@ mtl_status mtl__labelled_rows(const mtl__job *job, const mtl_dataset *d, mtl_dat
     if (!rows)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)d->rows);
     for (int64_t i = 0; i < d->rows; i++)
-        if (has_label(job, d, i))
+        if (mtl__has_label(job, d, i))
             rows[count++] = i;
     *out = NULL;
     mtl_status st = count ? mtl__dataset_subset(d, count, rows, out, err) : MTL_OK;
@@ -37,89 +38,82 @@ mtl_status mtl__labelled_rows(const mtl__job *job, const mtl_dataset *d, mtl_dat
 
 /* --- means and deviations of inputs ------------------------------------------------------------ */
 
-typedef struct moments {
-    int64_t cols;
-    double *n, *mean, *square; /* [cols]: values, their mean, sum of squares around it */
-} moments;
-
-/* Welford 1962. */
-static void follow(void *arg, const mtl__array *x, int64_t first, int64_t rows)
-{
-    const moments *m = arg;
-    (void)first;
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = mtl__array_row(x, i);
-        for (int64_t j = 0; j < m->cols; j++) {
-            const double value = (double)row[j], by = value - m->mean[j];
-            if (isnan(value))
-                continue;
-            m->mean[j] += by / ++m->n[j];
-            m->square[j] += by * (value - m->mean[j]);
-        }
-    }
-}
-
-static double deviation(const moments *m, int64_t j)
-{
-    return m->n[j] > 0 ? sqrt(m->square[j] / m->n[j]) : 0;
-}
-
 /* The target's figures as if it had PSEUDO_ROWS more rows with the known ones'. The variance is that
    within both, as the paper has it: a shift of the mean is no spread. */
-static void add_pseudo(const moments *known, moments *target)
+static void add_pseudo(const mtl__moments *known, mtl__moments *target)
 {
-    const double k = MTL__PSEUDO_ROWS;
-    for (int64_t j = 0; j < known->cols; j++) {
-        const double n = target->n[j], all = n + k, s = deviation(known, j);
-        if (!(known->n[j] > 0))
-            continue;
-        target->mean[j] = (n * target->mean[j] + k * known->mean[j]) / all;
-        target->square[j] += k * s * s;
-        target->n[j] = all;
-    }
+    const double k = MTL__PSEUDO_ROWS, n = (double)target->count;
+    const double s = mtl__moments_deviation(known);
+    target->mean = (n * target->mean + k * known->mean) / (n + k);
+    target->squares += k * s * s;
+    target->count += MTL__PSEUDO_ROWS;
 }
 
-/* Of every column (x - mean) / scale where x stands in the target as it does in the known rows. */
-static void move_scaling(mtl_model *m, const moments *known, const moments *target)
+/* Where in the target stands what stood at x in the known rows. */
+typedef struct shift {
+    double from, to, by;
+} shift;
+
+static float moved(const shift *s, float x)
 {
-    mtl__pipeline *p = &m->pipe;
-    for (int64_t j = 0; j < known->cols; j++) {
-        const double from = deviation(known, j), to = deviation(target, j);
-        const double by = from > 0 && to > 0 ? to / from : 1;
-        const float mean = (float)(target->mean[j] + ((double)p->x_mean[j] - known->mean[j]) * by);
-        const float scale = (float)((double)p->x_scale[j] * by);
-        if (!(known->n[j] > 0) || !isfinite(mean) || !isfinite(scale) || !isfinite(1 / scale))
-            continue;
-        p->x_mean[j] = mean;
-        p->x_scale[j] = scale;
-    }
+    return (float)(s->to + ((double)x - s->from) * s->by);
 }
 
-static mtl_status take_moments(const mtl_dataset *d, moments *m, double *room, mtl_error *err)
+/* False where the column's numbers are not those of its ranks. */
+static bool move_ranks(mtl__warp *w, int64_t column, const shift *s)
 {
-    *m = (moments){d->inputs, room, room + d->inputs, room + 2 * d->inputs};
-    return mtl__dataset_scan(d, follow, m, err);
+    const int64_t knots = w->knots;
+    if (knots <= 1)
+        return false;
+    float *knot = w->knot + column * knots;
+    const bool is_ranked = knot[0] <= knot[knots - 1];
+    const bool fine = is_ranked && isfinite(moved(s, knot[0])) && isfinite(moved(s, knot[knots - 1]));
+    for (int64_t i = 0; i < knots && fine; i++)
+        knot[i] = moved(s, knot[i]);
+    return is_ranked;
+}
+
+static void move_column(mtl__pipeline *p, int64_t column, const shift *s)
+{
+    const float mean = moved(s, p->x_mean[column]);
+    const float scale = (float)((double)p->x_scale[column] * s->by);
+    if (move_ranks(&p->warp, column, s) || !isfinite(mean) || !isfinite(scale) ||
+        !isfinite(1 / scale))
+        return;
+    p->x_mean[column] = mean;
+    p->x_scale[column] = scale;
+}
+
+static void move_scaling(mtl_model *m, const mtl__moments *known, mtl__moments *target)
+{
+    for (int64_t j = 0; j < m->net.raw_inputs; j++) {
+        if (known[j].count == 0)
+            continue;
+        add_pseudo(&known[j], &target[j]);
+        const double from = mtl__moments_deviation(&known[j]);
+        const double to = mtl__moments_deviation(&target[j]);
+        const shift s = {known[j].mean, target[j].mean, from > 0 && to > 0 ? to / from : 1};
+        move_column(&m->pipe, j, &s);
+    }
 }
 
 static mtl_status restate_inputs(mtl_model *m, const mtl_dataset *known, const mtl_dataset *target,
                                  mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
-    const int64_t inputs = m->net.raw_inputs, bytes = 6 * inputs * (int64_t)sizeof(double);
-    moments of_known, of_target;
-    double *room = mtl__alloc_zero(al, bytes);
-    if (!room)
+    const int64_t inputs = m->net.raw_inputs, bytes = 2 * inputs * (int64_t)sizeof(mtl__moments);
+    mtl__moments *both = mtl__alloc_zero(al, bytes);
+    if (!both)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for statistics");
-    mtl_status st = take_moments(known, &of_known, room, err);
+    mtl_status st = mtl__dataset_moments(known, both, err);
     if (st == MTL_OK)
-        st = take_moments(target, &of_target, room + 3 * inputs, err);
+        st = mtl__dataset_moments(target, both + inputs, err);
     if (st == MTL_OK) {
-        add_pseudo(&of_known, &of_target);
-        move_scaling(m, &of_known, &of_target);
+        move_scaling(m, both, both + inputs);
         mtl__model_keep_categories(m, m->pipe.x_mean, m->pipe.x_scale);
         mtl__model_scaled(m);
     }
-    mtl__free(al, room, bytes);
+    mtl__free(al, both, bytes);
     return st;
 }
 

@@ -6,7 +6,9 @@
 #include "transfer/align.h"
 #include "transfer/move.h"
 
-/* View on the rows that have a label of a task of the job; *out NULL = there is none. */
+/* Has a row a label of a task of the job? */
+bool mtl__has_label(const mtl__job *job, const mtl_dataset *d, int64_t row);
+/* View on the rows that have one; *out NULL = there is none. */
 mtl_status mtl__labelled_rows(const mtl__job *job, const mtl_dataset *d, mtl_dataset **out,
                               mtl_error *err);
 

@@ -99,7 +99,8 @@ static mtl_status fill_task(const mtl__job *job, const mtl_dataset *d, const mtl
         take_units(job->source, task, t);
     else if (mtl__kind_is_scaled(task->kind))
         st = mtl__scaler_fit_labels(d, number, t->mean, t->scale, err);
-    for (int64_t j = job->same ? task->outputs : l->cols; j < task->outputs && mtl__kind_is_scaled(task->kind); j++) {
+    const int64_t first = job->same || !mtl__kind_is_scaled(task->kind) ? task->outputs : l->cols;
+    for (int64_t j = first; j < task->outputs; j++) {
         t->mean[j] = t->mean[0];
         t->scale[j] = t->scale[0];
     }

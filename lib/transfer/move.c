@@ -28,7 +28,8 @@ int64_t mtl__variants(const mtl__strategy *how)
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
 {
     if (how->family == MTL__STATISTICS)
-        return job->same && !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
+        return job->same &&
+               !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
     for (int i = 0; i < how->phases; i++)
         if (how->phase[i].align && !job->source->net.trunk_layers)
             return false;

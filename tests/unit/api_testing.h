@@ -78,6 +78,17 @@ static inline mtl_options *options(int32_t group, const char *text)
     return o;
 }
 
+static inline mtl_model *transferred(const mtl_model *source, const mtl_dataset *target,
+                                     const mtl_dataset *known, const char *text,
+                                     mtl_report **report)
+{
+    mtl_model *m = NULL;
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, text);
+    done(mtl_transfer(source, target, known, o, &m, report, err));
+    mtl_options_destroy(o);
+    return m;
+}
+
 static inline mtl_context *context(const char *text)
 {
     mtl_context *ctx = NULL;

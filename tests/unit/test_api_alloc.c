@@ -544,7 +544,8 @@ static const struct {
     {"transfer to a domain, mmd", domain_mmd, 40, false},
 };
 
-/* Runs one call with its n-th allocation failing; false when there is no such allocation. */
+/* Runs one call with its n-th allocation failing; false when there is no such allocation. A call may do
+   without memory that only makes it quick, with the same bits. */
 static bool run_failing(scene *s, int row, int n, bool once, uint64_t expected)
 {
     uint64_t hash = 0;
@@ -557,13 +558,14 @@ static bool run_failing(scene *s, int row, int n, bool once, uint64_t expected)
     s->f.memory.fail_at = 0;
     bool failed = s->f.memory.has_failed;
     const char *how = once ? "once" : "for good";
-    ck_assert_msg(st == (failed ? MTL_ERR_NOMEM : MTL_OK), "%s, allocation %d failed %s: %s (%s)",
-                  calls[row].name, n, how, mtl_status_name(st), mtl_error_message(err));
+    ck_assert_msg(st == MTL_OK || (failed && st == MTL_ERR_NOMEM),
+                  "%s, allocation %d failed %s: %s (%s)", calls[row].name, n, how, mtl_status_name(st),
+                  mtl_error_message(err));
     ck_assert_msg(mtl_error_code(err) == st, "%s, allocation %d: the handle says %s",
                   calls[row].name, n, mtl_status_name(mtl_error_code(err)));
     ck_assert_msg(s->f.memory.live == live, "%s, allocation %d failed %s: %lld blocks lost",
                   calls[row].name, n, how, (long long)s->f.memory.live - live);
-    if (!failed || calls[row].hash_of_retry)
+    if (st == MTL_OK || calls[row].hash_of_retry)
         ck_assert_msg(hash == expected, "%s: other bits after allocation %d failed %s",
                       calls[row].name, n, how);
     mtl_error_destroy(err);

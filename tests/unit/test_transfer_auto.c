@@ -53,11 +53,7 @@ static void scene_free(scene *s)
 static mtl_model *moved(const scene *s, const mtl_dataset *known, const char *text,
                         mtl_report **report)
 {
-    mtl_model *m = NULL;
-    mtl_options *o = options(MTL_OPTIONS_TRANSFER, text);
-    done(mtl_transfer(s->source, s->target, known, o, &m, report, err));
-    mtl_options_destroy(o);
-    return m;
+    return transferred(s->source, s->target, known, text, report);
 }
 
 static void refuse(const scene *s, const char *text, mtl_status status, const char *part)
