@@ -1769,6 +1769,22 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   mtl_spec_set_linear_skip(), which the result then has.
  * - "probe": the head alone by training steps.
  * - "tune": the exact head, then everything from there with the small rate "trunk_rate".
+ * - "bias_only", "norm_only": as "tune", of the trunk its biases alone (Ben Zaken et al. 2022), or its
+ *   norms with their running figures (Frankle et al. 2021).
+ * - "discriminative:factor=2.6": as "tune", each layer of the trunk with a rate that many times smaller
+ *   than the one above it, the topmost than the heads' (Howard & Ruder 2018, section 3.2).
+ * - "gradual:every=1": as "tune", the heads alone at first and then one more layer of the trunk, from the
+ *   top down, each so many epochs (section 3.3 there). Layers at rest keep their norms' figures.
+ * - "l2_sp:alpha=0.1,beta=0.01": as "tune" with alpha / 2 |w - w0|^2 added for the trunk, w0 being the
+ *   source's parameters, and beta / 2 |w|^2 for the new heads' weights (Li et al. 2018, equation 4).
+ * - "distil:alpha=1,temperature=2": as "tune", and the known tasks' heads are held to what the source says
+ *   of the target's rows (Li & Hoiem 2016): alpha T^2 times the mean over rows of KL(source | model), with
+ *   probabilities at temperature T (Hinton et al. 2015); of labels of a multilabel task the mean; for
+ *   tasks that are no classes the mean squared difference of the network's outputs. Each times the
+ *   task's weight and the option "replay". The known heads are trained by that.
+ * - "wise": as "tune", then back on the straight way to where the steps began, a share alpha of it left: 0,
+ *   1/4, 1/2, 3/4 or 1, the one that is best on the folds ("alpha" in the report; Wortsman et al. 2022,
+ *   equation 1).
  * - "replay": the same with rows of the known tasks.
  * - "lp_ft": as "tune" with the head by steps (Kumar et al. 2022), and known rows if there are.
  * - "fine_tune": everything by steps from the source's trunk, and known rows if there are.
@@ -1780,6 +1796,10 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   of exp(-d^2 / (2 a m)) for a = 1/2, 1 and 2, m the mean d^2. They cost rows^2 * width in a step and
  *   are not candidates of "auto".
  *
+ * bias_only, norm_only, discriminative, gradual, l2_sp, distil and wise look at no row and no label of the
+ * known tasks, need a trunk, and are not candidates of "auto". What they add is no part of the report's losses, and
+ * clip_norm does not cut it. Layers are those with parameters, embeddings of several columns count as one.
+ *
  * A new domain: the target has labels of no new task, but of tasks of the source, some or all of them
  * NaN. Strategies then start from the source's own heads: steps go on with them, exact heads replace
  * them, and "as_is" is the source with nothing changed, predictions bit for bit. Rows without a label have their
@@ -1790,7 +1810,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   the old figures (Schneider et al. 2020, equation 3). The result is for the new domain alone. For
  *   dense inputs in memory.
  * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as the simplest
- * candidates, and nothing is simulated. Without a label there is nothing to compare by: the result is
+ * candidates, and nothing is simulated. "l2_sp" holds the source's heads as it holds the trunk, "distil" all
+ * of them to what they say, labels or not; "wise" may go back to the source itself. Without a label there is nothing to compare by: the result is
  * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
  * "mmd" need a label (MTL_ERR_DATA). With @p known the report has "distance/coral/before" and "/after",
  * and the same for "mmd": the penalties' distances, on up to 256 rows of each.

@@ -175,6 +175,7 @@ void mtl__gramian_plan(mtl__trainer *t, bool features, mtl__arena *arena, mtl__g
 
 void mtl__gramian_start(const mtl__trainer *t, mtl__gramian *g)
 {
+    memset(g->trained, 0, (size_t)t->m->net.layers * sizeof *g->trained);
     for (int64_t i = 0; i < t->m->params; i++)
         if (mtl__trainer_trains(t, &t->m->param[i]))
             g->trained[t->m->param[i].layer] |= (uint8_t)(1 << t->m->param[i].number);

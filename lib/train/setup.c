@@ -4,6 +4,7 @@
 #include "train/update.h"
 
 #include <math.h>
+#include <string.h>
 
 /* --- what is trained --------------------------------------------------------------------------- */
 
@@ -12,12 +13,26 @@ static bool is_trunk(const mtl__network *net, int64_t layer)
     return layer < net->trunk_layers;
 }
 
+static mtl__group group_of(const mtl__trainer *t, const mtl__param *p)
+{
+    mtl__group group = mtl__group_of(t->set.groups, p);
+    if (t->set.rates)
+        group.rate *= t->set.rates[p - t->m->param];
+    return group;
+}
+
+/* Has a task labels, or a hook that does without? */
+static bool takes_part(const mtl__trainer *t, int64_t task)
+{
+    return mtl__targets_has_task(&t->feed.batch.targets, task) ||
+           (t->set.unlabelled && t->set.unlabelled[task]);
+}
+
 bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p)
 {
-    if (p->is_frozen || p->role == MTL__STATE || mtl__group_of(t->set.groups, p).rate == 0)
+    if (p->is_frozen || p->role == MTL__STATE || group_of(t, p).rate == 0)
         return false;
-    return p->task < 0 ? t->set.trunk_factor > 0
-                       : mtl__targets_has_task(&t->feed.batch.targets, p->task);
+    return p->task < 0 ? t->set.trunk_factor > 0 : takes_part(t, p->task);
 }
 
 static void mark_layers(mtl__trainer *t)
@@ -27,7 +42,7 @@ static void mark_layers(mtl__trainer *t)
         if (mtl__trainer_trains(t, &m->param[i]))
             t->layer_on[m->param[i].layer] = true;
     for (int64_t i = 0; i < m->net.tasks; i++)
-        if (mtl__targets_has_task(&t->feed.batch.targets, i))
+        if (takes_part(t, i))
             t->chain_on[m->net.task[i].chain] = true;
 }
 
@@ -68,7 +83,7 @@ static bool any_trained(const mtl__trainer *t, int64_t layer, int32_t number)
 
 static void range_of(mtl__trainer *t, int64_t first, int64_t count, const mtl__param *p)
 {
-    const mtl__group group = mtl__group_of(t->set.groups, p);
+    const mtl__group group = group_of(t, p);
     const double trunk = is_trunk(&t->m->net, p->layer) ? t->set.trunk_factor : 1;
     const double decay = p->role == MTL__MATRIX ? group.decay : 0;
     const bool by_rows = p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer);
@@ -98,10 +113,10 @@ static void add_ranges(mtl__trainer *t, int64_t layer, int32_t number, int64_t f
     if (start < 0)
         return;
     const mtl__param *p = &t->m->param[start];
-    const mtl__group group = mtl__group_of(t->set.groups, p);
+    const mtl__group group = group_of(t, p);
     bool agree = true;
     for (int64_t i = start; i >= 0 && *t->set.groups; i = next_trained(t, i + 1, layer, number)) {
-        mtl__group other = mtl__group_of(t->set.groups, &t->m->param[i]);
+        mtl__group other = group_of(t, &t->m->param[i]);
         agree = agree && other.rate == group.rate && other.decay == group.decay;
     }
     if (agree)
@@ -126,6 +141,16 @@ static void make_ranges(mtl__trainer *t)
     }
 }
 
+void mtl__trainer_select(mtl__trainer *t)
+{
+    memset(t->layer_on, 0, (size_t)t->m->net.layers * sizeof *t->layer_on);
+    memset(t->chain_on, 0, (size_t)t->m->net.heads * sizeof *t->chain_on);
+    t->ranges = 0;
+    mark_layers(t);
+    make_ranges(t);
+    mtl__weighting_select(t);
+}
+
 /* The most ranges that there can be. */
 static int64_t most_ranges(const mtl__trainer *t)
 {
@@ -141,7 +166,7 @@ static int64_t most_ranges(const mtl__trainer *t)
 /* Does a slice get a gradient although it is not trained? */
 static bool has_gradient(const mtl__trainer *t, const mtl__param *p)
 {
-    return mtl__targets_has_task(&t->feed.batch.targets, p->task);
+    return takes_part(t, p->task);
 }
 
 static bool is_penalised(const mtl__trainer *t)
@@ -228,9 +253,8 @@ static mtl_status reserve(mtl__trainer *t, mtl_error *err)
     for (int64_t i = 0; i < m->net.tasks; i++)
         t->task_weight[i] =
             m->spec->task[i].weight * (t->set.task_factor ? t->set.task_factor[i] : 1);
-    mark_layers(t);
-    make_ranges(t);
     mtl__weighting_start(t);
+    mtl__trainer_select(t);
     return MTL_OK;
 }
 

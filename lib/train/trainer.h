@@ -23,6 +23,8 @@ typedef struct mtl__hook {
     /* The losses' gradient is in buffers.dz. What is added to it goes back with it; so does a gradient
        of the trunk's output that is written to buffers.dh, with has_dh set. */
     void (*before_backward)(void *self, mtl__trainer *t);
+    /* The gradients of all that is trained are in t->grads, the losses' clipped. */
+    void (*before_update)(void *self, mtl__trainer *t);
     void (*after_step)(void *self, mtl__trainer *t);
     void (*after_epoch)(void *self, mtl__trainer *t);
     void (*at_end)(void *self, mtl__trainer *t); /* whatever the reason */
@@ -48,6 +50,8 @@ typedef struct mtl__train_settings {
     mtl__weighting_set weighting;  /* zeroes: the sum of the losses */
     uint64_t seed;
     const double *task_factor; /* [tasks] of the tasks' weights, or NULL = 1 */
+    const double *rates;       /* [tensors of the model]: factors of the rate, of heads' 1; NULL = 1 */
+    const bool *unlabelled;    /* [tasks]: trained by a hook where there is no label, or NULL */
     int64_t patience;          /* 0 = none */
     double time_limit;         /* seconds, 0 = none */
     mtl_progress_cb progress;
@@ -124,6 +128,9 @@ mtl_status mtl__trainer_create(mtl_model *m, const mtl__train_settings *set, mtl
                                mtl_error *err);
 void mtl__trainer_destroy(mtl__trainer *t);
 
+/* Once more what is trained, between two steps, by settings whose figures changed. What rests keeps what
+   the optimizer has for it. */
+void mtl__trainer_select(mtl__trainer *t);
 /* Whether a tensor, or a task's part of one, is trained. */
 bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p);
 /* What the passes of the next step run in. */

@@ -281,6 +281,9 @@ void mtl__update_run(mtl__trainer *t)
 {
     const mtl__averaging *a = averaging_of(t);
     clip(t);
+    for (int64_t i = 0; i < t->hooks; i++)
+        if (t->hook[i].before_update)
+            t->hook[i].before_update(t->hook[i].self, t);
     const double momentum = mtl__sched_momentum(&t->sched, t->step);
     if (momentum > 0)
         mtl__optim_set_momentum(&t->optim, momentum);

@@ -97,7 +97,13 @@ void mtl__weighting_start(mtl__trainer *t)
         w->name[i] = t->m->spec->task[i].name;
         w->kept.weight[i] = 1;
     }
-    for (int64_t i = 0; i < net->layers; i++) {
+}
+
+void mtl__weighting_select(mtl__trainer *t)
+{
+    mtl__weighting *w = &t->weighting;
+    const mtl__network *net = &t->m->net;
+    for (int64_t i = 0; w->is_on && i < net->layers; i++) {
         const bool in_trunk = i < net->trunk_layers;
         w->heads_on[i] = t->layer_on[i] && !in_trunk;
         w->trunk_on[i] = t->layer_on[i] && in_trunk;

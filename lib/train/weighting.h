@@ -54,8 +54,9 @@ typedef struct mtl__weighting {
 mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bool is_sparse,
                                 mtl_error *err);
 void mtl__weighting_plan(struct mtl__trainer *t, mtl__arena *arena);
-/* Once the layers to train are known. */
 void mtl__weighting_start(struct mtl__trainer *t);
+/* Once the layers to train are known, and when they change. */
+void mtl__weighting_select(struct mtl__trainer *t);
 mtl_status mtl__weighting_series(struct mtl__trainer *t, mtl_error *err);
 
 /* The backward pass of a step with weights, in the place of mtl__network_backward(). Losses and

@@ -7,6 +7,7 @@
 #include "data/csr.h"
 #include "train/update.h"
 #include "transfer/domain.h"
+#include "transfer/guide.h"
 
 /* The penalty that the head has from which steps begin: they go on from there, so it need not be the
    best one. */
@@ -22,7 +23,12 @@ int64_t mtl__variants(const mtl__strategy *how)
                                      [MTL__HEAD] = MTL__HEAD_PENALTIES,
                                      [MTL__SHIFT] = MTL__HEAD_PENALTIES,
                                      [MTL__STATISTICS] = 1};
-    return counts[how->family];
+    return how->walks ? MTL__WAY : counts[how->family];
+}
+
+bool mtl__strategy_needs_trunk(const mtl__strategy *how)
+{
+    return how->guide || how->walks || how->phase[0].align;
 }
 
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
@@ -30,9 +36,8 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
     if (how->family == MTL__STATISTICS)
         return job->same &&
                !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
-    for (int i = 0; i < how->phases; i++)
-        if (how->phase[i].align && !job->source->net.trunk_layers)
-            return false;
+    if (mtl__strategy_needs_trunk(how) && !job->source->net.trunk_layers)
+        return false;
     return job->source->net.members == 1 || !(mtl__solves_heads(job, how) || how->phase[0].align);
 }
 
@@ -96,6 +101,8 @@ typedef struct run {
     double *task_factor; /* [tasks of m] */
     mtl__trainer *trainer;
     mtl__aligner aligner;
+    mtl__guiding guiding;
+    float *ends[2]; /* [net.params] each, of a way: where steps began, and came to; or NULL */
     mtl_report *report; /* of the last phase */
 } run;
 
@@ -143,13 +150,17 @@ static mtl__scaler_kind scaler_like(const mtl_model *source)
     return !knots ? MTL__SCALER_AUTO : knots == 1 ? MTL__SCALER_ROBUST_CLIP : MTL__SCALER_QUANTILE;
 }
 
-/* One of the tasks of the job? */
-static bool is_meant(const run *x, int64_t t)
+bool mtl__job_means(const mtl__job *job, const char *name)
 {
     int64_t i = 0;
-    while (i < x->job->tasks && strcmp(x->job->task[i].name, x->m->spec->task[t].name) != 0)
+    while (i < job->tasks && strcmp(job->task[i].name, name) != 0)
         i++;
-    return i < x->job->tasks;
+    return i < job->tasks;
+}
+
+static bool is_meant(const run *x, int64_t t)
+{
+    return mtl__job_means(x->job, x->m->spec->task[t].name);
 }
 
 /* Rows of a new domain need no label. */
@@ -205,8 +216,15 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
             first.label[t] = -1;
     if (st == MTL_OK && known)
         st = mtl__binding_create_of(x->m, x->job->source->spec, known, "known", &second, err);
+    if (st == MTL_OK) {
+        double value[MTL__CHOICE_PARAMS];
+        mtl__strategy_values(x->job->o, x->how, value);
+        st = mtl__guide_begin(&x->guiding, x->how->guide, x->job, x->how->choice.name, value, x->m,
+                              &set, err);
+    }
     if (st != MTL_OK) {
         mtl__binding_free(&first);
+        mtl__binding_free(&second);
         return st;
     }
     st = mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer, err);
@@ -214,7 +232,7 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
         st = mtl__align(x->trainer, p->align,
                         mtl__option_f64(x->job->o, &mtl__transfer_options, "align"), &x->aligner,
                         err);
-    return st;
+    return st == MTL_OK ? mtl__guide_hang(&x->guiding, x->trainer, err) : st;
 }
 
 static int64_t stop_at(const mtl__trainer *t, int64_t variant)
@@ -245,9 +263,49 @@ static mtl_status run_stops(run *x, mtl_error *err)
     return st;
 }
 
+/* --- the way back ------------------------------------------------------------------------------ */
+
+static mtl_status make_ends(run *x, mtl_error *err)
+{
+    for (int i = 0; i < 2 && x->how->walks; i++) {
+        x->ends[i] = mtl__alloc(&x->m->ctx->al, x->m->net.params * (int64_t)sizeof(float));
+        if (!x->ends[i])
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a way between two networks");
+        memcpy(x->ends[i], x->m->values, (size_t)x->m->net.params * sizeof(float));
+    }
+    return MTL_OK;
+}
+
+/* (1 - a) w0 + a w1 for all parameters, running statistics too: Wortsman et al. 2022, equation 1. At
+   either end to the bit. */
+static void stand_at(const run *x, int64_t variant)
+{
+    const mtl_model *m = x->m;
+    const bool is_end = variant == MTL__WAY - 1;
+    memcpy(m->values, x->ends[is_end], (size_t)m->net.params * sizeof(float));
+    if (!is_end)
+        m->ctx->vec->blend(m->net.params, (float)variant / (MTL__WAY - 1), x->ends[1], m->values);
+}
+
+static mtl_status walk(run *x, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    if (!x->how->walks)
+        return st;
+    memcpy(x->ends[1], x->m->values, (size_t)x->m->net.params * sizeof(float));
+    for (int64_t v = 0; x->watch && v < MTL__WAY && st == MTL_OK; v++) {
+        stand_at(x, v);
+        st = x->watch->look(x->watch->self, x->m, v, err);
+    }
+    if (x->variant >= 0)
+        stand_at(x, x->variant);
+    return st;
+}
+
 static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
 {
-    const bool in_parts = number + 1 == x->how->phases && (x->watch || x->variant >= 0);
+    const bool in_parts = number + 1 == x->how->phases && (x->watch || x->variant >= 0) &&
+                          !x->how->walks;
     if (!rows_of(x, &x->how->phase[number])) /* nothing to learn from */
         return MTL_OK;
     mtl_status st = make_trainer(x, &x->how->phase[number], err);
@@ -262,6 +320,7 @@ static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
     mtl__trainer_destroy(x->trainer);
     x->trainer = NULL;
     mtl__align_free(&x->aligner);
+    mtl__guide_end(&x->guiding);
     return MTL_OK;
 }
 
@@ -304,6 +363,10 @@ static void free_run(run *x)
     const mtl__allocator *al = &x->m->ctx->al;
     mtl__trainer_destroy(x->trainer);
     mtl__align_free(&x->aligner);
+    mtl__guide_end(&x->guiding);
+    for (int i = 0; i < 2; i++)
+        if (x->ends[i])
+            mtl__free(al, x->ends[i], x->m->net.params * (int64_t)sizeof(float));
     mtl__dataset_destroy(x->labelled);
     mtl__report_destroy(x->report);
     mtl__scaling_free(&x->scaling);
@@ -365,10 +428,17 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
 {
     bool go_on = true;
     mtl_status st = begin(x, err);
+    if (st == MTL_OK)
+        st = make_ends(x, err);
     for (int i = 0; i < x->how->phases && st == MTL_OK && go_on; i++)
         st = run_phase(x, i, &go_on, err);
     if (st == MTL_OK)
+        st = walk(x, err);
+    if (st == MTL_OK)
         st = mtl__report_text(x->report, "strategy", x->how->choice.name, err);
+    if (st == MTL_OK && x->how->walks && x->variant >= 0)
+        st = mtl__report_number(x->report, "alpha", NULL, NULL,
+                                (double)x->variant / (MTL__WAY - 1), err);
     if (st == MTL_OK && report)
         st = report_distances(x, err);
     if (st == MTL_OK && report) {

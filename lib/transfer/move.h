@@ -30,6 +30,8 @@ typedef enum mtl__family {
     MTL__STATISTICS, /* the source's network, means and deviations taken anew */
 } mtl__family;
 
+struct mtl__guide;
+
 typedef struct mtl__strategy {
     mtl__choice_row choice;
     mtl__family family;
@@ -37,9 +39,15 @@ typedef struct mtl__strategy {
     uint32_t features; /* of the exact head, also of one that steps begin with */
     bool needs_known;  /* makes sense with the known tasks' rows only */
     bool in_auto;      /* a candidate there */
+    bool walks;        /* back on the way from where steps began: how far is its variant */
+    const struct mtl__guide *guide; /* what its steps do beside, or NULL */
     int phases;
     mtl__phase phase[MTL__PHASES];
 } mtl__strategy;
+
+/* Parameters of a strategy: those that the options give it, or the initial ones. */
+void mtl__strategy_values(const mtl_options *o, const mtl__strategy *how,
+                          double value[MTL__CHOICE_PARAMS]);
 
 /* In the order of their simplicity. */
 extern const mtl__choice_table mtl__strategies;
@@ -73,8 +81,13 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how);
 /* Does it solve heads, or begin with such? In a new domain steps begin with the source's own. */
 bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how);
 
-/* Steps are judged after these shares of them; a path of penalties has MTL__HEAD_PENALTIES points. */
-enum { MTL__STOPS = 4, MTL__BASES = 4, MTL__VARIANTS = MTL__HEAD_PENALTIES };
+bool mtl__strategy_needs_trunk(const mtl__strategy *how);
+/* Is it the name of a task of the job? */
+bool mtl__job_means(const mtl__job *job, const char *name);
+
+/* Steps are judged after these shares of them; a path of penalties has MTL__HEAD_PENALTIES points, that
+   between two networks MTL__WAY. */
+enum { MTL__STOPS = 4, MTL__BASES = 4, MTL__WAY = 5, MTL__VARIANTS = MTL__HEAD_PENALTIES };
 int64_t mtl__variants(const mtl__strategy *how);
 
 /* Called when a run of steps stands at stop number `variant`. */

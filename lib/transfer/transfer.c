@@ -3,9 +3,21 @@
 
 #include <string.h>
 
+#include "transfer/guide.h"
+
 /* --- strategies -------------------------------------------------------------------------------- */
 
 enum { BOTH = MTL__ON_INPUTS | MTL__ON_TRUNK };
+
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, 0, 0, 0, NULL                                                                        \
+    }
+static const mtl__choice_param
+    discriminative[] = {{"factor", 2.6, 1, 1000, NULL}, END},
+    gradual[] = {{"every", 1, 1, 1000000, MTL__CHOICE_WHOLE}, END},
+    l2_sp[] = {{"alpha", 0.1, 0, 1e9, NULL}, {"beta", 0.01, 0, 1e9, NULL}, END},
+    distil[] = {{"alpha", 1, 0, 1e9, NULL}, {"temperature", 2, 0.01, 1000, NULL}, END};
 
 static const mtl__strategy strategies[] = {
     /* The best of those below. */
@@ -22,9 +34,25 @@ static const mtl__strategy strategies[] = {
     {.choice = {.name = "shift"}, .family = MTL__SHIFT, .features = BOTH, .in_auto = true},
     {.choice = {.name = "stacked"}, .family = MTL__HEAD, .features = BOTH, .in_auto = true},
     {.choice = {.name = "probe"}, .phases = 1, .phase = {{0, 1, false}}},
+    /* "tune" with a few of the trunk's parameters alone. */
+    {.choice = {.name = "bias_only"}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__bias_only},
+    {.choice = {.name = "norm_only"}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__norm_only},
     /* The exact head first, then everything from there with a small rate (Kumar et al. 2022), by
        itself or with the known tasks. */
     {.choice = {.name = "tune"}, .features = MTL__ON_TRUNK, .in_auto = true, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}},
+    /* The same with rates of their own for layers, held to where it began, or gone back towards it. */
+    {.choice = {"discriminative", discriminative}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__discriminative},
+    {.choice = {"gradual", gradual}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__gradual},
+    {.choice = {"l2_sp", l2_sp}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__l2_sp},
+    {.choice = {"distil", distil}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__distil},
+    {.choice = {.name = "wise"}, .features = MTL__ON_TRUNK, .walks = true, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}},
     {.choice = {.name = "replay"}, .features = MTL__ON_TRUNK, .needs_known = true, .in_auto = true,
      .phases = 1, .phase = {{1, MTL__TRUNK_RATE, true}}},
@@ -50,6 +78,17 @@ const mtl__strategy *mtl__strategy_at(int64_t number)
     return &strategies[number];
 }
 
+void mtl__strategy_values(const mtl_options *o, const mtl__strategy *how,
+                          double value[MTL__CHOICE_PARAMS])
+{
+    const mtl__choice given = mtl__option_choice(o, &mtl__transfer_options, "strategy");
+    const mtl__choice_param *p = how->choice.param;
+    for (int i = 0; i < MTL__CHOICE_PARAMS; i++)
+        value[i] = 0;
+    for (int i = 0; p && p[i].key; i++)
+        value[i] = given.row == how ? given.value[i] : p[i].initial;
+}
+
 int64_t mtl__strategy_count(void)
 {
     return MTL__COUNT_OF(strategies);
@@ -57,7 +96,9 @@ int64_t mtl__strategy_count(void)
 
 static const mtl__option table[] = {
     MTL__OPTION_STR("strategy", "auto",
-                    "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|probe|tune|"
+                    "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|probe|"
+                    "bias_only|norm_only|tune|discriminative:factor=2.6|gradual:every=1|"
+                    "l2_sp:alpha=0.1,beta=0.01|distil:alpha=1,temperature=2|wise|"
                     "replay|coral|mmd|lp_ft|fine_tune|scratch",
                     &mtl__strategies, "how the source's network is used; auto = what serves best"),
     MTL__OPTION_I64("epochs", 100, 1, 1000000, "passes over the target rows in each phase"),
@@ -132,7 +173,7 @@ static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, 
     if (how->family == MTL__STATISTICS && !job->same)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "strategy \"%s\" is for tasks of the model in a new domain", name);
-    if (how->phase[0].align && !job->source->net.trunk_layers)
+    if (mtl__strategy_needs_trunk(how) && !job->source->net.trunk_layers)
         return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\" needs a trunk", name);
     if (how->family != MTL__STATISTICS && !mtl__strategy_serves(job, how))
         return MTL_FAIL(err, MTL_ERR_STATE,
@@ -153,8 +194,8 @@ static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_m
     mtl_status st = chooses ? MTL_OK : check_strategy(job, how, err);
     if (st != MTL_OK)
         return st;
-    if (chooses || (mtl__variants(how) > 1 && mtl__solves_heads(job, how) &&
-                    how->family != MTL__STEPS))
+    if (chooses || how->walks || (mtl__variants(how) > 1 && mtl__solves_heads(job, how) &&
+                                  how->family != MTL__STEPS))
         return mtl__transfer_chosen(job, target, chooses ? NULL : how, out, report, err);
     return mtl__move(job, target, how, how->family == MTL__STEPS ? -1 : 0, NULL, out, report, err);
 }

@@ -488,6 +488,47 @@ static mtl_status choose(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status by_strategy(scene *s, const char *strategy, uint64_t *hash, mtl_error *err)
+{
+    ck_assert_int_eq(mtl_options_set_str(s->transfer, "strategy", strategy, NULL), MTL_OK);
+    mtl_status st = transfer(s, hash, err);
+    ck_assert_int_eq(mtl_options_set_str(s->transfer, "strategy", "lp_ft", NULL), MTL_OK);
+    return st;
+}
+
+static mtl_status gradual(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "gradual", hash, err);
+}
+
+static mtl_status l2_sp(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "l2_sp", hash, err);
+}
+
+static mtl_status distil(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "distil", hash, err);
+}
+
+static int32_t stop(int64_t epoch, int64_t step, int64_t steps, double train, double valid, void *user)
+{
+    (void)epoch, (void)step, (void)steps, (void)train, (void)valid, (void)user;
+    return 0;
+}
+
+/* One fold, and the model itself. */
+static mtl_status wise(scene *s, uint64_t *hash, mtl_error *err)
+{
+    mtl_options *how = s->transfer;
+    s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=wise folds=2 epochs=1");
+    ck_assert_int_eq(mtl_options_set_progress(s->transfer, stop, NULL, NULL), MTL_OK);
+    mtl_status st = transfer(s, hash, err);
+    mtl_options_destroy(s->transfer);
+    s->transfer = how;
+    return st;
+}
+
 /* Tasks that the model knows, in a new domain. */
 static mtl_status to_domain(scene *s, mtl_options *how, uint64_t *hash, mtl_error *err)
 {
@@ -540,6 +581,10 @@ static const struct {
     {"sparse inputs", sparse, 40, false},
     {"transfer", transfer, 20, false},
     {"transfer with a choice", choose, 60, false},
+    {"transfer by gradual", gradual, 40, false},
+    {"transfer by l2_sp", l2_sp, 40, false},
+    {"transfer by distil", distil, 40, false},
+    {"transfer by wise", wise, 100, false},
     {"transfer to a domain, statistics", domain_statistics, 30, false},
     {"transfer to a domain, mmd", domain_mmd, 40, false},
 };

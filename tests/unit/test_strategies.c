@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/* Strategies of transfer that guide the steps: what they train, what they add to the gradients. */
+#include "api_testing.h"
+
+#include "model/model.h"
+
+enum { ROWS = 200, FEW = 40, IN = PROBLEM_INPUTS, OUT = PROBLEM_OUTPUTS, NUMBERS = 4096 };
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+/* Plain gradient descent on all rows, of which each step can be worked out. */
+#define PLAIN "batch_size=1000 learning_rate=0.1 trunk_rate=1 shuffle=0 optimizer=sgd "
+
+/* A fitted source, its rows, and few rows of two new tasks. */
+typedef struct scene {
+    problem p, few;
+    mtl_dataset *known, *target;
+    mtl_model *source;
+    float *both, *sum;
+} scene;
+
+static mtl_spec *trunk_of(mtl_context *ctx, const char *norm)
+{
+    mtl_spec *s = NULL;
+    done(mtl_spec_create(ctx, IN, &s, err));
+    done(mtl_spec_add_dense(s, 9, "tanh", err));
+    if (norm)
+        done(mtl_spec_add_norm(s, norm, err));
+    done(mtl_spec_add_dense(s, 5, "tanh", err));
+    done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
+    done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
+    done(mtl_spec_add_task(s, "tags", MTL_MULTILABEL, 2, err));
+    done(mtl_spec_task_set_str(s, "tags", "head", "4:tanh", err));
+    done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
+    done(mtl_spec_task_set_f64(s, "hours", "weight", 0.5, err));
+    return s;
+}
+
+static scene *scene_of(mtl_context *ctx, mtl_spec *spec)
+{
+    scene *s = calloc(1, sizeof *s);
+    s->p = problem_make(ROWS, 31, 0), s->few = problem_make(FEW, 32, 0);
+    s->both = floats(FEW), s->sum = floats(FEW);
+    for (int i = 0; i < FEW; i++) {
+        s->both[i] = s->few.fails[i] > 0.5f && s->few.grade[i] < 1.5f;
+        s->sum[i] = s->few.hours[2 * i] + 10 * s->few.grade[i];
+    }
+    s->known = problem_data(&s->p, ctx);
+    done(mtl_model_create(spec, &s->source, err));
+    mtl_spec_destroy(spec);
+    fit(s->source, s->known, "epochs=20 learning_rate=0.01 seed=3");
+    done(mtl_dataset_create(ctx, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "both", 1, s->both, 1, err));
+    done(mtl_dataset_set_labels(s->target, "sum", 1, s->sum, 1, err));
+    return s;
+}
+
+static scene *scene_make(mtl_context *ctx)
+{
+    return scene_of(ctx, trunk_of(ctx, NULL));
+}
+
+static void scene_free(scene *s)
+{
+    mtl_model_destroy(s->source);
+    mtl_dataset_destroy(s->known), mtl_dataset_destroy(s->target);
+    problem_free(&s->p), problem_free(&s->few);
+    free(s->both), free(s->sum), free(s);
+}
+
+static mtl_model *moved(const scene *s, const char *strategy, const char *more)
+{
+    char text[400];
+    snprintf(text, sizeof text, "strategy=%s %s", strategy, more);
+    return transferred(s->source, s->target, s->known, text, NULL);
+}
+
+static void refuse(const scene *s, const char *text, mtl_status status, const char *part)
+{
+    mtl_model *m = NULL;
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, text);
+    refused(mtl_transfer(s->source, s->target, s->known, o, &m, NULL, err), status, part);
+    ck_assert_ptr_null(m);
+    mtl_options_destroy(o);
+}
+
+static int64_t get(const mtl_model *m, const char *name, float *out)
+{
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *found;
+        const int64_t n = tensor_size(m, i, &found);
+        if (strcmp(found, name) != 0)
+            continue;
+        ck_assert_int_le(n, NUMBERS);
+        done(mtl_model_tensor_get(m, name, n, out, err));
+        return n;
+    }
+    ck_abort_msg("no tensor %s", name);
+    return 0;
+}
+
+static bool changed(const mtl_model *a, const mtl_model *b, const char *name)
+{
+    return tensor_bits_differ(a, b, name) > 0;
+}
+
+/* ---- Rates --------------------------------------------------------------------------------- */
+
+/* Where a strategy has nothing to say it is "tune", to the bit. */
+START_TEST(without_effect_it_is_tune)
+{
+    static const char *const same[] = {"discriminative:factor=1", "l2_sp:alpha=0,beta=0",
+                                       "distil:alpha=0"};
+    scene *s = scene_make(NULL);
+    mtl_model *tune = moved(s, "tune", "epochs=5");
+    for (size_t i = 0; i < COUNT(same); i++) {
+        mtl_model *m = moved(s, same[i], "epochs=5");
+        assert_same_model(m, tune);
+        mtl_model_destroy(m);
+    }
+    mtl_model_destroy(tune);
+    scene_free(s);
+}
+END_TEST
+
+/* One step of plain descent: each layer down moves by so much less. */
+START_TEST(discriminative_rates)
+{
+    static const char *const tensors[] = {"head.both.weight", "trunk.1.weight", "trunk.1.bias",
+                                          "trunk.0.weight", "trunk.0.bias"};
+    static const double shares[] = {1, 1 / 3.0, 1 / 3.0, 1 / 9.0, 1 / 9.0};
+    scene *s = scene_make(NULL);
+    mtl_model *start = moved(s, "tune", PLAIN "epochs=1 learning_rate=0");
+    mtl_model *tune = moved(s, "tune", PLAIN "epochs=1");
+    mtl_model *m = moved(s, "discriminative:factor=3", PLAIN "epochs=1");
+    for (size_t i = 0; i < COUNT(tensors); i++) {
+        float w0[NUMBERS], w1[NUMBERS], w[NUMBERS], most = 0;
+        const int64_t n = get(start, tensors[i], w0);
+        get(tune, tensors[i], w1), get(m, tensors[i], w);
+        for (int64_t j = 0; j < n; j++) {
+            ck_assert_double_eq_tol((double)(w[j] - w0[j]), shares[i] * (double)(w1[j] - w0[j]),
+                                    3e-7);
+            most = fmaxf(most, fabsf(w1[j] - w0[j]));
+        }
+        ck_assert_float_gt(most, 1e-4f);
+    }
+    mtl_model_destroy(start), mtl_model_destroy(tune), mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Layers begin to move one after another from the top; the two new tasks' gradients may be weighed
+   meanwhile, and a batch norm that rests has its own figures. */
+START_TEST(gradual_unfreezing)
+{
+    static const char *const layers[][2] = {{"trunk.2.weight", "trunk.2.bias"},
+                                            {"trunk.1.weight", "trunk.1.running_mean"},
+                                            {"trunk.0.weight", "trunk.0.bias"}};
+    static const char *const ways[] = {"", "weighting=mgda", "weighting=mgda l2=0.1"};
+    scene *s = scene_of(NULL, trunk_of(NULL, "batch"));
+    for (size_t w = 0; w < COUNT(ways); w++)
+        for (int epochs = 1; epochs <= 8; epochs++) {
+            char more[96];
+            snprintf(more, sizeof more, "epochs=%d %s", epochs, ways[w]);
+            mtl_model *m = moved(s, "gradual:every=2", more);
+            for (int k = 0; k < 3; k++)
+                for (int j = 0; j < 2; j++)
+                    ck_assert_msg(changed(m, s->source, layers[k][j]) == (epochs > 2 * (k + 1)),
+                                  "%s after %d epochs", layers[k][j], epochs);
+            mtl_model_destroy(m);
+        }
+    scene_free(s);
+}
+END_TEST
+
+/* Some tensors of the trunk alone, and the heads. */
+START_TEST(tensors_alone)
+{
+    static const char *const all[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight",
+                                      "trunk.1.bias", "trunk.2.weight", "trunk.2.bias"};
+    static const bool trained[2][6] = {{false, true, false, true, false, true},
+                                       {false, false, true, true, false, false}};
+    static const char *const ways[] = {"bias_only", "norm_only"}, *const norms[] = {"layer", "batch"};
+    for (int k = 0; k < 2; k++) {
+        scene *s = scene_of(NULL, trunk_of(NULL, norms[k]));
+        for (int w = 0; w < 2; w++) {
+            mtl_model *start = moved(s, "tune", "epochs=1 learning_rate=0");
+            mtl_model *m = moved(s, ways[w], "epochs=4 l2=0.01");
+            for (int i = 0; i < 6; i++)
+                ck_assert_msg(changed(m, s->source, all[i]) == trained[w][i], "%s: %s", ways[w], all[i]);
+            ck_assert(changed(m, start, "head.both.weight"));
+            ck_assert(!changed(m, s->source, "head.grade.weight"));
+            if (k == 1) /* its figures follow while it is trained */
+                ck_assert(changed(m, s->source, "trunk.1.running_mean"));
+            mtl_model_destroy(m), mtl_model_destroy(start);
+        }
+        scene_free(s);
+    }
+}
+END_TEST
+
+/* ---- Penalties ----------------------------------------------------------------------------- */
+
+/* The second step of plain descent is the first that is away from the start: it goes
+   rate * alpha * (w1 - w0) less far, and heads rate * beta * w in each. */
+START_TEST(l2_sp_gradient)
+{
+    static const char *const trunk[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight"};
+    scene *s = scene_make(NULL);
+    mtl_model *w0 = moved(s, "tune", PLAIN "epochs=1 learning_rate=0");
+    mtl_model *w1 = moved(s, "tune", PLAIN "epochs=1"), *w2 = moved(s, "tune", PLAIN "epochs=2");
+    mtl_model *first = moved(s, "l2_sp:alpha=2,beta=0", PLAIN "epochs=1");
+    mtl_model *m = moved(s, "l2_sp:alpha=2,beta=0", PLAIN "epochs=2");
+    mtl_model *head = moved(s, "l2_sp:alpha=0,beta=3", PLAIN "epochs=1");
+    assert_same_model(first, w1);
+    float a[NUMBERS], b[NUMBERS], c[NUMBERS], x[NUMBERS];
+    for (size_t i = 0; i < COUNT(trunk); i++) {
+        const int64_t n = get(w0, trunk[i], a);
+        get(w1, trunk[i], b), get(w2, trunk[i], c), get(m, trunk[i], x);
+        for (int64_t j = 0; j < n; j++)
+            ck_assert_double_eq_tol((double)(x[j] - c[j]), -0.1 * 2 * (double)(b[j] - a[j]), 3e-7);
+    }
+    const int64_t n = get(w0, "head.both.weight", a);
+    get(w1, "head.both.weight", b), get(head, "head.both.weight", x);
+    for (int64_t j = 0; j < n; j++)
+        ck_assert_double_eq_tol((double)(x[j] - b[j]), -0.1 * 3 * (double)a[j], 1e-6);
+    ck_assert(!changed(head, w1, "head.both.bias") && !changed(head, w1, "trunk.0.weight"));
+    mtl_model *const all[] = {w0, w1, w2, first, m, head};
+    for (size_t i = 0; i < COUNT(all); i++)
+        mtl_model_destroy(all[i]);
+    scene_free(s);
+}
+END_TEST
+
+static double way_from(const mtl_model *m, const mtl_model *source)
+{
+    static const char *const trunk[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight",
+                                        "trunk.1.bias"};
+    double sum = 0;
+    for (size_t i = 0; i < COUNT(trunk); i++) {
+        float a[NUMBERS], b[NUMBERS];
+        const int64_t n = get(m, trunk[i], a);
+        get(source, trunk[i], b);
+        for (int64_t j = 0; j < n; j++)
+            sum += (double)((a[j] - b[j]) * (a[j] - b[j]));
+    }
+    return sqrt(sum);
+}
+
+/* The stronger, the nearer to the source (Li et al. 2018, figure 2). Clipping is of the losses alone. */
+START_TEST(l2_sp_stays_near)
+{
+    static const char *const ways[] = {"tune", "l2_sp", "l2_sp:alpha=1", "l2_sp:alpha=10"};
+    scene *s = scene_make(NULL);
+    double last = INFINITY;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        mtl_model *m = moved(s, ways[i], "epochs=200 trunk_rate=1 optimizer=sgd learning_rate=0.05");
+        const double way = way_from(m, s->source);
+        ck_assert_msg(way < 0.95 * last, "%s: %g after %g", ways[i], way, last);
+        last = way;
+        mtl_model_destroy(m);
+    }
+    scene_free(s);
+}
+END_TEST
+
+/* ---- Distillation -------------------------------------------------------------------------- */
+
+enum { SOFT_TASKS = 4 };
+static const int soft_outputs[SOFT_TASKS] = {1, 3, 2, 2};
+
+static double entropy(double t, double s)
+{
+    return t > 0 ? t * log(t / s) : 0;
+}
+
+/* alpha T^2 KL of the source's predictions and the model's at a temperature; of values the mean
+   squared difference in units of the network. */
+static double distance_to_source(const scene *s, const mtl_model *m, double temperature)
+{
+    static const double weight[SOFT_TASKS] = {1, 1, 1, 0.5};
+    double sum = 0;
+    for (int t = 0; t < SOFT_TASKS; t++) {
+        const int n = soft_outputs[t];
+        float a[FEW * 3], b[FEW * 3];
+        double task = 0;
+        done(mtl_predict_task(s->source, t, FEW, s->few.x, IN, a, n, err));
+        done(mtl_predict_task(m, t, FEW, s->few.x, IN, b, n, err));
+        for (int r = 0; r < FEW; r++) {
+            double top[2] = {0};
+            for (int j = 0; j < n; j++) {
+                const double p = (double)a[r * n + j], q = (double)b[r * n + j];
+                top[0] += pow(p, 1 / temperature), top[1] += pow(q, 1 / temperature);
+            }
+            for (int j = 0; j < n; j++) {
+                double p = (double)a[r * n + j], q = (double)b[r * n + j];
+                if (t == 3) {
+                    const double unit =
+                        (double)m->pipe.y_scale[m->net.task[t].column + j];
+                    task += (p - q) * (p - q) / (unit * unit) / n;
+                    continue;
+                }
+                const double up = pow(p, 1 / temperature), uq = pow(q, 1 / temperature);
+                if (t == 1) {
+                    task += temperature * temperature * entropy(up / top[0], uq / top[1]);
+                    continue;
+                }
+                const double vp = pow(1 - p, 1 / temperature), vq = pow(1 - q, 1 / temperature);
+                p = up / (up + vp), q = uq / (uq + vq);
+                task += temperature * temperature * (entropy(p, q) + entropy(1 - p, 1 - q)) / n;
+            }
+        }
+        sum += weight[t] * task / FEW;
+    }
+    return sum;
+}
+
+/* What the second step of plain descent has more than that of "tune" is the distance's gradient where
+   the first one ended, by central differences, for trunk and old heads. */
+START_TEST(distil_gradient)
+{
+    static const char *const tensors[] = {"trunk.0.weight", "trunk.1.bias", "head.fails.weight",
+                                          "head.grade.weight", "tower0.tags.weight", "head.hours.bias"};
+    static const double temperatures[] = {1, 2, 0.7};
+    scene *s = scene_make(NULL);
+    mtl_model *w1 = moved(s, "tune", PLAIN "epochs=1"), *w2 = moved(s, "tune", PLAIN "epochs=2");
+    for (size_t k = 0; k < COUNT(temperatures); k++) {
+        char way[64];
+        snprintf(way, sizeof way, "distil:alpha=3,temperature=%g", temperatures[k]);
+        mtl_model *m = moved(s, way, PLAIN "epochs=2"), *first = moved(s, way, PLAIN "epochs=1");
+        assert_same_model(first, w1);
+        double most = 0;
+        for (size_t i = 0; i < COUNT(tensors); i++) {
+            float value[NUMBERS], with[NUMBERS], without[NUMBERS];
+            const int64_t n = get(w1, tensors[i], value);
+            get(m, tensors[i], with), get(w2, tensors[i], without);
+            for (int64_t j = 0; j < n; j += 4) {
+                double side[2];
+                for (int d = 0; d < 2; d++) {
+                    mtl_model *near = NULL;
+                    const float was = value[j];
+                    done(mtl_model_clone(w1, &near, err));
+                    value[j] += d ? -0.005f : 0.005f;
+                    done(mtl_model_tensor_set(near, tensors[i], n, value, err));
+                    side[d] = distance_to_source(s, near, temperatures[k]);
+                    value[j] = was;
+                    mtl_model_destroy(near);
+                }
+                const double expected = (side[0] - side[1]) / 0.01;
+                const double found = -(double)(with[j] - without[j]) / 0.1 / 3;
+                ck_assert_msg(fabs(found - expected) < 3e-5 + 5e-3 * fabs(expected),
+                              "T %g, %s, number %d: %g, not %g", temperatures[k], tensors[i], (int)j,
+                              found, expected);
+                most = fmax(most, fabs(expected));
+            }
+        }
+        ck_assert_double_gt(most, 1e-3);
+        mtl_model_destroy(m), mtl_model_destroy(first);
+    }
+    mtl_model_destroy(w1), mtl_model_destroy(w2);
+    scene_free(s);
+}
+END_TEST
+
+/* What it is for: the known tasks are not forgotten, without a row of theirs (Li & Hoiem 2016). */
+START_TEST(distil_keeps_the_known_tasks)
+{
+    scene *s = scene_make(NULL);
+    const char *how = "epochs=200 learning_rate=0.02 trunk_rate=1";
+    mtl_model *tune = moved(s, "tune", how), *m = moved(s, "distil", how);
+    const double forgot = distance_to_source(s, tune, 1), kept = distance_to_source(s, m, 1);
+    ck_assert_msg(kept < 0.1 * forgot, "%g, by tune %g", kept, forgot);
+    ck_assert(changed(m, s->source, "head.grade.weight"));
+    mtl_model_destroy(tune), mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* ---- The way back -------------------------------------------------------------------------- */
+
+/* Every parameter stands on the line between where the steps began and came to, at the alpha that the
+   report tells; alpha is one of the grid. */
+START_TEST(wise_is_on_the_line)
+{
+    bool seen[5] = {false};
+    scene *s = scene_make(NULL);
+    for (int k = 0; k < 6; k++) {
+        static const char *const how[] = {"epochs=2 seed=1", "epochs=60 seed=1",
+                                          "epochs=300 learning_rate=0.05 trunk_rate=1",
+                                          "epochs=20 learning_rate=0.3 trunk_rate=1", "epochs=30",
+                                          "epochs=400 learning_rate=0.02 trunk_rate=0.3"};
+        char text[200], still[200];
+        mtl_report *r = NULL;
+        snprintf(still, sizeof still, "%s learning_rate=0", how[k]);
+        snprintf(text, sizeof text, "strategy=wise %s", how[k]);
+        mtl_model *w0 = moved(s, "tune", still), *w1 = moved(s, "tune", how[k]);
+        mtl_model *m = transferred(s->source, s->target, s->known, text, &r);
+        const double alpha = figure(r, "alpha");
+        ck_assert(alpha >= 0 && alpha <= 1 && 4 * alpha == floor(4 * alpha));
+        ck_assert(figure(r, "candidate/wise/variant") == 4 * alpha);
+        ck_assert_str_eq(text_of(r, "strategy"), "wise");
+        seen[(int)(4 * alpha)] = true;
+        int64_t n;
+        float *a = parameters(w0, &n), *b = parameters(w1, &n), *x = parameters(m, &n);
+        for (int64_t i = 0; i < n; i++)
+            ck_assert_double_eq_tol((double)x[i],
+                                    (1 - alpha) * (double)a[i] + alpha * (double)b[i],
+                                    1e-6 * (1 + fabs((double)b[i])));
+        if (alpha == 0 || alpha == 1)
+            assert_same_model(m, alpha == 0 ? w0 : w1);
+        free(a), free(b), free(x);
+        mtl_report_destroy(r);
+        mtl_model_destroy(w0), mtl_model_destroy(w1), mtl_model_destroy(m);
+    }
+    ck_assert(seen[0] + seen[1] + seen[2] + seen[3] + seen[4] >= 2); /* it is a choice */
+    scene_free(s);
+}
+END_TEST
+
+/* ---- All of them --------------------------------------------------------------------------- */
+
+static const char *const ways[] = {"bias_only", "discriminative", "gradual", "l2_sp", "distil", "wise"};
+
+/* The source is not touched, known labels of the target are not looked at, streams of options go
+   together. */
+START_TEST(what_they_leave_alone)
+{
+    scene *s = scene_make(NULL);
+    mtl_model *copy = NULL;
+    done(mtl_model_clone(s->source, &copy, err));
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        mtl_model *m = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
+        done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
+        mtl_model *with = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
+        mtl_dataset_destroy(s->target);
+        done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+        done(mtl_dataset_set_labels(s->target, "both", 1, s->both, 1, err));
+        done(mtl_dataset_set_labels(s->target, "sum", 1, s->sum, 1, err));
+        assert_same_model(m, with);
+        assert_same_model(s->source, copy);
+        mtl_model_destroy(m), mtl_model_destroy(with);
+    }
+    mtl_model_destroy(copy);
+    scene_free(s);
+}
+END_TEST
+
+/* Known tasks in a new domain: the source's own heads are where steps begin, and are what is held. */
+START_TEST(in_a_new_domain)
+{
+    scene *s = scene_make(NULL);
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        float out[FEW * 3];
+        mtl_model *m = moved(s, ways[i], "epochs=5");
+        ck_assert_int_eq(mtl_model_task_count(m), 4);
+        done(mtl_predict_task(m, 1, FEW, s->few.x, IN, out, 3, err));
+        for (int j = 0; j < FEW * 3; j++)
+            ck_assert(out[j] >= 0 && out[j] <= 1);
+        mtl_model_destroy(m);
+    }
+    mtl_model *held = moved(s, "l2_sp:alpha=1000", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
+    mtl_model *tune = moved(s, "tune", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
+    ck_assert_float_lt(tensor_bits_differ(held, s->source, "head.grade.weight"),
+                       0.1f * tensor_bits_differ(tune, s->source, "head.grade.weight"));
+    mtl_model_destroy(held), mtl_model_destroy(tune);
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(what_cannot_be_says_why)
+{
+    scene *s = scene_make(NULL);
+    refuse(s, "strategy=norm_only", MTL_ERR_STATE, "norm");
+    static const char *const wrong[] = {"l2_sp:alpha=-1", "l2_sp:gamma=1", "gradual:every=0",
+                                        "gradual:every=1.5", "discriminative:factor=0.5",
+                                        "distil:temperature=0", "wise:alpha=1", "tune:rate=1", "l2sp"};
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "");
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        refused(mtl_options_set_str(o, "strategy", wrong[i], err), MTL_ERR_RANGE, "");
+    mtl_options_destroy(o);
+    scene_free(s);
+    for (int k = 0; k < 2; k++) {
+        mtl_spec *spec = NULL;
+        done(mtl_spec_create(NULL, IN, &spec, err));
+        if (k)
+            done(mtl_spec_add_dense(spec, 4, "relu", err));
+        if (k)
+            done(mtl_spec_set_ensemble(spec, 3, "tabm", err));
+        done(mtl_spec_add_task(spec, "grade", MTL_MULTICLASS, 3, err));
+        s = scene_of(NULL, spec);
+        for (size_t i = 0; i < COUNT(ways); i++) {
+            char text[64];
+            snprintf(text, sizeof text, "strategy=%s", ways[i]);
+            refuse(s, text, MTL_ERR_STATE, k ? "ensemble" : "trunk");
+        }
+        /* In a new domain an ensemble goes on from its own heads. */
+        mtl_dataset_destroy(s->target);
+        done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+        done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
+        for (size_t i = 0; k && i < COUNT(ways); i++)
+            mtl_model_destroy(moved(s, ways[i], "epochs=3"));
+        scene_free(s);
+    }
+}
+END_TEST
+
+static int32_t stop_at_two(int64_t epoch, int64_t step, int64_t steps, double train, double valid,
+                           void *user)
+{
+    (void)step, (void)steps, (void)train, (void)valid, (void)user;
+    return epoch >= 2 ? 0 : MTL_CONTINUE;
+}
+
+START_TEST(cancelled)
+{
+    scene *s = scene_make(NULL);
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        char text[64];
+        mtl_model *m = NULL;
+        mtl_report *r = NULL;
+        snprintf(text, sizeof text, "strategy=%s epochs=1000", ways[i]);
+        mtl_options *o = options(MTL_OPTIONS_TRANSFER, text);
+        if (strcmp(ways[i], "wise") == 0)
+            set_options(o, MTL_OPTIONS_TRANSFER, "epochs=20");
+        done(mtl_options_set_progress(o, stop_at_two, NULL, err));
+        done(mtl_transfer(s->source, s->target, s->known, o, &m, &r, err));
+        ck_assert_str_eq(text_of(r, "reason"), "cancelled");
+        mtl_options_destroy(o);
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+    }
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(same_bits)
+{
+    static const char *const contexts[] = {"threads=1 cpu=c", "threads=3", "threads=2 cpu=avx2"};
+    uint64_t hash[COUNT(ways)] = {0};
+    for (size_t c = 0; c < COUNT(contexts); c++) {
+        mtl_context *ctx = context(contexts[c]);
+        scene *s = scene_make(ctx);
+        for (size_t i = 0; i < COUNT(ways); i++) {
+            mtl_model *m = moved(s, ways[i], "epochs=4");
+            const uint64_t now = model_hash(m);
+            ck_assert_msg(c == 0 || now == hash[i], "%s with %s", ways[i], contexts[c]);
+            hash[i] = now;
+            mtl_model_destroy(m);
+        }
+        scene_free(s);
+        mtl_context_destroy(ctx);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("strategies");
+    add_case(s, "without effect a strategy is tune", without_effect_it_is_tune);
+    add_case(s, "discriminative rates of layers", discriminative_rates);
+    add_case(s, "gradual unfreezing from the top", gradual_unfreezing);
+    add_case(s, "biases or norms alone", tensors_alone);
+    add_case(s, "l2_sp adds its gradient", l2_sp_gradient);
+    add_case(s, "l2_sp stays near the source", l2_sp_stays_near);
+    add_case(s, "distillation adds its gradient", distil_gradient);
+    add_case(s, "distillation keeps the known tasks", distil_keeps_the_known_tasks);
+    add_case(s, "wise is on the line", wise_is_on_the_line);
+    add_case(s, "what strategies leave alone", what_they_leave_alone);
+    add_case(s, "in a new domain", in_a_new_domain);
+    add_case(s, "what cannot be says why", what_cannot_be_says_why);
+    add_case(s, "cancelled", cancelled);
+    add_case(s, "same bits for any threads and instruction set", same_bits);
+    return run_suite(s);
+}
