@@ -1601,6 +1601,11 @@ MTL_API mtl_status mtl_metric(const char *name, int64_t rows, int64_t outputs,
  * - "gradnorm:alpha=1.5,rate=1": weights of sum m by which |w_i g_i| stand as the tasks' relative
  *   losses L_i / L_i(first step) to the power alpha, approached by this rate (Chen et al. 2018, whose
  *   objective is 0 there). Wants losses, has state.
+ * - "gated:main=1/1/...,decay=0.9": the tasks with a main above 0 count 1, and so does another as long as
+ *   the cosine of its gradient and their sum, an exponential average, is not below 0; else 0 (Du et al.
+ *   2018, the unweighted form). Has state. "a_gem:main=1/1/...": the main tasks count 1, of the others'
+ *   sum r as much as makes the update g with g'r = 0 where the main tasks' gradient has g'r < 0, else none
+ *   (Chaudhry et al. 2019, equation 11).
  *
  * Kinds of J itself, which make the update too:
  * - "graddrop:leak=0": of each value the parts of one sign, drawn by their share (Chen et al. 2020);
@@ -1771,12 +1776,28 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * - "tune": the exact head, then everything from there with the small rate "trunk_rate".
  * - "bias_only", "norm_only": as "tune", of the trunk its biases alone (Ben Zaken et al. 2022), or its
  *   norms with their running figures (Frankle et al. 2021).
+ * - "lora:rank=8,alpha=8": as "tune", but of the trunk nothing moves but the weights of dense layers, by
+ *   W0 + alpha / rank A B, A [in, rank] and B [rank, out] being trained in their place (Hu et al. 2022;
+ *   B = 0 at first). The result has the sum. Weighting and average are not for it.
  * - "discriminative:factor=2.6": as "tune", each layer of the trunk with a rate that many times smaller
  *   than the one above it, the topmost than the heads' (Howard & Ruder 2018, section 3.2).
  * - "gradual:every=1": as "tune", the heads alone at first and then one more layer of the trunk, from the
  *   top down, each so many epochs (section 3.3 there). Layers at rest keep their norms' figures.
  * - "l2_sp:alpha=0.1,beta=0.01": as "tune" with alpha / 2 |w - w0|^2 added for the trunk, w0 being the
  *   source's parameters, and beta / 2 |w|^2 for the new heads' weights (Li et al. 2018, equation 4).
+ * - "l2_sp_fisher:alpha=10,beta=0.01": as l2_sp with alpha / 2 times the sum of F (w - w0)^2 for the trunk
+ *   (section 3.4 there); "ewc:lambda=10": that alone, lambda for alpha (Kirkpatrick et al. 2017, equation
+ *   3). F is the mean over rows of @p known, up to 1024, of the squared gradient of the row's loss, by
+ *   which the known tasks are not forgotten. Batch norms are free. For dense inputs.
+ * - "delta:alpha=0.01": as "tune" with alpha / 2 times the mean over rows of |h - h0|^2, h and h0 the outputs
+ *   for it of the trunk and of the source's (Li et al. 2019, equation 4, features counting alike).
+ * - "bss:eta=0.001,k=1": as "tune" with eta times the sum of the k smallest squared singular values of the
+ *   trunk's outputs for a batch (Chen et al. 2019, equation 5); n^3 in a step, n the lesser of rows and
+ *   width.
+ * - "co_tuning:lambda=2.3": as "tune", and known binary and multiclass tasks' heads learn from rows with a class
+ *   of a new such task what the source says of rows of that class on average: lambda times the mean
+ *   over these tasks and the rows of the cross entropy (You et al. 2020, equation 3, direct approach). For
+ *   new tasks.
  * - "distil:alpha=1,temperature=2": as "tune", and the known tasks' heads are held to what the source says
  *   of the target's rows (Li & Hoiem 2016): alpha T^2 times the mean over rows of KL(source | model), with
  *   probabilities at temperature T (Hinton et al. 2015); of labels of a multilabel task the mean; for
@@ -1786,6 +1807,9 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   1/4, 1/2, 3/4 or 1, the one that is best on the folds ("alpha" in the report; Wortsman et al. 2022,
  *   equation 1).
  * - "replay": the same with rows of the known tasks.
+ * - "gated", "a_gem": as "replay" with the weighting of that name (see mtl_aggregate), the new tasks being
+ *   the main ones: known tasks whose gradients oppose are left out; or count only as far as keeps them
+ *   from getting worse.
  * - "lp_ft": as "tune" with the head by steps (Kumar et al. 2022), and known rows if there are.
  * - "fine_tune": everything by steps from the source's trunk, and known rows if there are.
  * - "scratch": a new network for the new tasks.
@@ -1796,8 +1820,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   of exp(-d^2 / (2 a m)) for a = 1/2, 1 and 2, m the mean d^2. They cost rows^2 * width in a step and
  *   are not candidates of "auto".
  *
- * bias_only, norm_only, discriminative, gradual, l2_sp, distil and wise look at no row and no label of the
- * known tasks, need a trunk, and are not candidates of "auto". What they add is no part of the report's losses, and
+ * Those from bias_only to wise but tune look at no label of the known tasks, and but l2_sp_fisher and ewc
+ * at no row of them. They, gated and a_gem need a trunk and are not candidates of "auto". What they add is no part of the report's losses, and
  * clip_norm does not cut it. Layers are those with parameters, embeddings of several columns count as one.
  *
  * A new domain: the target has labels of no new task, but of tasks of the source, some or all of them
@@ -1810,8 +1834,9 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   the old figures (Schneider et al. 2020, equation 3). The result is for the new domain alone. For
  *   dense inputs in memory.
  * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as the simplest
- * candidates, and nothing is simulated. "l2_sp" holds the source's heads as it holds the trunk, "distil" all
- * of them to what they say, labels or not; "wise" may go back to the source itself. Without a label there is nothing to compare by: the result is
+ * candidates, and nothing is simulated. "l2_sp", "l2_sp_fisher" and "ewc" hold the source's heads as they hold
+ * the trunk, "distil" all of them to what they say, labels or not; for "gated" and "a_gem" known rows of the
+ * target's own tasks are one with these; "wise" may go back to the source itself. Without a label there is nothing to compare by: the result is
  * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
  * "mmd" need a label (MTL_ERR_DATA). With @p known the report has "distance/coral/before" and "/after",
  * and the same for "mmd": the penalties' distances, on up to 256 rows of each.

@@ -53,6 +53,7 @@ mtl__agg_fn mtl__agg_pcgrad, mtl__agg_gradvac;
 mtl__agg_fn mtl__agg_imtl_g, mtl__agg_aligned, mtl__agg_config;
 mtl__agg_fn mtl__agg_fairgrad, mtl__agg_nash, mtl__agg_gradnorm;
 mtl__agg_fn mtl__agg_graddrop, mtl__agg_db, mtl__agg_excess;
+mtl__agg_fn mtl__agg_gated, mtl__agg_a_gem;
 mtl__agg_fn mtl__agg_uw, mtl__agg_imtl_l, mtl__agg_dwa, mtl__agg_gls, mtl__agg_stch, mtl__agg_famo;
 
 /* Value number i of the kind's parameters. */

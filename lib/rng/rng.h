@@ -18,6 +18,7 @@ enum {
     MTL__RNG_LINEAR = 17,
     MTL__RNG_AGGREGATE = 20,
     MTL__RNG_SIMULATE = 30,
+    MTL__RNG_ADAPTER = 41,
 };
 
 /* A cursor over one stream; substream tells apart layers, epochs, tasks ... */

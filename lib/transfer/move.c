@@ -220,7 +220,7 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
         double value[MTL__CHOICE_PARAMS];
         mtl__strategy_values(x->job->o, x->how, value);
         st = mtl__guide_begin(&x->guiding, x->how->guide, x->job, x->how->choice.name, value, x->m,
-                              &set, err);
+                              x->target, &set, err);
     }
     if (st != MTL_OK) {
         mtl__binding_free(&first);

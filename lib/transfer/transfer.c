@@ -17,7 +17,12 @@ static const mtl__choice_param
     discriminative[] = {{"factor", 2.6, 1, 1000, NULL}, END},
     gradual[] = {{"every", 1, 1, 1000000, MTL__CHOICE_WHOLE}, END},
     l2_sp[] = {{"alpha", 0.1, 0, 1e9, NULL}, {"beta", 0.01, 0, 1e9, NULL}, END},
-    distil[] = {{"alpha", 1, 0, 1e9, NULL}, {"temperature", 2, 0.01, 1000, NULL}, END};
+    l2_sp_fisher[] = {{"alpha", 10, 0, 1e9, NULL}, {"beta", 0.01, 0, 1e9, NULL}, END},
+    distil[] = {{"alpha", 1, 0, 1e9, NULL}, {"temperature", 2, 0.01, 1000, NULL}, END},
+    ewc[] = {{"lambda", 10, 0, 1e9, NULL}, END}, delta[] = {{"alpha", 0.01, 0, 1e9, NULL}, END},
+    co_tuning[] = {{"lambda", 2.3, 0, 1e9, NULL}, END},
+    bss[] = {{"eta", 0.001, 0, 1e9, NULL}, {"k", 1, 1, 1000000, MTL__CHOICE_WHOLE}, END},
+    lora[] = {{"rank", 8, 1, 65536, MTL__CHOICE_WHOLE}, {"alpha", 8, 0, 1e6, NULL}, END};
 
 static const mtl__strategy strategies[] = {
     /* The best of those below. */
@@ -43,6 +48,8 @@ static const mtl__strategy strategies[] = {
        itself or with the known tasks. */
     {.choice = {.name = "tune"}, .features = MTL__ON_TRUNK, .in_auto = true, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}},
+    {.choice = {"lora", lora}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__lora},
     /* The same with rates of their own for layers, held to where it began, or gone back towards it. */
     {.choice = {"discriminative", discriminative}, .features = MTL__ON_TRUNK, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__discriminative},
@@ -50,12 +57,26 @@ static const mtl__strategy strategies[] = {
      .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__gradual},
     {.choice = {"l2_sp", l2_sp}, .features = MTL__ON_TRUNK, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__l2_sp},
+    {.choice = {"l2_sp_fisher", l2_sp_fisher}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__l2_sp_fisher},
+    {.choice = {"ewc", ewc}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__ewc},
+    {.choice = {"delta", delta}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__delta},
+    {.choice = {"bss", bss}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__bss},
+    {.choice = {"co_tuning", co_tuning}, .features = MTL__ON_TRUNK, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__co_tuning},
     {.choice = {"distil", distil}, .features = MTL__ON_TRUNK, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__distil},
     {.choice = {.name = "wise"}, .features = MTL__ON_TRUNK, .walks = true, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}},
     {.choice = {.name = "replay"}, .features = MTL__ON_TRUNK, .needs_known = true, .in_auto = true,
      .phases = 1, .phase = {{1, MTL__TRUNK_RATE, true}}},
+    {.choice = {.name = "gated"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, true}}, .guide = &mtl__gated},
+    {.choice = {.name = "a_gem"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
+     .phase = {{1, MTL__TRUNK_RATE, true}}, .guide = &mtl__a_gem},
     /* The same with the domains drawn together; then, in a new domain, what its labels say. */
     {.choice = {.name = "coral"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 2,
      .phase = {{1, MTL__TRUNK_RATE, true, MTL__CORAL}, {1, MTL__TRUNK_RATE, true}}},
@@ -97,9 +118,10 @@ int64_t mtl__strategy_count(void)
 static const mtl__option table[] = {
     MTL__OPTION_STR("strategy", "auto",
                     "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|probe|"
-                    "bias_only|norm_only|tune|discriminative:factor=2.6|gradual:every=1|"
-                    "l2_sp:alpha=0.1,beta=0.01|distil:alpha=1,temperature=2|wise|"
-                    "replay|coral|mmd|lp_ft|fine_tune|scratch",
+                    "bias_only|norm_only|tune|lora:rank=8,alpha=8|discriminative:factor=2.6|gradual:every=1|"
+                    "l2_sp:alpha=0.1,beta=0.01|l2_sp_fisher:alpha=10,beta=0.01|ewc:lambda=10|"
+                    "delta:alpha=0.01|bss:eta=0.001,k=1|co_tuning:lambda=2.3|"
+                    "distil:alpha=1,temperature=2|wise|replay|gated|a_gem|coral|mmd|lp_ft|fine_tune|scratch",
                     &mtl__strategies, "how the source's network is used; auto = what serves best"),
     MTL__OPTION_I64("epochs", 100, 1, 1000000, "passes over the target rows in each phase"),
     MTL__OPTION_I64("batch_size", 32, 1, 16777216, "target rows of a step, and known rows beside"),

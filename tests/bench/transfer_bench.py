@@ -219,11 +219,14 @@ def main():
     p.add_argument('--rows', default='10,30,100,200')
     p.add_argument('--seeds', type=int, default=10)
     p.add_argument('--strategies', default='auto,constant,as_is,linear,exact_probe,shift,stacked,'
-                                           'tune,replay,lp_ft,fine_tune,scratch')
+                                           'tune,bias_only,lora,discriminative,gradual,l2_sp,'
+                                           'l2_sp_fisher,ewc,delta,bss,co_tuning,distil,wise,'
+                                           'replay,gated,a_gem,lp_ft,fine_tune,scratch',
+                   help='by commas, or by blanks where one has parameters of its own')
     p.add_argument('--each', action='store_true', help='print every new task too')
     a = p.parse_args()
     lib = Library(a.lib)
-    names = a.strategies.split(',')
+    names = a.strategies.split() if ' ' in a.strategies else a.strategies.split(',')
     rows = [int(n) for n in a.rows.split(',')]
     print('%-22s %4s ' % ('case', 'rows') + ' '.join('%12s' % n[:12] for n in names) +
           '  auto - best floor')

@@ -335,6 +335,24 @@ def famo(j, losses, after):
     return weights, None
 
 
+def gated(jacobians, losses, after):
+    """main = tasks 0 and 2"""
+    mean, weights = np.zeros(4), []
+    for j in jacobians:
+        j = j.astype(float)
+        target = j[0] + j[2]
+        mean = .7 * mean + .3 * (j @ target) / np.linalg.norm(j, axis=1) / np.linalg.norm(target)
+        weights.append(np.where([True, False, True, False], 1, mean >= 0).astype(float))
+    return weights, None
+
+
+def a_gem(j, main):
+    """The nearest to g that makes r no worse, by nnls as above."""
+    main = np.array(main, dtype=bool)
+    g, r = j[main].sum(axis=0), j[~main].sum(axis=0)
+    return project(r[None], g) if r.any() else g
+
+
 run('gradvac:beta=0.3', 2, 4, 6, gradvac)
 run('gradnorm:alpha=1.2,rate=0.3', 4, 5, 5, gradnorm)
 run('db_mtl:beta=0.8,sigma=0.5', 3, 7, 5, db_mtl)
@@ -347,6 +365,13 @@ run('gls', 4, 5, 2, lambda j, losses, after: (
 run('stch:mu=0.7', 3, 4, 3, stch)
 run('stch:mu=0.7,warm_up=3', 3, 4, 6, stch_warm)
 run('famo:rate=0.05,decay=0.01', 3, 4, 8, famo, feedback=True)
+run('gated:main=1/0/1/0,decay=0.7', 4, 3, 6, gated)
+for main in [(1, 0), (1, 0, 0), (0, 1, 1), (1, 1, 0, 0, 1), (0, 0, 0, 1)]:
+    for turn in range(3):
+        j = rng.standard_normal((len(main), 6)).astype(np.float32)
+        if turn == 1:
+            j[0] -= 2 * j[1]
+        one('a_gem:main=' + '/'.join(map(str, main)), j.astype(float), update=a_gem(j.astype(float), main))
 
 print(f'''/* SPDX-License-Identifier: MIT */
 /* Written by make_aggregate.py with numpy {np.__version__}, scipy {scipy.__version__}, torch {torch.__version__}. */

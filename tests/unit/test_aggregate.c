@@ -306,6 +306,50 @@ START_TEST(hundreds_of_tasks_converge)
 }
 END_TEST
 
+/* The first task alone is what it is about: the update does the others no harm (Chaudhry et al. 2019),
+   and has as much of them as that takes. */
+START_TEST(a_gem_does_the_other_tasks_no_harm)
+{
+    problem p;
+    for (int64_t t = 0; t < turns(); t++) {
+        static const char *const mains[] = {"", "1", "1/0", "1/0/0", "1/0/0/0", "1/0/0/0/0",
+                                            "1/0/0/0/0/0", "1/0/0/0/0/0/0"};
+        static const double scales[] = {1, 1e-12, 1e12, 0};
+        char kind[64];
+        double others = 0, length = 0, size;
+        float r[MOST_N] = {0};
+        draw(&p, t, false);
+        for (int64_t i = 0; i < p.m * p.n; i++)
+            p.j[i] *= (float)scales[t / 2 % 4];
+        snprintf(kind, sizeof kind, "a_gem:main=%s", mains[p.m]);
+        answer a = aggregate(kind, p.m, p.n, p.j, NULL);
+        for (int64_t i = 1; i < p.m; i++)
+            for (int64_t k = 0; k < p.n; k++)
+                r[k] += p.j[i * p.n + k];
+        length = length_of(p.n, r), size = length_of(p.n, p.j);
+        others = inner(p.n, r, a.u);
+        ck_assert_msg(others >= -1e-5 * length * size, "matrix %lld: %g", (long long)t, others);
+        if (p.m > 1 && a.w[1] > 0)
+            ck_assert(inner(p.n, r, p.j) < 0 && fabs(others) <= 1e-5 * length * size);
+        snprintf(kind, sizeof kind, "gated:main=%s", mains[p.m]);
+        a = aggregate(kind, p.m, p.n, p.j, NULL);
+        for (int64_t i = 0; i < p.m; i++) {
+            const double with = inner(p.n, p.j, p.j + i * p.n);
+            const double most = size * length_of(p.n, p.j + i * p.n);
+            if (fabs(with) > 1e-6 * most)
+                ck_assert(a.w[i] == (with > 0));
+        }
+    }
+    answer a;
+    assert_fails(mtl_aggregate("a_gem:main=1/0", 3, 2, p.j, 2, NULL, a.w, a.u, NULL, &err),
+                 MTL_ERR_RANGE, &err, "2 numbers are listed for 3 tasks");
+    assert_fails(mtl_aggregate("gated:main=0/0", 2, 2, p.j, 2, NULL, a.w, a.u, NULL, &err),
+                 MTL_ERR_RANGE, &err, "all numbers");
+    assert_fails(mtl_aggregate("gated:main=2/0", 2, 2, p.j, 2, NULL, a.w, a.u, NULL, &err),
+                 MTL_ERR_RANGE, &err, "main");
+}
+END_TEST
+
 /* ---- Where there is little to solve ---- */
 
 static const char *const all[] = {"sum",
@@ -787,6 +831,7 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("aggregate");
+    add_case(s, "focus", a_gem_does_the_other_tasks_no_harm);
     add_case(s, "golden", answers_equal_those_of_other_solvers);
     add_case(s, "non-conflicting", updates_do_not_conflict_with_any_task);
     add_case(s, "linear", updates_are_linear_under_scaling_where_promised);

@@ -49,6 +49,7 @@ static void scene_make(scene *s)
     done(mtl_dataset_create(s->ctx, s->p.x, 20, PROBLEM_INPUTS, PROBLEM_INPUTS, &s->target, err));
     done(mtl_dataset_set_labels(s->target, "new", 1, s->p.hours, 2, err));
     done(mtl_dataset_set_labels(s->target, "newer", 2, s->p.tags, 2, err));
+    done(mtl_dataset_set_labels(s->target, "newest", 1, s->p.fails, 1, err));
     done(mtl_dataset_create(s->ctx, s->p.x, 20, PROBLEM_INPUTS, PROBLEM_INPUTS, &s->domain, err));
     done(mtl_dataset_set_labels(s->domain, "grade", 1, s->p.grade, 1, err));
     s->spec = problem_spec(s->ctx);
@@ -511,6 +512,31 @@ static mtl_status distil(scene *s, uint64_t *hash, mtl_error *err)
     return by_strategy(s, "distil", hash, err);
 }
 
+static mtl_status ewc(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "ewc", hash, err);
+}
+
+static mtl_status bss(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "bss", hash, err);
+}
+
+static mtl_status co_tuning(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "co_tuning", hash, err);
+}
+
+static mtl_status gated(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "gated", hash, err);
+}
+
+static mtl_status lora(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "lora", hash, err);
+}
+
 static int32_t stop(int64_t epoch, int64_t step, int64_t steps, double train, double valid, void *user)
 {
     (void)epoch, (void)step, (void)steps, (void)train, (void)valid, (void)user;
@@ -584,6 +610,11 @@ static const struct {
     {"transfer by gradual", gradual, 40, false},
     {"transfer by l2_sp", l2_sp, 40, false},
     {"transfer by distil", distil, 40, false},
+    {"transfer by ewc", ewc, 40, false},
+    {"transfer by bss", bss, 40, false},
+    {"transfer by co_tuning", co_tuning, 40, false},
+    {"transfer by gated", gated, 40, false},
+    {"transfer by lora", lora, 40, false},
     {"transfer by wise", wise, 100, false},
     {"transfer to a domain, statistics", domain_statistics, 30, false},
     {"transfer to a domain, mmd", domain_mmd, 40, false},

@@ -3,6 +3,9 @@
 #include "api_testing.h"
 
 #include "model/model.h"
+#include "rng/rng.h"
+#include "solve/solve.h"
+#include "transfer/move.h"
 
 enum { ROWS = 200, FEW = 40, IN = PROBLEM_INPUTS, OUT = PROBLEM_OUTPUTS, NUMBERS = 4096 };
 
@@ -375,6 +378,390 @@ START_TEST(distil_keeps_the_known_tasks)
 }
 END_TEST
 
+/* ---- The Fisher information ------------------------------------------------------------------ */
+
+/* The mean over known rows of the squared gradient of one row, by plain descent on it alone. */
+static void fisher_of(const scene *s, const char *tensor, double *fisher)
+{
+    float before[NUMBERS], after[NUMBERS];
+    const int64_t n = get(s->source, tensor, before);
+    memset(fisher, 0, (size_t)n * sizeof *fisher);
+    for (int r = 0; r < ROWS; r++) {
+        problem one = {1,          s->p.x + r * IN,       s->p.fails + r, s->p.grade + r,
+                       s->p.tags + 2 * r, s->p.hours + 2 * r, NULL};
+        mtl_dataset *d = problem_data(&one, NULL);
+        mtl_model *m = NULL;
+        done(mtl_model_clone(s->source, &m, err));
+        fit(m, d, "epochs=1 batch_size=1 optimizer=sgd learning_rate=1");
+        get(m, tensor, after);
+        for (int64_t i = 0; i < n; i++)
+            fisher[i] += pow((double)(before[i] - after[i]), 2) / ROWS;
+        mtl_model_destroy(m);
+        mtl_dataset_destroy(d);
+    }
+}
+
+START_TEST(fisher_is_of_single_rows)
+{
+    static const char *const tensors[] = {"trunk.0.weight", "trunk.1.weight", "trunk.1.bias"};
+    scene *s = scene_make(NULL);
+    mtl_model *w0 = moved(s, "tune", PLAIN "epochs=1 learning_rate=0");
+    mtl_model *w1 = moved(s, "tune", PLAIN "epochs=1"), *w2 = moved(s, "tune", PLAIN "epochs=2");
+    mtl_model *m = moved(s, "l2_sp_fisher:alpha=20,beta=0", PLAIN "epochs=2");
+    mtl_model *ewc = moved(s, "ewc:lambda=20", PLAIN "epochs=2");
+    assert_same_model(ewc, m);
+    for (size_t i = 0; i < COUNT(tensors); i++) {
+        static double fisher[NUMBERS];
+        float a[NUMBERS], b[NUMBERS], c[NUMBERS], x[NUMBERS];
+        double most = 0;
+        const int64_t n = get(w0, tensors[i], a);
+        get(w1, tensors[i], b), get(w2, tensors[i], c), get(m, tensors[i], x);
+        fisher_of(s, tensors[i], fisher);
+        for (int64_t j = 0; j < n; j++) {
+            const double expected = -0.1 * 20 * fisher[j] * (double)(b[j] - a[j]);
+            ck_assert_double_eq_tol((double)(x[j] - c[j]), expected, 3e-7 + 2e-3 * fabs(expected));
+            most = fmax(most, fabs(expected));
+        }
+        ck_assert_double_gt(most, 1e-4);
+    }
+    mtl_model *const all[] = {w0, w1, w2, m, ewc};
+    for (size_t i = 0; i < COUNT(all); i++)
+        mtl_model_destroy(all[i]);
+    scene_free(s);
+}
+END_TEST
+
+static double known_loss(const scene *s, const mtl_model *m)
+{
+    mtl_report *r = NULL;
+    done(mtl_evaluate(m, s->known, NULL, &r, err));
+    const double loss = figure(r, "loss");
+    mtl_report_destroy(r);
+    return loss;
+}
+
+/* What matters to the known tasks is held, for these to be kept (Kirkpatrick et al. 2017). */
+START_TEST(ewc_keeps_the_known_tasks)
+{
+    const char *how = "epochs=200 learning_rate=0.02 trunk_rate=1";
+    scene *s = scene_make(NULL);
+    mtl_model *tune = moved(s, "tune", how), *ewc = moved(s, "ewc:lambda=100", how);
+    const double before = known_loss(s, s->source);
+    const double forgot = known_loss(s, tune) - before, kept = known_loss(s, ewc) - before;
+    ck_assert_msg(kept < 0.3 * forgot, "%g more, by tune %g", kept, forgot);
+    mtl_model_destroy(tune), mtl_model_destroy(ewc);
+    scene_free(s);
+}
+END_TEST
+
+/* ---- Features ------------------------------------------------------------------------------ */
+
+/* The trunk's outputs for the first rows. */
+static int64_t features(const mtl_model *m, const float *x, int64_t rows, float *h)
+{
+    mtl_model *eye = NULL;
+    assert_ok(mtl__model_eye(m, &eye, NULL));
+    const int64_t cols = eye->net.outputs;
+    done(mtl_predict(eye, rows, x, IN, h, cols, err));
+    mtl_model_destroy(eye);
+    return cols;
+}
+
+static double feature_distance(const scene *s, const mtl_model *m, int64_t rows, int k)
+{
+    float a[FEW * 8], b[FEW * 8];
+    double sum = 0;
+    const int64_t n = rows * features(m, s->few.x, rows, a);
+    features(s->source, s->few.x, rows, b);
+    (void)k;
+    for (int64_t i = 0; i < n; i++)
+        sum += pow((double)(a[i] - b[i]), 2) / 2 / (double)rows;
+    return sum;
+}
+
+/* The k smallest squared singular values. */
+static double smallest(const scene *s, const mtl_model *m, int64_t rows, int k)
+{
+    float h[FEW * 8];
+    double gram[FEW * FEW] = {0}, value[FEW], scratch[FEW], sum = 0;
+    const int64_t cols = features(m, s->few.x, rows, h);
+    for (int64_t i = 0; i < cols; i++)
+        for (int64_t j = 0; j < cols; j++)
+            for (int64_t r = 0; r < rows; r++)
+                gram[i * cols + j] += (double)h[r * cols + i] * (double)h[r * cols + j];
+    ck_assert(mtl__eigen_symmetric(cols, gram, cols, value, scratch));
+    const int64_t none = cols > rows ? cols - rows : 0; /* of the others */
+    for (int64_t i = 0; i < k; i++)
+        sum += value[none + i];
+    return sum;
+}
+
+/* mean over related known tasks and rows of the cross entropy of what the source says of the new class
+   and what the model says of the row. */
+static double relation_entropy(const scene *s, const mtl_model *m, int64_t rows, int k)
+{
+    static const int outputs[] = {1, 3};
+    double sum = 0;
+    (void)k;
+    for (int t = 0; t < 2; t++) {
+        float a[FEW * 3], b[FEW * 3];
+        double mean[2][3] = {{0}}, count[2] = {0};
+        const int n = outputs[t];
+        done(mtl_predict_task(s->source, t, rows, s->few.x, IN, a, n, err));
+        done(mtl_predict_task(m, t, rows, s->few.x, IN, b, n, err));
+        for (int64_t r = 0; r < rows; r++)
+            for (int j = 0; j < n && !isnan(s->both[r]); j++)
+                mean[(int)s->both[r]][j] += (double)a[r * n + j], count[(int)s->both[r]] += j == 0;
+        for (int64_t r = 0; r < rows; r++)
+            for (int j = 0; j < n && !isnan(s->both[r]); j++) {
+                const double q = mean[(int)s->both[r]][j] / count[(int)s->both[r]];
+                const double p = (double)b[r * n + j];
+                sum -= (q * log(p) + (n == 1 ? (1 - q) * log(1 - p) : 0)) / (double)rows / 2;
+            }
+    }
+    return sum;
+}
+
+typedef double penalty_fn(const scene *s, const mtl_model *m, int64_t rows, int k);
+
+/* What step number `steps` of plain descent has more than that of "tune" is the penalty's gradient where
+   the one before ended, by central differences. */
+static void check_penalty(const scene *s, const char *way, const char *base, penalty_fn *penalty,
+                          int64_t rows, int k, int steps, const char *const *tensors, size_t count,
+                          double factor)
+{
+    char how[2][200];
+    double most = 0;
+    snprintf(how[0], sizeof how[0], PLAIN "epochs=%d%s", steps > 1 ? steps - 1 : 1,
+             steps > 1 ? "" : " learning_rate=0");
+    snprintf(how[1], sizeof how[1], PLAIN "epochs=%d", steps);
+    mtl_model *at = moved(s, "tune", how[0]), *m = moved(s, way, how[1]);
+    mtl_model *without = moved(s, base, how[1]);
+    for (size_t i = 0; i < count; i++) {
+        float value[NUMBERS], with[NUMBERS], bare[NUMBERS];
+        const int64_t n = get(at, tensors[i], value);
+        get(m, tensors[i], with), get(without, tensors[i], bare);
+        for (int64_t j = 0; j < n; j += 2) {
+            double side[2];
+            for (int d = 0; d < 2; d++) {
+                mtl_model *near = NULL;
+                const float was = value[j];
+                done(mtl_model_clone(at, &near, err));
+                value[j] += d ? -0.005f : 0.005f;
+                done(mtl_model_tensor_set(near, tensors[i], n, value, err));
+                side[d] = penalty(s, near, rows, k);
+                value[j] = was;
+                mtl_model_destroy(near);
+            }
+            const double expected = (side[0] - side[1]) / 0.01;
+            const double found = -(double)(with[j] - bare[j]) / 0.1 / factor;
+            ck_assert_msg(fabs(found - expected) < 4e-5 + 5e-3 * fabs(expected),
+                          "%s, %s, number %d: %g, not %g", way, tensors[i], (int)j, found, expected);
+            most = fmax(most, fabs(expected));
+        }
+    }
+    ck_assert_msg(most > 3e-3, "%s: nothing was checked: %g", way, most);
+    mtl_model_destroy(at), mtl_model_destroy(m), mtl_model_destroy(without);
+}
+
+static const char *const of_trunk[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight", "trunk.1.bias"};
+
+START_TEST(delta_gradient)
+{
+    scene *s = scene_make(NULL);
+    check_penalty(s, "delta:alpha=2", "tune", feature_distance, FEW, 0, 2, of_trunk, COUNT(of_trunk), 2);
+    scene_free(s);
+}
+END_TEST
+
+/* More rows than features and fewer. */
+START_TEST(bss_gradient)
+{
+    scene *s = scene_make(NULL);
+    check_penalty(s, "bss:eta=0.1,k=1", "tune", smallest, FEW, 1, 1, of_trunk, COUNT(of_trunk), 0.1);
+    check_penalty(s, "bss:eta=0.1,k=3", "tune", smallest, FEW, 3, 1, of_trunk, COUNT(of_trunk), 0.1);
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, 4, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "both", 1, s->both, 1, err));
+    check_penalty(s, "bss:eta=0.1,k=1", "tune", smallest, 4, 1, 1, of_trunk, COUNT(of_trunk), 0.1);
+    check_penalty(s, "bss:eta=0.1,k=2", "tune", smallest, 4, 2, 1, of_trunk, COUNT(of_trunk), 0.1);
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(co_tuning_gradient)
+{
+    static const char *const tensors[] = {"trunk.0.weight", "trunk.1.bias", "head.fails.weight",
+                                          "head.fails.bias", "head.grade.weight", "head.grade.bias"};
+    scene *s = scene_make(NULL);
+    s->both[3] = s->both[17] = NAN;
+    check_penalty(s, "co_tuning:lambda=3", "tune", relation_entropy, FEW, 0, 1, tensors, COUNT(tensors),
+                  3);
+    mtl_model *m = moved(s, "co_tuning", "epochs=2");
+    ck_assert(!changed(m, s->source, "head.tags.weight") && !changed(m, s->source, "head.hours.weight"));
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "sum", 1, s->sum, 1, err));
+    refuse(s, "strategy=co_tuning", MTL_ERR_INVALID, "new binary");
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
+    refuse(s, "strategy=co_tuning", MTL_ERR_INVALID, "new binary");
+    scene_free(s);
+}
+END_TEST
+
+/* ---- Known tasks that help, or are kept ------------------------------------------------------ */
+
+/* They are "replay" with the weighting of that name, told which tasks are new. */
+START_TEST(weighing_known_tasks)
+{
+    static const char *const names[] = {"gated", "a_gem"};
+    scene *s = scene_make(NULL);
+    for (int i = 0; i < 2; i++) {
+        char more[128], text[64];
+        snprintf(more, sizeof more, "epochs=6 weighting=%s:main=0/0/0/0/1/1", names[i]);
+        mtl_model *m = moved(s, names[i], "epochs=6"), *same = moved(s, "replay", more);
+        mtl_model *replay = moved(s, "replay", "epochs=6");
+        assert_same_model(m, same);
+        ck_assert(changed(m, replay, "trunk.0.weight"));
+        ck_assert(changed(m, s->source, "head.grade.weight"));
+        snprintf(text, sizeof text, "strategy=%s weighting=upgrad", names[i]);
+        refuse(s, text, MTL_ERR_INVALID, "weigh");
+        mtl_model_destroy(m), mtl_model_destroy(same), mtl_model_destroy(replay);
+    }
+    scene_free(s);
+}
+END_TEST
+
+/* The known tasks' loss grows less than by "tune" (Chaudhry et al. 2019). */
+START_TEST(a_gem_keeps_the_known_tasks)
+{
+    const char *how = "epochs=200 learning_rate=0.02 trunk_rate=1 batch_size=200 optimizer=sgd";
+    scene *s = scene_make(NULL);
+    mtl_model *tune = moved(s, "tune", how), *m = moved(s, "a_gem", how);
+    const double before = known_loss(s, s->source);
+    ck_assert_double_gt(known_loss(s, tune), before + 1e-3);
+    ck_assert_double_lt(known_loss(s, m), before + 1e-4);
+    mtl_model_destroy(tune), mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* ---- Adapters ------------------------------------------------------------------------------ */
+
+/* Rank of a - b for two models' matrices: singular values above rounding. */
+static int rank_of_change(const mtl_model *m, const mtl_model *from, const char *name, int64_t rows)
+{
+    float a[NUMBERS], b[NUMBERS];
+    double gram[16 * 16] = {0}, value[16], scratch[16];
+    const int64_t cols = get(m, name, a) / rows;
+    int rank = 0;
+    get(from, name, b);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < rows; j++)
+            for (int64_t k = 0; k < cols; k++)
+                gram[i * rows + j] += ((double)a[i * cols + k] - (double)b[i * cols + k]) *
+                                      ((double)a[j * cols + k] - (double)b[j * cols + k]);
+    ck_assert(mtl__eigen_symmetric(rows, gram, rows, value, scratch));
+    for (int64_t i = 0; i < rows; i++)
+        rank += sqrt(fmax(0, value[i])) > 1e-5 * sqrt(value[rows - 1]);
+    return rank;
+}
+
+START_TEST(lora_is_of_low_rank)
+{
+    scene *s = scene_make(NULL);
+    for (int rank = 1; rank <= 3; rank++) {
+        char way[64];
+        snprintf(way, sizeof way, "lora:rank=%d", rank);
+        mtl_model *m = moved(s, way, "epochs=50");
+        ck_assert_int_eq(rank_of_change(m, s->source, "trunk.0.weight", IN), rank);
+        ck_assert_int_eq(rank_of_change(m, s->source, "trunk.1.weight", 9), rank);
+        ck_assert(!changed(m, s->source, "trunk.0.bias") && !changed(m, s->source, "trunk.1.bias"));
+        ck_assert(!changed(m, s->source, "head.grade.weight"));
+        mtl_model_destroy(m);
+    }
+    mtl_model *m = moved(s, "lora:rank=64", "epochs=50"), *frozen;
+    ck_assert_int_eq(rank_of_change(m, s->source, "trunk.0.weight", IN), IN);
+    mtl_model_destroy(m);
+    done(mtl_model_freeze(s->source, "trunk.0", 1, err));
+    frozen = moved(s, "lora", "epochs=5");
+    ck_assert(!changed(frozen, s->source, "trunk.0.weight"));
+    ck_assert(changed(frozen, s->source, "trunk.1.weight"));
+    mtl_model_destroy(frozen);
+    scene_free(s);
+}
+END_TEST
+
+enum { RANK = 2 };
+
+/* W0 + s A B from A and B; G of a step of plain descent from m on the target's rows. */
+static void low_rank(const double *a, const double *b, double scale, int64_t in, int64_t out,
+                     const float *w0, double *w)
+{
+    for (int64_t i = 0; i < in; i++)
+        for (int64_t j = 0; j < out; j++) {
+            w[i * out + j] = (double)w0[i * out + j];
+            for (int k = 0; k < RANK; k++)
+                w[i * out + j] += scale * a[i * RANK + k] * b[k * out + j];
+        }
+}
+
+/* Two steps of plain descent on A and B, worked out from the gradients of W in the places that the
+   steps come to. */
+START_TEST(lora_steps)
+{
+    const double scale = 3.0 / RANK, rate = 0.1;
+    static const char *const names[] = {"trunk.0.weight", "trunk.1.weight"};
+    static const int64_t ins[] = {IN, 9}, outs[] = {9, 5};
+    scene *s = scene_make(NULL);
+    mtl_model *start = moved(s, "tune", PLAIN "epochs=1 learning_rate=0");
+    mtl_model *step[2] = {moved(s, "lora:rank=2,alpha=3", PLAIN "epochs=1 seed=7"),
+                          moved(s, "lora:rank=2,alpha=3", PLAIN "epochs=2 seed=7")};
+    for (int l = 0; l < 2; l++) {
+        const int64_t in = ins[l], out = outs[l], n = in * out;
+        double a[9 * RANK], b[RANK * 9] = {0}, w[81];
+        float w0[NUMBERS];
+        mtl__rng r = mtl__rng_make(7, MTL__RNG_ADAPTER, (uint32_t)l);
+        for (int64_t i = 0; i < in * RANK; i++)
+            a[i] = (2 * (double)mtl__rng_f32(&r) - 1) / sqrt((double)in);
+        get(start, names[l], w0);
+        for (int k = 0; k < 2; k++) {
+            mtl_model *m = NULL;
+            float before[NUMBERS], after[NUMBERS], found[NUMBERS];
+            double da[9 * RANK] = {0}, db[RANK * 9] = {0}, most = 0;
+            done(mtl_model_clone(k ? step[0] : start, &m, err));
+            get(m, names[l], before);
+            fit(m, s->target, "epochs=1 batch_size=1000 shuffle=0 optimizer=sgd learning_rate=1");
+            get(m, names[l], after);
+            for (int64_t i = 0; i < in; i++)
+                for (int64_t j = 0; j < out; j++)
+                    for (int q = 0; q < RANK; q++) {
+                        const double g = (double)(before[i * out + j] - after[i * out + j]);
+                        da[i * RANK + q] += scale * g * b[q * out + j];
+                        db[q * out + j] += scale * g * a[i * RANK + q];
+                    }
+            for (int64_t i = 0; i < in * RANK; i++)
+                a[i] -= rate * da[i];
+            for (int64_t i = 0; i < RANK * out; i++)
+                b[i] -= rate * db[i];
+            low_rank(a, b, scale, in, out, w0, w);
+            get(step[k], names[l], found);
+            for (int64_t i = 0; i < n; i++) {
+                ck_assert_double_eq_tol((double)found[i], w[i], 1e-6);
+                most = fmax(most, fabs(w[i] - (double)w0[i]));
+            }
+            ck_assert_double_gt(most, 1e-3);
+            mtl_model_destroy(m);
+        }
+    }
+    mtl_model_destroy(start), mtl_model_destroy(step[0]), mtl_model_destroy(step[1]);
+    scene_free(s);
+}
+END_TEST
+
 /* ---- The way back -------------------------------------------------------------------------- */
 
 /* Every parameter stands on the line between where the steps began and came to, at the alpha that the
@@ -418,7 +805,9 @@ END_TEST
 
 /* ---- All of them --------------------------------------------------------------------------- */
 
-static const char *const ways[] = {"bias_only", "discriminative", "gradual", "l2_sp", "distil", "wise"};
+static const char *const ways[] = {"bias_only", "discriminative", "gradual", "l2_sp", "l2_sp_fisher", "ewc",
+                                   "delta", "bss", "distil", "wise", "lora", "gated", "a_gem", "co_tuning"};
+enum { WITH_WEIGHTING = 10, IN_DOMAINS = 13 }; /* the first ones go with a weighting; into a domain */
 
 /* The source is not touched, known labels of the target are not looked at, streams of options go
    together. */
@@ -427,7 +816,7 @@ START_TEST(what_they_leave_alone)
     scene *s = scene_make(NULL);
     mtl_model *copy = NULL;
     done(mtl_model_clone(s->source, &copy, err));
-    for (size_t i = 0; i < COUNT(ways); i++) {
+    for (size_t i = 0; i < WITH_WEIGHTING; i++) {
         mtl_model *m = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
         done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
         mtl_model *with = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
@@ -451,7 +840,7 @@ START_TEST(in_a_new_domain)
     mtl_dataset_destroy(s->target);
     done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
     done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
-    for (size_t i = 0; i < COUNT(ways); i++) {
+    for (size_t i = 0; i < IN_DOMAINS; i++) {
         float out[FEW * 3];
         mtl_model *m = moved(s, ways[i], "epochs=5");
         ck_assert_int_eq(mtl_model_task_count(m), 4);
@@ -473,9 +862,21 @@ START_TEST(what_cannot_be_says_why)
 {
     scene *s = scene_make(NULL);
     refuse(s, "strategy=norm_only", MTL_ERR_STATE, "norm");
+    refuse(s, "strategy=lora average=ema", MTL_ERR_INVALID, "average");
+    refuse(s, "strategy=lora weighting=upgrad", MTL_ERR_INVALID, "weighting");
+    static const char *const with_known[] = {"l2_sp_fisher", "ewc", "gated", "a_gem"};
+    for (size_t i = 0; i < COUNT(with_known); i++) {
+        mtl_model *m = NULL;
+        char text[64];
+        snprintf(text, sizeof text, "strategy=%s", with_known[i]);
+        mtl_options *how = options(MTL_OPTIONS_TRANSFER, text);
+        refused(mtl_transfer(s->source, s->target, NULL, how, &m, NULL, err), MTL_ERR_INVALID, "known");
+        mtl_options_destroy(how);
+    }
     static const char *const wrong[] = {"l2_sp:alpha=-1", "l2_sp:gamma=1", "gradual:every=0",
                                         "gradual:every=1.5", "discriminative:factor=0.5",
-                                        "distil:temperature=0", "wise:alpha=1", "tune:rate=1", "l2sp"};
+                                        "distil:temperature=0", "wise:alpha=1", "lora:rank=0",
+                                        "bss:k=0.5", "co_tuning:alpha=1", "ewc:lambda=-1", "tune:rate=1", "l2sp"};
     mtl_options *o = options(MTL_OPTIONS_TRANSFER, "");
     for (size_t i = 0; i < COUNT(wrong); i++)
         refused(mtl_options_set_str(o, "strategy", wrong[i], err), MTL_ERR_RANGE, "");
@@ -499,7 +900,7 @@ START_TEST(what_cannot_be_says_why)
         mtl_dataset_destroy(s->target);
         done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
         done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
-        for (size_t i = 0; k && i < COUNT(ways); i++)
+        for (size_t i = 0; k && i < WITH_WEIGHTING; i++)
             mtl_model_destroy(moved(s, ways[i], "epochs=3"));
         scene_free(s);
     }
@@ -566,6 +967,15 @@ int main(void)
     add_case(s, "l2_sp stays near the source", l2_sp_stays_near);
     add_case(s, "distillation adds its gradient", distil_gradient);
     add_case(s, "distillation keeps the known tasks", distil_keeps_the_known_tasks);
+    add_case(s, "a Fisher information is of single rows", fisher_is_of_single_rows);
+    add_case(s, "ewc keeps the known tasks", ewc_keeps_the_known_tasks);
+    add_case(s, "delta adds its gradient", delta_gradient);
+    add_case(s, "bss adds its gradient", bss_gradient);
+    add_case(s, "co_tuning adds its gradient", co_tuning_gradient);
+    add_case(s, "known tasks are weighed", weighing_known_tasks);
+    add_case(s, "a_gem keeps the known tasks", a_gem_keeps_the_known_tasks);
+    add_case(s, "lora is of low rank", lora_is_of_low_rank);
+    add_case(s, "lora steps on A and B", lora_steps);
     add_case(s, "wise is on the line", wise_is_on_the_line);
     add_case(s, "what strategies leave alone", what_they_leave_alone);
     add_case(s, "in a new domain", in_a_new_domain);
