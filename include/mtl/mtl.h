@@ -1046,6 +1046,12 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * with the sign turned for errors, so that positive is better shared (Maninis et al. 2019, equation
  * 4). NaN where there is no figure. The other entries are those of the shared network's fit.
  *
+ * With a preset besides: "preset", its name, and "preset/KEY", the options that were set, by the user or by
+ * it; for each task "mixture/loss/KIND/TASK", mean losses of the rows left out with KIND linear, shared and
+ * single, and "mixture/loss/mixed/TASK" (values in units of the labels' variance or deviation); and
+ * "mixture/weight/KIND/TASK". NaN where there is no figure. The other entries are those of the first
+ * shared network; without one "reason" is "solved". "seconds" are those of the whole.
+ *
  * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
  * "metric/NAME", the mean of that metric over the tasks that have a figure (NaN when none has; the
  * entry is missing when the metric serves no task's kind). NAME is the metric as it was asked for,
@@ -1181,6 +1187,36 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * trained; when it stops, the model is the shared network as it is after its first epoch, or, if that
  * was being trained, so far. An exception that leaves through it loses the memory of the networks.
  *
+ * "preset" says how much the fit decides by itself. With plain it trains the network as it was built with
+ * the options as they are. fast, good and best are rows of values for the options that the user did not
+ * set ("preset/KEY" in the report, as mtl_options_set_str() and its kin take them, so that a row can be
+ * taken and changed), and train candidates on parts of the rows:
+ * - the rows are dealt into "folds" parts so that each has its share of every task's labels and classes
+ *   (rarest first, after Sechidis et al. 2011); with "group_by" rows of one value of that label column
+ *   stay together. A data set @p valid is the one part then.
+ * - "folds_run" parts (0 = all) are left out in turn. On the others are trained the "candidates": linear,
+ *   an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
+ *   own layers, or, for a model made without layers, "layers" under an ensemble of "members" (mini,
+ *   mtl_spec_set_ensemble()); single, the same network for each task with at least 200 labels alone, which
+ *   goes no further where the first part says that it is not better than the shared one. "batch_size" is
+ *   by rows, 32 .. 256.
+ * - the part left out stops a network, and what is predicted of it judges: at the epoch that the other
+ *   parts would have chosen, for its own best was chosen by the rows that judge.
+ * - each task takes a mixture of its candidates (stacking, Breiman 1996, with weights that are a mean's):
+ *   the best for all tasks together by their relative losses, nearer to linear as far as one standard
+ *   error over parts allows, then the task's own as far as it has many labels beside 300. Losses are
+ *   cross-entropy, squared error (absolute for losses of that kind), pinball or Poisson's.
+ * - the model becomes one of members (mtl_model_create_average()): for each part its networks, and a linear
+ *   model of all rows; a single member becomes the model as it is.
+ * auto, the default, is good for a model that was made without layers, never trained, when the
+ * options say nothing of how to train (only "seed", "time_limit" and those of presets are set) and there
+ * are at least 20 dense rows in memory; else plain. A preset asked for by name needs a model never trained
+ * and 4 rows in memory that are not sparse, "sampling" = shuffle, no "judge", no "checkpoint" and no loss of
+ * the caller's. Nothing of the model changes before the end, so every failure leaves it as it was.
+ * A candidate that diverges has lost. When "time_limit" is over or the callback stops, the mixture is
+ * made of what is there. The callback sees the epochs of every network; an exception that leaves through
+ * it loses the memory of the networks.
+ *
  * @param model    Trained in place. No other call on it may run meanwhile.
  * @param train    n rows with the model's input columns and labels of at least one of its tasks.
  *                 Borrowed until return.
@@ -1195,7 +1231,9 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *         MTL_ERR_DIVERGED: the parameters are those of the last epoch in which all was finite; so with
  *         MTL_ERR_VALUE where a weighting by losses meets one below 0, naming the task. With "judge"
  *         also MTL_ERR_STATE for a model that was trained before, and MTL_ERR_INVALID with "checkpoint"
- *         or "sampling"; streamed data is refused.
+ *         or "sampling"; streamed data is refused. With a preset likewise, and MTL_ERR_NAME for a
+ *         "group_by" that the data does not have; MTL_ERR_DIVERGED when all networks of a task without
+ *         a linear model do.
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */
@@ -1218,7 +1256,8 @@ MTL_API mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl
  *                 looked at: "learning_rate", "schedule", "warmup", "epochs", "average", "patience",
  *                 "train_metrics", "judge".
  * @param report   Release with mtl_report_destroy().
- * @return As mtl_fit(); MTL_ERR_DIVERGED only when the first loss is not finite.
+ * @return As mtl_fit(); MTL_ERR_INVALID for a "preset" by name, as from all calls that train one network;
+ *         MTL_ERR_DIVERGED only when the first loss is not finite.
  * @since 0.1
  */
 MTL_API mtl_status mtl_lr_find(const mtl_model *model, const mtl_dataset *train,

@@ -5,6 +5,7 @@
 #include "metric/metric.h"
 #include "train/affinity.h"
 #include "train/calibrate.h"
+#include "train/preset.h"
 #include "transfer/transfer.h"
 
 /* A call that reads a model and data and gives a report. */
@@ -16,6 +17,8 @@ static mtl_status look(look_fn *fn, const mtl__option_group *known, const mtl_mo
                        mtl_error *err)
 {
     mtl_status st = mtl__options_expect(options, known, err);
+    if (st == MTL_OK && known == &mtl__fit_options)
+        st = mtl__preset_refuse(options, "this call trains", err);
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "train/partial_fit.h"
+#include "train/preset.h"
 #include "train/verdict.h"
 
 /* Check the options and claim the model. */
@@ -22,10 +23,15 @@ mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset
     mtl_status st = claim(model, options, err);
     if (st != MTL_OK)
         return st;
+    const mtl__preset *preset = NULL;
     mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__option_i64(options, &mtl__fit_options, "judge")
-             ? mtl__verdict_fit(model, train, valid, options, report, err)
-             : mtl__fit_all(model, train, valid, options, report, err);
+    st = mtl__preset_find(model, train, options, &preset, err);
+    if (st == MTL_OK && preset)
+        st = mtl__preset_fit(model, preset, train, valid, options, report, err);
+    else if (st == MTL_OK && mtl__option_i64(options, &mtl__fit_options, "judge"))
+        st = mtl__verdict_fit(model, train, valid, options, report, err);
+    else if (st == MTL_OK)
+        st = mtl__fit_all(model, train, valid, options, report, err);
     mtl__fp_leave(fp);
     mtl__model_release(model);
     return st;
@@ -40,7 +46,9 @@ mtl_status mtl_partial_fit(mtl_model *model, const mtl_dataset *data, const mtl_
     if (st != MTL_OK)
         return st;
     mtl__fpstate fp = mtl__fp_enter();
-    st = mtl__partial_fit(model, data, options, report, err);
+    st = mtl__preset_refuse(options, "mtl_partial_fit() trains", err);
+    if (st == MTL_OK)
+        st = mtl__partial_fit(model, data, options, report, err);
     mtl__fp_leave(fp);
     mtl__model_release(model);
     return st;
@@ -84,6 +92,7 @@ static mtl_status begin(mtl_trainer *t, mtl_model *m, const mtl_dataset *train,
     mtl_dataset *view[2] = {NULL, NULL};
     mtl_options *copy = NULL;
     mtl_status st;
+    MTL_TRY(st, mtl__preset_refuse(o, "a trainer trains", err), fail);
     if (mtl__option_i64(o, &mtl__fit_options, "judge"))
         return MTL_FAIL(err, MTL_ERR_INVALID, "a trainer trains one network: judge is for mtl_fit()");
     MTL_TRY(st, mtl__options_copy(o, &mtl__fit_options, &copy, err), fail);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/array_priv.h"
 
+#include <math.h>
 #include <string.h>
 
 mtl__block *mtl__block_create(const mtl__allocator *al, int64_t count, int64_t size)
@@ -108,4 +109,12 @@ void mtl__array_fill(float *p, int64_t n, float value)
 {
     for (int64_t i = 0; i < n; i++)
         p[i] = value;
+}
+
+bool mtl__labels_at(const mtl__labels *l, int64_t row)
+{
+    for (int64_t j = 0; j < l->cols; j++)
+        if (!isnan(mtl__array_row(&l->y, row)[j]))
+            return true;
+    return false;
 }

@@ -90,6 +90,9 @@ static inline const mtl__array *mtl__dataset_weight(const mtl_dataset *d, int64_
     return d->weight.p ? &d->weight : NULL;
 }
 
+/* Has a row a label? */
+bool mtl__labels_at(const mtl__labels *l, int64_t row);
+
 /* Number of the task of that name, -1 when it has no labels. */
 int64_t mtl__dataset_task(const mtl_dataset *d, const char *name);
 

@@ -324,8 +324,9 @@ mtl_status mtl__spec_add_task(mtl_spec *s, const char *name, int32_t kind, int64
 }
 
 /* "32:relu,16:relu" into a list of dense layers. */
-static mtl_status parse_head(mtl_spec *s, const char *task, const char *text, mtl__layer_list *out,
-                             mtl_error *err)
+/* task: for messages; NULL = the trunk. */
+static mtl_status parse_layers(mtl_spec *s, const char *task, const char *text,
+                               mtl__layer_list *out, mtl_error *err)
 {
     const char *end = text + strlen(text);
     for (bool more = text < end; more;) {
@@ -335,8 +336,9 @@ static mtl_status parse_head(mtl_spec *s, const char *task, const char *text, mt
         const char *p = mtl__parse_i64(text, item_end, &units);
         if (!p || p >= item_end || *p != ':')
             return MTL_FAIL(err, MTL_ERR_RANGE,
-                            "task \"%.64s\": head must read units:activation,..., not \"%.64s\"",
-                            task, text);
+                            "%s%.64s%s must read units:activation,..., not \"%.64s\"",
+                            task ? "task \"" : "", task ? task : "layers", task ? "\": head" : "",
+                            text);
         mtl_status st = append_dense(s, out, units, p + 1, item_end - p - 1, err);
         if (st != MTL_OK)
             return st;
@@ -346,11 +348,16 @@ static mtl_status parse_head(mtl_spec *s, const char *task, const char *text, mt
     return MTL_OK;
 }
 
+mtl_status mtl__spec_add_layers(mtl_spec *s, const char *text, mtl_error *err)
+{
+    return parse_layers(s, NULL, text, &s->trunk, err);
+}
+
 static mtl_status set_head(mtl_spec *s, mtl__task_spec *t, const char *value, mtl_error *err)
 {
     const mtl__allocator *al = &s->ctx->al;
     mtl__layer_list tower = {0};
-    mtl_status st = parse_head(s, t->name, value, &tower, err);
+    mtl_status st = parse_layers(s, t->name, value, &tower, err);
     char *copy = st == MTL_OK ? mtl__strdup(al, value) : NULL;
     if (st == MTL_OK && !copy)
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the head of task \"%.64s\"", t->name);

@@ -88,6 +88,8 @@ mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_on
                               mtl_error *err);
 mtl_status mtl__spec_clone(const mtl_spec *s, bool trunk_only, mtl_spec **out, mtl_error *err);
 mtl_status mtl__spec_add_dense(mtl_spec *s, int64_t units, const char *activation, mtl_error *err);
+/* Dense ones by one text, "64:relu,32:relu"; those before a mistake in it are there. */
+mtl_status mtl__spec_add_layers(mtl_spec *s, const char *text, mtl_error *err);
 mtl_status mtl__spec_add_dropout(mtl_spec *s, double rate, mtl_error *err);
 mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err);
 mtl_status mtl__spec_add_residual(mtl_spec *s, int64_t layers, mtl_error *err);

@@ -41,6 +41,7 @@ mtl_status mtl__options_copy(const mtl_options *o, const mtl__option_group *grou
     bool fine = copy != NULL;
     for (int64_t i = 0; fine && o && i < group->count; i++) {
         copy->value[i].number = o->value[i].number;
+        copy->value[i].is_set = o->value[i].is_set;
         if (o->value[i].text)
             fine = (copy->value[i].text = mtl__strdup(al, o->value[i].text)) != NULL;
     }
@@ -139,8 +140,10 @@ mtl_status mtl__options_set_number(mtl_options *o, const char *key, double value
     mtl_status st = mtl__option_find(o->group, key, &i, err);
     if (st == MTL_OK)
         st = mtl__option_check_number(&o->group->options[i], value, whole, err);
-    if (st == MTL_OK)
+    if (st == MTL_OK) {
         o->value[i].number = value;
+        o->value[i].is_set = true;
+    }
     return st;
 }
 
@@ -157,7 +160,26 @@ mtl_status mtl__options_set_text(mtl_options *o, const char *key, const char *va
         return MTL_FAIL(err, MTL_ERR_NOMEM, "option \"%s\": no memory", key);
     mtl__strfree(al, o->value[i].text);
     o->value[i].text = copy;
+    o->value[i].is_set = true;
     return MTL_OK;
+}
+
+mtl_status mtl__options_set(mtl_options *o, const char *key, const char *value, mtl_error *err)
+{
+    int64_t i;
+    double number;
+    mtl_status st = mtl__option_find(o->group, key, &i, err);
+    if (st != MTL_OK || o->group->options[i].type == MTL_TYPE_STR)
+        return st == MTL_OK ? mtl__options_set_text(o, key, value, err) : st;
+    const char *end = value + strlen(value);
+    if (mtl__parse_f64(value, end, &number) != end)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "option \"%s\": \"%.64s\" is no number", key, value);
+    return mtl__options_set_number(o, key, number, o->group->options[i].type == MTL_TYPE_I64, err);
+}
+
+bool mtl__options_has(const mtl_options *o, const char *key)
+{
+    return o && o->value[index_of(o->group, key)].is_set;
 }
 
 mtl_status mtl__options_expect(const mtl_options *o, const mtl__option_group *group, mtl_error *err)

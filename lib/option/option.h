@@ -42,6 +42,7 @@ typedef struct mtl__option_group {
 typedef struct mtl__option_value {
     double number;
     char *text; /* NULL = the initial text */
+    bool is_set; /* by its user, be it to the initial value */
 } mtl__option_value;
 
 struct mtl_options {
@@ -63,6 +64,11 @@ mtl_status mtl__options_set_text(mtl_options *o, const char *key, const char *va
 /* Row of a key; MTL_ERR_KEY naming the nearest. */
 mtl_status mtl__option_find(const mtl__option_group *group, const char *key, int64_t *index,
                             mtl_error *err);
+
+/* The same from a text, of any type: "0.001", "adam:beta2=0.95". */
+mtl_status mtl__options_set(mtl_options *o, const char *key, const char *value, mtl_error *err);
+/* Did the user set it? false for o = NULL. */
+bool mtl__options_has(const mtl_options *o, const char *key);
 
 /* Check a value without keeping it. */
 mtl_status mtl__option_check_number(const mtl__option *d, double value, bool whole, mtl_error *err);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "train/preset.h"
+
 enum { VALIDATION_LAST, VALIDATION_RANDOM };
 
 static const mtl__option table[] = {
@@ -44,6 +46,20 @@ static const mtl__option table[] = {
                     "keep the best for each task; see mtl_fit"),
     MTL__OPTION_I64("judge_folds", 5, 2, 20,
                     "parts of the training rows, each judged on once, for judge = 1"),
+    MTL__OPTION_STR("preset", "auto", "auto|plain|fast|good|best", NULL,
+                    "plain = the network as it was built, options as given; else options that were not "
+                    "set have the preset's values, and candidates are mixed; auto = good for a model made "
+                    "without layers, else plain; see mtl_fit"),
+    MTL__OPTION_LIST("candidates", "linear shared single", "linear|shared|single", &mtl__candidates,
+                     "of presets, separated by spaces"),
+    MTL__OPTION_I64("folds", 5, 2, 50, "of presets: parts of the training rows, left out in turn"),
+    MTL__OPTION_I64("folds_run", 0, 0, 50, "how many of them have a turn; 0 = all"),
+    MTL__OPTION_STR("group_by", "", "", NULL,
+                    "of presets: label column whose rows of one value stay in one part; \"\" = none"),
+    MTL__OPTION_STR("layers", "", "", NULL,
+                    "of presets: trunk of a model made without layers, e.g. 64:relu,64:relu"),
+    MTL__OPTION_I64("members", 1, 1, 1024, "of presets: of its ensemble (mini), see "
+                                           "mtl_spec_set_ensemble"),
     MTL__OPTION_I64("train_metrics", 0, 0, 1, "1 = metrics of the training rows too, every epoch"),
 };
 

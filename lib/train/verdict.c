@@ -71,14 +71,6 @@ static mtl_status describe(const verdict *v, int64_t kind, int64_t task, mtl_spe
     return st;
 }
 
-static bool has_label(const mtl__labels *l, int64_t row)
-{
-    for (int64_t j = 0; j < l->cols; j++)
-        if (!isnan(mtl__array_row(&l->y, row)[j]))
-            return true;
-    return false;
-}
-
 /* The rows with a label of the task, for a network that knows no other. Its batches are smaller by as
    much, so that an epoch has the steps of the shared network's, with as many labels in each. */
 static mtl_status own_rows(verdict *v, int64_t task, const mtl_dataset *rows, mtl_dataset **out,
@@ -91,7 +83,7 @@ static mtl_status own_rows(verdict *v, int64_t task, const mtl_dataset *rows, mt
     if (!own)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the rows of a task");
     for (int64_t r = 0; r < rows->rows && i >= 0; r++)
-        if (has_label(&rows->labels[i], r))
+        if (mtl__labels_at(&rows->labels[i], r))
             own[count++] = r;
     v->share = rows->rows ? (double)count / (double)rows->rows : 1;
     mtl_status st = count ? mtl__dataset_subset(rows, count, own, out, err)

@@ -9,9 +9,10 @@
 mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
                             const mtl_options *o, mtl_report **report, mtl_error *err);
 
-/* floor.c: the exact linear model of a network without layers that has one task. MTL_ERR_DATA for a
-   task or data that have none: quantiles, thresholds, a loss of the caller's, streamed or sparse
-   inputs, no label. */
+/* floor.c: the exact linear models of a network without layers, task by task. Tasks that have none stay
+   as they are: quantiles, thresholds, a loss of the caller's, streamed or sparse inputs, no label.
+   MTL_ERR_DATA when that is all of them. */
+bool mtl__floor_serves(const mtl__task_spec *t);
 mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
                           mtl_error *err);
 

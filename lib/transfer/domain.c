@@ -11,12 +11,9 @@
 
 bool mtl__has_label(const mtl__job *job, const mtl_dataset *d, int64_t row)
 {
-    for (int64_t t = 0; t < job->tasks; t++) {
-        const mtl__labels *l = &d->labels[mtl__dataset_task(d, job->task[t].name)];
-        for (int64_t j = 0; j < l->cols; j++)
-            if (!isnan(mtl__array_row(&l->y, row)[j]))
-                return true;
-    }
+    for (int64_t t = 0; t < job->tasks; t++)
+        if (mtl__labels_at(&d->labels[mtl__dataset_task(d, job->task[t].name)], row))
+            return true;
     return false;
 }
 
