@@ -1197,9 +1197,11 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * - "folds_run" parts (0 = all) are left out in turn. On the others are trained the "candidates": linear,
  *   an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
  *   own layers, or, for a model made without layers, "layers" under an ensemble of "members" (mini,
- *   mtl_spec_set_ensemble()); single, the same network for each task with at least 200 labels alone, which
- *   goes no further where the first part says that it is not better than the shared one. "batch_size" is
- *   by rows, 32 .. 256.
+ *   mtl_spec_set_ensemble()); single, the same network (of a model without layers with a quarter of the
+ *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
+ *   the first part says that it is no match for the shared one; three such more than others, and no more
+ *   are tried. "batch_size" (32 .. 256) and, where the row does not say them, "epochs", "members", "folds"
+ *   and "candidates" are by rows.
  * - the part left out stops a network, and what is predicted of it judges: at the epoch that the other
  *   parts would have chosen, for its own best was chosen by the rows that judge.
  * - each task takes a mixture of its candidates (stacking, Breiman 1996, with weights that are a mean's):

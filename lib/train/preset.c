@@ -25,11 +25,10 @@ struct mtl__preset {
 
 static const mtl__preset presets[] = {
     {"fast",
-     {OF_ALL, {"candidates", "shared"}, {"members", "8"}, {"folds", "5"}, {"folds_run", "1"},
+     {OF_ALL, {"candidates", "shared"}, {"folds", "5"}, {"folds_run", "1"},
       {"epochs", "100"}, {"patience", "10"}}},
     {"good",
-     {OF_ALL, {"candidates", "linear shared single"}, {"members", "8"}, {"folds", "5"},
-      {"epochs", "200"}, {"patience", "16"}}},
+     {OF_ALL, {"patience", "16"}}},
     {"best",
      {OF_ALL, {"candidates", "linear shared single"}, {"members", "16"}, {"folds", "10"},
       {"epochs", "400"}, {"patience", "24"}}},
@@ -43,6 +42,8 @@ const mtl__choice_table mtl__candidates = MTL__CHOICE_TABLE("candidate", candida
 
 enum { AUTO, PLAIN, FIRST };
 enum { AUTO_ROWS = 20, LEAST_ROWS = 4 };
+enum { LEAST_EPOCHS = 40, MOST_EPOCHS = 200, PASSED_ROWS = 600000 };
+enum { MANY_ROWS = 5000 }; /* from here on fewer members, parts and candidates are enough; more take too long */
 
 /* --- which one ----------------------------------------------------------------------------------- */
 
@@ -146,14 +147,23 @@ static int64_t batch_rows(int64_t rows)
 /* What the user did not set. */
 static mtl_status fill(const mtl__preset *p, int64_t rows, mtl_options *o, mtl_error *err)
 {
-    char batch[24];
+    char batch[24], epochs[24];
     snprintf(batch, sizeof batch, "%lld", (long long)batch_rows(rows));
+    snprintf(epochs, sizeof epochs, "%lld",
+             (long long)mtl__max(LEAST_EPOCHS, mtl__min(MOST_EPOCHS, PASSED_ROWS / rows)));
+    const setting by_rows[] = {{"batch_size", batch},
+                               {"epochs", epochs},
+                               {"candidates", rows < MANY_ROWS ? "linear shared single"
+                                                               : "linear shared"},
+                               {"members", rows < MANY_ROWS ? "8" : "4"},
+                               {"folds", rows < MANY_ROWS ? "5" : "3"},
+                               {NULL, NULL}};
+    const setting *const lists[] = {p->row, by_rows};
     mtl_status st = MTL_OK;
-    if (!mtl__options_has(o, "batch_size"))
-        st = mtl__options_set(o, "batch_size", batch, err);
-    for (const setting *s = p->row; s->key && st == MTL_OK; s++)
-        if (!mtl__options_has(o, s->key))
-            st = mtl__options_set(o, s->key, s->value, err);
+    for (int i = 0; i < 2; i++)
+        for (const setting *s = lists[i]; s->key && st == MTL_OK; s++)
+            if (!mtl__options_has(o, s->key))
+                st = mtl__options_set(o, s->key, s->value, err);
     return st;
 }
 

@@ -9,8 +9,11 @@
 #include "train/preset.h"
 #include "train/verdict.h"
 
-/* Fewer labels are too few for a network of one task. */
-enum { SINGLE_LABELS = 200 };
+/* Fewer labels are too few for a network of one task. Of members it has a part: there are many such
+   networks, and one that is needed is better by far. */
+enum { SINGLE_LABELS = 200, SINGLE_PART = 4, SINGLE_TASKS = 16, SINGLE_LOSSES = 3 };
+/* Values are worth a mixture with a network that is a little worse on one part. */
+#define SINGLE_WORSE 1.1
 /* Numbers in which a network's predictions of all epochs are kept; more, and those of its best epoch
    stand in for them. */
 #define HISTORY 8388608
@@ -112,6 +115,8 @@ static mtl_status describe(const selection *s, int kind, int64_t task, mtl_spec 
         if (st == MTL_OK)
             st = mtl__spec_set_initializer(d, "he_uniform", err);
         d->members = mtl__option_i64(s->o, g, "members");
+        if (task >= 0 && whole->tasks > 1)
+            d->members = mtl__max(1, d->members / SINGLE_PART);
         d->ensemble = MTL__MINI;
     }
     for (int64_t t = 0; t < whole->tasks && st == MTL_OK; t++)
@@ -375,19 +380,28 @@ static double best_loss(const mtl_report *r, const char *task)
     return e && best > 0 && best <= e->count ? e->series[best - 1] : (double)INFINITY;
 }
 
-/* A network of one task that is no better than the shared one on the first part goes no further. */
-static mtl_status run_single(selection *s, int64_t task, mtl_error *err)
+static bool goes_on(const selection *s, int64_t task)
 {
-    const char *name = s->m->spec->task[task].name;
+    const mtl__task_spec *t = &s->m->spec->task[task];
+    const double factor = mtl__kind_is_class(t->kind) ? 1 : SINGLE_WORSE;
+    return !s->report || best_loss(s->turn[0].report, t->name) <
+                             factor * best_loss(s->report, t->name);
+}
+
+/* A network of one task that is no match for the shared one on the first part goes no further;
+   *balance: how many fewer did than did not. */
+static mtl_status run_single(selection *s, int64_t task, int64_t *balance, mtl_error *err)
+{
     mtl_status st = MTL_OK;
     if (s->folds.label[task] < 0 || mtl__folds_labels(&s->folds, -1, task) < SINGLE_LABELS)
         return MTL_OK;
     for (s->part = 0; s->part < s->run && st == MTL_OK && !is_over(s); s->part++) {
         const int64_t before = s->count;
         st = train_network(s, task, err);
-        const mtl_report *own = s->turn[s->part].report;
-        if (s->part || s->count == before || !s->report ||
-            best_loss(own, name) < best_loss(s->report, name))
+        if (s->part || s->count == before)
+            continue;
+        *balance += goes_on(s, task) ? -1 : 1;
+        if (goes_on(s, task))
             continue;
         mtl__model_destroy(s->list[--s->count].net);
         free_turn(&s->turn[0]);
@@ -395,6 +409,17 @@ static mtl_status run_single(selection *s, int64_t task, mtl_error *err)
     }
     settle(s, task);
     free_turns(s);
+    return st;
+}
+
+/* Where the first ones bring nothing, others are not tried. */
+static mtl_status run_singles(selection *s, mtl_error *err)
+{
+    const int64_t tasks = mtl__min(s->m->net.tasks, SINGLE_TASKS);
+    int64_t balance = 0;
+    mtl_status st = MTL_OK;
+    for (int64_t t = 0; t < tasks && st == MTL_OK && balance < SINGLE_LOSSES; t++)
+        st = run_single(s, t, &balance, err);
     return st;
 }
 
@@ -406,10 +431,10 @@ static mtl_status run_candidates(selection *s, mtl_error *err)
     s->report = s->turn[0].report; /* the first one is told as that of a fit */
     s->turn[0].report = NULL;
     free_turns(s);
-    if (s->mix.held[MTL__SHARED] && s->m->net.tasks == 1)
-        return st; /* a network of one task is the shared one */
-    for (int64_t t = 0; t < s->m->net.tasks && s->mix.held[MTL__SINGLE] && st == MTL_OK; t++)
-        st = run_single(s, t, err);
+    /* A network of one task is the shared one. */
+    if (st == MTL_OK && s->mix.held[MTL__SINGLE] &&
+        (s->m->net.tasks > 1 || !s->mix.held[MTL__SHARED]))
+        st = run_singles(s, err);
     return st;
 }
 

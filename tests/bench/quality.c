@@ -7,12 +7,13 @@
 
    mtl_quality [--splits n] [--only names] [--recipe text]... [--csv file] [--with file] folder...
 
-   --only      a list of methods with commas; --recipe adds one
+   --only      a list of methods with commas; --recipe adds one; a '+' in a value is a blank
    --csv       write set, method, split, task, metric, value, seconds of fit and prediction
    --with      read such a file, of quality_sklearn.py say, into the table at the end
 
-   It prints, for each set and method, the mean over splits of the mean over tasks, and its standard
-   error over splits. */
+   It prints, for each set and method, the mean over splits of the mean over tasks, its standard error
+   over splits, and the time of a fit and of a prediction of the test rows; then for each set and task the
+   methods' means and standard errors; and the methods' mean rank over the sets that all of them have. */
 #include <math.h>
 #include <mtl/mtl.h>
 #include <stdbool.h>
@@ -21,7 +22,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_RECIPES = 24, MAX_RECORDS = 1 << 20, NAME = 48 };
+enum { MAX_RECIPES = 24, MAX_NAMES = 64, MAX_RECORDS = 1 << 20, NAME = 48 };
 
 /* What is tried: "name|layers|members|kind|folds|own|options", as for the ones below. */
 typedef struct recipe {
@@ -36,7 +37,10 @@ typedef struct recipe {
 
 #define STOP "epochs=200 validation_split=0.2 validation=random patience=15"
 static const char *const standard[] = {
-    "linear||1|mini|0|0|" STOP " learning_rate=0.01 l2=0.001",
+    "fast||1|mini|0|0|preset=fast",
+    "good||1|mini|0|0|preset=good",
+    "best||1|mini|0|0|preset=best",
+    "linear||1|mini|0|0|preset=good candidates=linear",
     "single|64,64|1|mini|0|1|" STOP,
     "shared|64,64|1|mini|0|0|" STOP,
     "ensemble|128,128|8|tabm|0|0|" STOP,
@@ -236,6 +240,8 @@ static mtl_options *options_of(const recipe *how, mtl_error *err)
         if (!value)
             die(p, "an option reads key=value");
         *value++ = 0;
+        for (char *blank = value; (blank = strchr(blank, '+')); blank++)
+            *blank = ' ';
         char *end;
         double number = strtod(value, &end);
         bool is_number = end != value && *end == 0;
@@ -374,19 +380,111 @@ static void print_line(const char *set, const char *method, int splits)
         predicts += predict;
         n++;
     }
+    if (n == 0)
+        return;
     double mean = sum / n, variance = n > 1 ? (squares - n * mean * mean) / (n - 1) : NAN;
     printf("%-12s %-20s %-6s %.4f +- %.4f  fit %7.2f s  predict %7.2f ms\n", set, method, metric,
            mean, sqrt(fmax(variance, 0) / n), fits / n, 1e3 * predicts / n);
     fflush(stdout);
 }
 
-static bool is_first(int i, bool of_set)
+/* Mean and standard error over splits of one task. */
+static void print_task(const char *set, const char *method, int task)
 {
-    for (int j = 0; j < i; j++)
-        if (!strcmp(records[j].set, records[i].set) &&
-            (of_set || !strcmp(records[j].method, records[i].method)))
-            return false;
-    return true;
+    double sum = 0, squares = 0, n = 0;
+    for (int i = 0; i < record_count; i++) {
+        const record *r = &records[i];
+        if (r->task != task || isnan(r->value) || strcmp(r->set, set) || strcmp(r->method, method))
+            continue;
+        sum += r->value;
+        squares += r->value * r->value;
+        n++;
+    }
+    const double mean = sum / n, variance = n > 1 ? (squares - n * mean * mean) / (n - 1) : NAN;
+    printf("  %s %.4f +- %.4f", method, mean, sqrt(fmax(variance, 0) / n));
+}
+
+/* Names in the order of their first records. */
+typedef struct names {
+    const char *name[MAX_NAMES];
+    int count;
+} names;
+
+static void add_name(names *n, const char *name)
+{
+    for (int i = 0; i < n->count; i++)
+        if (!strcmp(n->name[i], name))
+            return;
+    if (n->count == MAX_NAMES)
+        die(name, "too many names");
+    n->name[n->count++] = name;
+}
+
+static void print_tasks(const char *set, const names *methods)
+{
+    int tasks = 0;
+    for (int i = 0; i < record_count; i++)
+        if (!strcmp(records[i].set, set) && records[i].task >= tasks)
+            tasks = records[i].task + 1;
+    for (int task = 0; task < tasks; task++) {
+        printf("%-12s t%-4d", set, task);
+        for (int m = 0; m < methods->count; m++)
+            print_task(set, methods->name[m], task);
+        printf("\n");
+    }
+}
+
+/* The mean of a method's figures on a set, so that less is better; NaN without any. */
+static double mean_of(const char *set, const char *method, int splits)
+{
+    double sum = 0, n = 0;
+    const char *metric = "";
+    for (int s = 0; s < splits; s++) {
+        double fit, predict, mean = split_mean(set, method, s, &fit, &predict, &metric);
+        sum += isnan(mean) ? 0 : mean;
+        n += !isnan(mean);
+    }
+    return n > 0 ? (strcmp(metric, "auc") ? sum / n : -sum / n) : NAN;
+}
+
+/* Over the sets that all methods have. */
+static void print_ranks(const names *sets, const names *methods, int splits)
+{
+    double rank[MAX_NAMES] = {0}, used = 0;
+    for (int s = 0; s < sets->count; s++) {
+        double value[MAX_NAMES];
+        bool all = true;
+        for (int m = 0; m < methods->count; m++) {
+            value[m] = mean_of(sets->name[s], methods->name[m], splits);
+            all = all && !isnan(value[m]);
+        }
+        for (int m = 0; m < methods->count && all; m++) {
+            rank[m] += 1;
+            for (int k = 0; k < methods->count; k++)
+                rank[m] += value[k] < value[m];
+        }
+        used += all;
+    }
+    for (int m = 0; m < methods->count; m++)
+        printf("mean rank over %.0f sets: %-20s %.2f\n", used, methods->name[m], rank[m] / used);
+}
+
+static void print_all(int splits)
+{
+    names sets = {.count = 0}, methods = {.count = 0};
+    for (int i = 0; i < record_count; i++) {
+        add_name(&sets, records[i].set);
+        add_name(&methods, records[i].method);
+    }
+    printf("\n");
+    for (int s = 0; s < sets.count; s++)
+        for (int m = 0; m < methods.count; m++)
+            print_line(sets.name[s], methods.name[m], splits);
+    printf("\n");
+    for (int s = 0; s < sets.count; s++)
+        print_tasks(sets.name[s], &methods);
+    printf("\n");
+    print_ranks(&sets, &methods, splits);
 }
 
 static void write_csv(const char *path)
@@ -489,11 +587,7 @@ int main(int argc, char **argv)
         }
         free(t.x), free(t.y), free(t.is_binary);
     }
-    printf("\n");
-    for (int a = 0; a < record_count; a++)
-        for (int b = a; b < record_count && is_first(a, true); b++)
-            if (!strcmp(records[a].set, records[b].set) && is_first(b, false))
-                print_line(records[b].set, records[b].method, splits);
+    print_all(splits);
     if (csv)
         write_csv(csv);
     free(records);

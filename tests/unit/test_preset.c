@@ -333,7 +333,7 @@ START_TEST(the_row_can_be_taken_and_changed)
 {
     waves w = waves_make(NULL, 1);
     mtl_model *m[2] = {bare_model(w.d, NULL, MTL_REGRESSION), bare_model(w.d, NULL, MTL_REGRESSION)};
-    mtl_report *r = fitted(m[0], w.d, NULL, SMALL), *other = NULL;
+    mtl_report *r = fitted(m[0], w.d, NULL, SMALL " epochs=60"), *other = NULL;
     mtl_options *o = options(MTL_OPTIONS_FIT, "preset=fast");
     for (int64_t i = 0; i < mtl_report_count(r); i++) {
         const char *name = mtl_report_name(r, i), *key = name + strlen("preset/");
@@ -352,7 +352,7 @@ START_TEST(the_row_can_be_taken_and_changed)
     done(mtl_fit(m[1], w.d, NULL, o, &other, err));
     ck_assert_int_gt(mtl_model_member_count(m[0]), 1);
     ck_assert_uint_eq(model_hash(m[0]), model_hash(m[1]));
-    ck_assert_str_eq(text_of(r, "preset/epochs"), "25"); /* the user's own */
+    ck_assert_str_eq(text_of(r, "preset/epochs"), "60"); /* the user's own */
     ck_assert_str_eq(text_of(r, "preset/optimizer"), "adamw:beta2=0.95,weight_decay=0.0003");
     mtl_report_destroy(r), mtl_report_destroy(other);
     mtl_options_destroy(o);
