@@ -961,6 +961,22 @@ MTL_API mtl_status mtl_model_tensor_get(const mtl_model *model, const char *name
 MTL_API mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t count,
                                         const float *values, mtl_error *err);
 /**
+ * Add a product of two small matrices to a tensor, W += scale A B: an adapter of low rank that was kept
+ * apart, as the strategy "lora" of mtl_transfer() reports it, so that many of them may do with one
+ * trunk. With -scale it is taken off again, but for rounding.
+ * @param name   Of a tensor [rows, cols].
+ * @param rank   1 .. 1048576.
+ * @param scale  Rounded to float32.
+ * @param a, b   [rows, rank] and [rank, cols], without gaps.
+ * @return MTL_OK; MTL_ERR_NAME; MTL_ERR_SHAPE for a vector or a rank out of range; MTL_ERR_VALUE when an
+ *         argument or a number of the sum is not finite; MTL_ERR_BUSY; MTL_ERR_NOMEM. A failure changes
+ *         nothing.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_tensor_add_product(mtl_model *model, const char *name, int64_t rank,
+                                                double scale, const float *a, const float *b,
+                                                mtl_error *err);
+/**
  * Freeze (or free) tensors: one by its name ("trunk.0.weight"), those of a layer ("trunk.0",
  * "head.TASK"), of the trunk's layers by depth ("trunk.0..2" = the first three) or of a group
  * ("trunk", "head"). A frozen tensor keeps its bits in mtl_fit(), whatever the optimizer, its decay
@@ -1819,7 +1835,9 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   norms with their running figures (Frankle et al. 2021).
  * - "lora:rank=8,alpha=8": as "tune", but of the trunk nothing moves but the weights of dense layers, by
  *   W0 + alpha / rank A B, A [in, rank] and B [rank, out] being trained in their place (Hu et al. 2022;
- *   B = 0 at first). The result has the sum. Weighting and average are not for it.
+ *   B = 0 at first). The result has the sum; the report has "adapter/scale" and the series
+ *   "adapter/TENSOR/a" and "/b", row by row, from which mtl_model_tensor_add_product() makes the same
+ *   bits of the source's tensor. Weighting and average are not for it.
  * - "discriminative:factor=2.6": as "tune", each layer of the trunk with a rate that many times smaller
  *   than the one above it, the topmost than the heads' (Howard & Ruder 2018, section 3.2).
  * - "gradual:every=1": as "tune", the heads alone at first and then one more layer of the trunk, from the

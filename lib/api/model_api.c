@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/api.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -219,6 +220,15 @@ mtl_status mtl_model_tensor_get(const mtl_model *model, const char *name, int64_
     return st;
 }
 
+static void set_tensor(mtl_model *model, const mtl__param *p, const float *values)
+{
+    mtl__param_set(model, p, values);
+    mtl__model_uncalibrate(model);
+    if (model->members)
+        mtl__model_uncalibrate(model->members->model[p->member]);
+    model->is_set = true;
+}
+
 mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t count,
                                 const float *values, mtl_error *err)
 {
@@ -234,13 +244,48 @@ mtl_status mtl_model_tensor_set(mtl_model *model, const char *name, int64_t coun
     st = mtl__model_acquire(model, err);
     if (st != MTL_OK)
         return st;
-    mtl__param_set(model, p, values);
-    mtl__model_uncalibrate(model);
-    if (model->members)
-        mtl__model_uncalibrate(model->members->model[p->member]);
-    model->is_set = true;
+    set_tensor(model, p, values);
     mtl__model_release(model);
     return MTL_OK;
+}
+
+enum { MOST_RANK = 1 << 20 };
+
+
+mtl_status mtl_model_tensor_add_product(mtl_model *model, const char *name, int64_t rank, double scale,
+                                        const float *a, const float *b, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(name);
+    REQUIRE(a);
+    REQUIRE(b);
+    const int64_t number = mtl__model_param(model, name);
+    if (number < 0)
+        return MTL_FAIL(err, MTL_ERR_NAME, "no tensor is called \"%.96s\"", name);
+    const mtl__param *p = &model->param[number];
+    const int64_t rows = mtl__param_rows(p), cols = mtl__param_cols(p);
+    const mtl__allocator *al = &model->ctx->al;
+    const mtl__vec *v = model->ctx->vec;
+    if (p->rank != 2 || rank < 1 || rank > MOST_RANK)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "tensor \"%.96s\" has %lld dimensions, not 2, or the rank is %lld, "
+                                            "not 1 .. %d", name, (long long)p->rank, (long long)rank, MOST_RANK);
+    if (!isfinite((float)scale) || !v->all_finite(rows * rank, a) || !v->all_finite(rank * cols, b))
+        return MTL_FAIL(err, MTL_ERR_VALUE, "tensor \"%.96s\": the scale or a number of the product is not finite",
+                        name);
+    float *w = mtl__alloc_array(al, rows, cols * (int64_t)sizeof *w);
+    mtl_status st = w ? mtl__model_acquire(model, err)
+                      : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for tensor \"%.96s\"", name);
+    if (st == MTL_OK) {
+        mtl__param_get(model, p, w);
+        mtl__add_product(v, rows, cols, rank, (float)scale, a, b, w, cols);
+        if (v->all_finite(rows * cols, w))
+            set_tensor(model, p, w);
+        else
+            st = MTL_FAIL(err, MTL_ERR_VALUE, "tensor \"%.96s\": the sum is not finite", name);
+        mtl__model_release(model);
+    }
+    mtl__free(al, w, rows * cols * (int64_t)sizeof *w);
+    return st;
 }
 
 mtl_status mtl_model_freeze(mtl_model *model, const char *name, int32_t frozen, mtl_error *err)

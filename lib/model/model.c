@@ -144,6 +144,14 @@ void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values)
         memcpy(mtl__param_values(m, p) + r * p->ld, values + r * cols, (size_t)cols * sizeof *values);
 }
 
+void mtl__add_product(const mtl__vec *v, int64_t rows, int64_t cols, int64_t rank, float scale,
+                      const float *a, const float *b, float *w, int64_t ldw)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < rank; k++)
+            v->axpy(cols, scale * a[r * rank + k], b + k * cols, w + r * ldw);
+}
+
 /* --- life -------------------------------------------------------------------------------------- */
 
 static int64_t most_params(const mtl__network *net)

@@ -128,6 +128,9 @@ static inline int64_t mtl__param_cols(const mtl__param *p)
 
 void mtl__param_get(const mtl_model *m, const mtl__param *p, float *out);
 void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
+/* W [rows, cols] += scale A B with A [rows, rank] and B [rank, cols]: an FMA for each number and rank. */
+void mtl__add_product(const mtl__vec *v, int64_t rows, int64_t cols, int64_t rank, float scale,
+                      const float *a, const float *b, float *w, int64_t ldw);
 /* Does `name` mean the tensor: its name (trunk.0.weight), its layer (trunk.0), its depth
    (trunk.0..2) or its group (trunk)? */
 bool mtl__param_matches(const mtl__param *p, const char *name);

@@ -79,7 +79,8 @@ mtl_status mtl__guide_hang(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
         mtl__trainer_hook(t, (mtl__hook){.self = g,
                                          .before_step = row->before_step,
                                          .before_backward = row->before_backward,
-                                         .before_update = row->before_update});
+                                         .before_update = row->before_update,
+                                         .at_end = row->at_end});
     return st;
 }
 

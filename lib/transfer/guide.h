@@ -24,6 +24,7 @@ struct mtl__guide {
     void (*before_step)(void *self, mtl__trainer *t);
     void (*before_backward)(void *self, mtl__trainer *t);
     void (*before_update)(void *self, mtl__trainer *t);
+    void (*at_end)(void *self, mtl__trainer *t);
 };
 
 /* Numbers of a matrix, or a stretch, that are drawn to what they were, or to 0. */
@@ -68,6 +69,7 @@ struct mtl__guiding {
     double *sum; /* of an eigenproblem */
     char *text; /* of the weighting */
     float *adapter, *slope; /* of all layers one behind the other: A, B; their gradients */
+    int64_t *series;        /* of the report: A and B of each */
     mtl__optim optim;
     mtl__optim_now now;
 };

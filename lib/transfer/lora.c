@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Low-rank adapters (Hu et al. 2022): of each dense layer of the trunk W = W0 + s A B is trained by A
    [in, rank] and B [rank, out] alone, s = alpha / rank. W stands in the model as it is, so nothing is
-   left to merge at the end; from its gradient G come those of A and B, s G B' and s A' G. */
+   left to merge at the end, and the report has A and B for who keeps them apart; from W's gradient G
+   come those of A and B, s G B' and s A' G. */
 #include <math.h>
 #include <string.h>
 
@@ -61,6 +62,8 @@ static void plan(mtl__guiding *g, const mtl__trainer *t, mtl__arena *a)
     g->held = mtl__arena_floats(a, t->m->net.params);
     g->adapter = mtl__arena_floats(a, n);
     g->slope = mtl__arena_floats(a, n);
+    g->work = mtl__arena_floats(a, t->m->net.params);
+    g->series = mtl__arena_take(a, 2 * t->m->params, sizeof *g->series);
     mtl__optim_init(&g->optim, &t->set.optimizer, &g->now, n, a);
 }
 
@@ -86,10 +89,16 @@ static mtl_status start(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
                                               "\"none\" alone", g->name);
     memcpy(g->held, t->m->values, (size_t)t->m->net.params * sizeof *g->held);
     draw(g, t);
-    int64_t i = 0;
-    for (const mtl__param *p; (p = next_matrix(g, &i));)
+    mtl_status st = mtl__report_number(t->report, "adapter", "scale", NULL, (double)scale_of(g), err);
+    int64_t i = 0, *to = g->series;
+    for (const mtl__param *p; st == MTL_OK && (p = next_matrix(g, &i));) {
         t->layer_on[p->layer] = true; /* gradients are wanted, the optimizer's ranges leave it out */
-    return MTL_OK;
+        st = mtl__report_series(t->report, "adapter", p->name, "a", p->shape[0] * rank_of(g), to++, err);
+        if (st == MTL_OK)
+            st = mtl__report_series(t->report, "adapter", p->name, "b", rank_of(g) * p->shape[1], to++,
+                                    err);
+    }
+    return st;
 }
 
 /* Gradients of A and B. */
@@ -122,12 +131,10 @@ static void put_together(const mtl__guiding *g, const mtl__trainer *t)
     for (const mtl__param *p; (p = next_matrix(g, &i));) {
         const int64_t in = p->shape[0], out = p->shape[1];
         const float *a = g->adapter + at, *b = a + in * rank;
-        for (int64_t r = 0; r < in; r++) {
-            float *w = t->m->values + p->offset + r * p->ld;
-            memcpy(w, g->held + p->offset + r * p->ld, (size_t)out * sizeof *w);
-            for (int64_t k = 0; k < rank; k++)
-                v->axpy(out, scale_of(g) * a[r * rank + k], b + k * out, w);
-        }
+        float *w = t->m->values + p->offset;
+        for (int64_t r = 0; r < in; r++)
+            memcpy(w + r * p->ld, g->held + p->offset + r * p->ld, (size_t)out * sizeof *w);
+        mtl__add_product(v, in, out, rank, scale_of(g), a, b, w, p->ld);
         at += rank * (in + out);
     }
 }
@@ -147,5 +154,24 @@ static void step(void *self, mtl__trainer *t)
     put_together(g, t);
 }
 
+/* What the result was made with. It is not told where the run ended with the parameters of an epoch
+   before. */
+static void tell(void *self, mtl__trainer *t)
+{
+    const mtl__guiding *g = self;
+    const size_t bytes = (size_t)t->m->net.params * sizeof(float);
+    memcpy(g->work, t->m->values, bytes);
+    put_together(g, t);
+    const bool is_so = memcmp(g->work, t->m->values, bytes) == 0;
+    memcpy(t->m->values, g->work, bytes);
+    const float *at = g->adapter;
+    int64_t i = 0;
+    const int64_t *to = g->series;
+    for (const mtl__param *p; is_so && (p = next_matrix(g, &i)); to += 2)
+        for (int k = 0; k < 2; k++)
+            for (int64_t left = rank_of(g) * p->shape[k]; left > 0; left--)
+                mtl__report_push(t->report, to[k], (double)*at++);
+}
+
 const struct mtl__guide mtl__lora = {.check = check, .rates = rest, .plan = plan, .start = start,
-                                     .before_update = step};
+                                     .before_update = step, .at_end = tell};

@@ -160,6 +160,20 @@ static mtl_status model_clone(scene *s, uint64_t *hash, mtl_error *err)
     return st;
 }
 
+static mtl_status add_product(scene *s, uint64_t *hash, mtl_error *err)
+{
+    static const float a[PROBLEM_INPUTS] = {1, 2}, b[12] = {3, 4};
+    mtl_model *m = NULL;
+    mtl_status st = mtl_model_clone(s->model, &m, err);
+    if (st == MTL_OK)
+        st = mtl_model_tensor_add_product(m, "trunk.0.weight", 1, 1, a, b, err);
+    if (st == MTL_OK)
+        *hash = take_model(s, m);
+    else
+        mtl_model_destroy(m);
+    return st;
+}
+
 static mtl_status model_summary(scene *s, uint64_t *hash, mtl_error *err)
 {
     char *text = NULL;
@@ -587,6 +601,7 @@ static const struct {
     {"spec", spec_calls, 10, false},
     {"model_create", model_create, 10, false},
     {"model_clone", model_clone, 10, false},
+    {"model_tensor_add_product", add_product, 10, false},
     {"model_summary", model_summary, 1, false},
     {"predict", predict, 1, false},
     {"predictor", predictor, 3, false},

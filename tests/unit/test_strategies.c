@@ -762,6 +762,73 @@ START_TEST(lora_steps)
 }
 END_TEST
 
+/* A and B of a tensor from the report, and how often. */
+static void add_adapter(mtl_model *m, const mtl_report *r, const char *tensor, int64_t rank, double sign)
+{
+    float factor[2][NUMBERS];
+    for (int k = 0; k < 2; k++) {
+        char name[96];
+        int64_t count;
+        const double *values;
+        snprintf(name, sizeof name, "adapter/%s/%s", tensor, k ? "b" : "a");
+        done(mtl_report_get_series(r, name, &count, &values, err));
+        for (int64_t i = 0; i < count; i++)
+            factor[k][i] = (float)values[i];
+    }
+    done(mtl_model_tensor_add_product(m, tensor, rank, sign * figure(r, "adapter/scale"), factor[0],
+                                      factor[1], err));
+}
+
+/* What was kept apart makes the same trunk of the source, to the bit, and is taken off again. */
+START_TEST(adapters_apart)
+{
+    static const char *const names[] = {"trunk.0.weight", "trunk.1.weight"};
+    scene *s = scene_make(NULL);
+    mtl_report *r = NULL;
+    mtl_model *m = transferred(s->source, s->target, s->known, "strategy=lora:rank=3,alpha=2 epochs=20", &r);
+    mtl_model *copy = NULL;
+    done(mtl_model_clone(s->source, &copy, err));
+    for (int i = 0; i < 2; i++) {
+        add_adapter(copy, r, names[i], 3, 1);
+        ck_assert(changed(copy, s->source, names[i]) && !changed(copy, m, names[i]));
+    }
+    for (int i = 0; i < 2; i++) {
+        add_adapter(copy, r, names[i], 3, -1);
+        ck_assert_float_lt(tensor_bits_differ(copy, s->source, names[i]), 1e-6f);
+    }
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(copy);
+    scene_free(s);
+}
+END_TEST
+
+START_TEST(products_that_are_refused)
+{
+    float a[2 * IN] = {1}, b[2 * 9] = {1}, large[2 * 9] = {3e38f}, bad[2 * 9] = {NAN};
+    const char *w = "trunk.0.weight";
+    scene *s = scene_make(NULL);
+    mtl_model *copy = NULL;
+    done(mtl_model_clone(s->source, &copy, err));
+    refused(mtl_model_tensor_add_product(NULL, w, 2, 1, a, b, err), MTL_ERR_INVALID, "model");
+    refused(mtl_model_tensor_add_product(copy, w, 2, 1, NULL, b, err), MTL_ERR_INVALID, "a");
+    refused(mtl_model_tensor_add_product(copy, "trunk.7.weight", 2, 1, a, b, err), MTL_ERR_NAME, "trunk.7");
+    refused(mtl_model_tensor_add_product(copy, "trunk.0.bias", 2, 1, a, b, err), MTL_ERR_SHAPE, "bias");
+    refused(mtl_model_tensor_add_product(copy, w, 0, 1, a, b, err), MTL_ERR_SHAPE, "rank is 0");
+    refused(mtl_model_tensor_add_product(copy, w, 2, 1e300, a, b, err), MTL_ERR_VALUE, "finite");
+    refused(mtl_model_tensor_add_product(copy, w, 2, 1, a, bad, err), MTL_ERR_VALUE, "finite");
+    refused(mtl_model_tensor_add_product(copy, w, 2, 2, a, large, err), MTL_ERR_VALUE, "sum");
+    assert_same_model(copy, s->source);
+    done(mtl_model_tensor_add_product(copy, "head.grade.weight", 1, 2, b, b, err)); /* a slice of a matrix */
+    for (int64_t i = 0; i < mtl_model_tensor_count(copy); i++) {
+        const char *name;
+        tensor_size(copy, i, &name);
+        ck_assert(changed(copy, s->source, name) == (strcmp(name, "head.grade.weight") == 0));
+    }
+    mtl_model_destroy(copy);
+    scene_free(s);
+}
+END_TEST
+
 /* ---- The way back -------------------------------------------------------------------------- */
 
 /* Every parameter stands on the line between where the steps began and came to, at the alpha that the
@@ -976,6 +1043,8 @@ int main(void)
     add_case(s, "a_gem keeps the known tasks", a_gem_keeps_the_known_tasks);
     add_case(s, "lora is of low rank", lora_is_of_low_rank);
     add_case(s, "lora steps on A and B", lora_steps);
+    add_case(s, "adapters are kept apart", adapters_apart);
+    add_case(s, "products that are refused", products_that_are_refused);
     add_case(s, "wise is on the line", wise_is_on_the_line);
     add_case(s, "what strategies leave alone", what_they_leave_alone);
     add_case(s, "in a new domain", in_a_new_domain);
