@@ -389,6 +389,38 @@ MTL_API mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_
                                           int64_t units, mtl_error *err);
 
 /**
+ * Make several numbers of each of some input columns, so that the layers behind can follow a figure
+ * through ups and downs that a linear map cannot. The other columns pass and come first; then, for each
+ * embedded column in ascending order, its numbers. It comes behind embeddings of categories and before
+ * all other layers; once for a spec. Columns of two values gain nothing by it and are best left out. x is
+ * the input as the model scales it, a missing one 0; its indicator passes. An ensemble's members part
+ * behind it, with one normal number for all that an input has become. Sparse inputs are refused.
+ *
+ * @param kind
+ *   "cosine:size=8,scale=1"  a * [x, cos(2 pi (x w + b))] + c, element by element, with size - 1 cosines
+ *           (TabPack: Gorishniy et al. 2026). a starts as 1, b and c as 0.
+ *   "plr:size=24,scale=0.01,frequencies=48,lite=0"  relu(W [cos(2 pi x w), sin(2 pi x w)] + b)
+ *           (Gorishniy, Rubachev & Babenko 2022, section 3.3); lite = 1: one W and b for all columns.
+ *   "pbld:size=4,scale=0.1,frequencies=16"  [x, W cos(2 pi x w + phase) + b], W to size - 1 numbers
+ *           (RealMLP: Holzmueller, Grinsztajn & Steinwart 2024, whose learning rate for it is a tenth
+ *           of the others': option "groups"). phase starts in -pi .. pi.
+ *   The frequencies w start normal with deviation `scale`, but for pbld cut off at 3 deviations; W
+ *   and its b uniform within 1 / sqrt(its inputs). scale says how fine the structure is that is
+ *   sought, and is worth a search. size and frequencies up to 4096.
+ *   Tensors "trunk.N.frequency", "trunk.N.phase" [columns, frequencies]; "trunk.N.weight" [columns *
+ *   inputs of W, outputs], a matrix for each column one below the other, "trunk.N.bias" [columns,
+ *   outputs]; of cosine "trunk.N.scale" (a) and "trunk.N.bias" (c) [columns, size]. Penalties apply to
+ *   weight alone.
+ * @param count    Length of @p columns, at least 1; not looked at without them.
+ * @param columns  Of the inputs, each once, in any order; NULL = all that have no embedding.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_STATE behind another layer, for a column that has an embedding, or
+ *         when there is one already; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_numeric_embedding(mtl_spec *spec, const char *kind, int64_t count,
+                                                  const int64_t *columns, mtl_error *err);
+
+/**
  * Let the network see which inputs are missing: behind the input columns it gets as many indicators,
  * 1 where the input is missing (NaN) and 0 where it is there (scikit-learn's MissingIndicator with
  * features="all"). The missing input itself is 0 after scaling, as without. What the caller gives,

@@ -47,6 +47,14 @@ mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_t catego
     return mtl__spec_add_embedding(spec, column, categories, units, err);
 }
 
+mtl_status mtl_spec_add_numeric_embedding(mtl_spec *spec, const char *kind, int64_t count,
+                                          const int64_t *columns, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(kind);
+    return mtl__spec_add_numeric(spec, kind, count, columns, err);
+}
+
 mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, mtl_error *err)
 {
     REQUIRE(spec);

@@ -198,8 +198,8 @@ static int64_t keeps_slope(const mtl__layer *l)
 }
 
 static const mtl__layer_param dense_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
-    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1, NULL, NULL},
+    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__dense_layer = {
@@ -228,7 +228,7 @@ static void skip_backward(const mtl__layer *l, const mtl__pass *p, const mtl__la
 }
 
 static const mtl__layer_param skip_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__skip_layer = {
@@ -245,7 +245,7 @@ int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t ro
                              bool training)
 {
     if (l->type->workspace)
-        return l->type->workspace(l, rows, training);
+        return l->type->workspace(l, g, rows, slots, training);
     /* Of members: a row of sums. */
     int64_t need = l->members > 1 ? l->members * l->out : 0;
     if (!l->type->is_product)

@@ -63,14 +63,13 @@ static int64_t keeps_nothing(const mtl__layer *l)
 }
 
 static const mtl__layer_param params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1, NULL, draw},
 };
 
 const mtl__layer_type mtl__embedding_layer = {
     .name = "embedding",
     .param = params,
     .params = MTL__COUNT_OF(params),
-    .draw = draw,
     .kept_per_row = keeps_nothing,
     .forward = forward,
     .backward = backward,

@@ -24,6 +24,13 @@ typedef struct mtl__layer {
     int64_t weight, bias;   /* offsets into the parameters, -1 = has none */
     int64_t scale;          /* the same, of factors */
     int64_t mean, variance; /* the same, of batch norm's running statistics */
+    const int64_t *columns; /* numeric embedding: places of its columns in x, ascending */
+    int64_t embeds;         /* their number; factors: that of the embedding in front */
+    int64_t units;          /* columns of y for each of them, the last ones */
+    int64_t features;       /* of each: frequencies or bins */
+    double spread;          /* of the first frequencies */
+    bool shares;            /* one matrix for all columns */
+    int64_t frequency, phase; /* offsets */
     int64_t members;        /* of an ensemble: rows of its y for each row of the network; 0 = 1 */
     bool expands;           /* factors: x has one row where y has one for each member */
     int32_t id;             /* number among all layers of the network */
@@ -36,12 +43,20 @@ typedef enum mtl__param_role {
     MTL__FACTORS /* [members, cols]: starts at a constant or is drawn, no penalties */
 } mtl__param_role;
 
+typedef struct mtl__shape {
+    int64_t rows, cols;
+} mtl__shape;
+
 /* A tensor that layers of a type have. */
 typedef struct mtl__layer_param {
     const char *name; /* the last part of its name */
     size_t member;    /* of mtl__layer: its offset */
     mtl__param_role role;
     float initial; /* of vectors and states; a matrix with 0 is not drawn */
+    /* Another shape than the role's; NULL = that one. */
+    mtl__shape (*shape)(const mtl__layer *l);
+    /* First values of what has rows; NULL = as the network's initialiser says, or `initial`. */
+    void (*draw)(const mtl__layer *l, mtl__rng *rng, float *w);
 } mtl__layer_param;
 
 static inline int64_t mtl__layer_members(const mtl__layer *l)
@@ -103,9 +118,8 @@ struct mtl__layer_type {
     bool training_only; /* predict passes the input on */
     bool is_product;    /* its weight may be in panels (mtl__gemm_pack_b) in predict */
     /* Floats of scratch (gemm_work); NULL = those of a product, or none. */
-    int64_t (*workspace)(const mtl__layer *l, int64_t rows, bool training);
-    /* Draw the matrix; NULL = as the network's initialiser says. */
-    void (*draw)(const mtl__layer *l, mtl__rng *rng, float *w);
+    int64_t (*workspace)(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                         bool training);
     /* Numbers to keep per row between forward and backward. */
     int64_t (*kept_per_row)(const mtl__layer *l);
     void (*forward)(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io);
@@ -119,6 +133,9 @@ extern const mtl__layer_type mtl__skip_layer; /* x W, for all heads, from the ne
 extern const mtl__layer_type mtl__layer_norm_layer;
 extern const mtl__layer_type mtl__batch_norm_layer;
 extern const mtl__layer_type mtl__embedding_layer;
+extern const mtl__layer_type mtl__cosine_layer; /* numeric embeddings */
+extern const mtl__layer_type mtl__plr_layer;
+extern const mtl__layer_type mtl__pbld_layer;
 extern const mtl__layer_type mtl__residual_layer;
 extern const mtl__layer_type mtl__factors_layer;      /* x times factors of the member's own */
 extern const mtl__layer_type mtl__member_dense_layer; /* dense, scale and bias the member's own */
@@ -139,12 +156,46 @@ static inline int64_t *mtl__layer_offset(mtl__layer *l, int32_t i)
     return (int64_t *)(void *)((char *)l + l->type->param[i].member);
 }
 
-/* Rows of a tensor; it has l->cols columns. */
-static inline int64_t mtl__layer_rows(const mtl__layer *l, int32_t i)
+static inline mtl__shape mtl__layer_shape(const mtl__layer *l, int32_t i)
 {
-    const mtl__param_role role = l->type->param[i].role;
-    return role == MTL__MATRIX ? l->rows : role == MTL__FACTORS ? mtl__layer_members(l) : 1;
+    const mtl__layer_param *p = &l->type->param[i];
+    if (p->shape)
+        return p->shape(l);
+    return (mtl__shape){p->role == MTL__MATRIX    ? l->rows
+                        : p->role == MTL__FACTORS ? mtl__layer_members(l)
+                                                  : 1,
+                        l->cols};
 }
+
+static inline int64_t mtl__layer_floats(const mtl__layer *l, int32_t i)
+{
+    const mtl__shape s = mtl__layer_shape(l, i);
+    return s.rows * s.cols;
+}
+
+/* "cosine:size=8", ...: rows whose type is a numeric embedding, with the places of their parameters
+   among the values of the choice, -1 = has none. */
+typedef struct mtl__numeric {
+    mtl__choice_row choice;
+    const mtl__layer_type *type;
+    int features, spread, shares; /* the first one is units */
+} mtl__numeric;
+extern const mtl__choice_table mtl__numerics;
+/* The row of a type; NULL = it is no numeric embedding. */
+const mtl__numeric *mtl__numeric_of(const mtl__layer_type *type);
+static inline bool mtl__type_is_embedding(const mtl__layer_type *type)
+{
+    return type == &mtl__embedding_layer || mtl__numeric_of(type);
+}
+/* What all of them do with the columns that they leave as they are: they come first in y. Nothing
+   below them is trained through the others, whose dx is 0. */
+static inline int64_t mtl__numeric_rest(const mtl__layer *l)
+{
+    return l->in - l->embeds;
+}
+void mtl__numeric_pass(const mtl__layer *l, const mtl__layer_io *io);
+void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                            const mtl__layer_grad *g);
 
 /* Floats from one member's matrix to the next, as they stand in the parameters or in panels. */
 int64_t mtl__member_stride(const mtl__layer *l, const mtl__gemm *g, bool packed);

@@ -125,11 +125,17 @@ static void factors_backward(const mtl__layer *l, const mtl__pass *p, const mtl_
         mtl__pool_ranges(p->pool, groups(l, io), 1 + GRAIN / wide, hand_down_groups, &j);
 }
 
-/* Random signs where the members part, so that they see different inputs; else ones. */
+/* Random signs where the members part, so that they see different inputs; behind a numeric embedding
+   normal numbers, one for all that an input has become (as TabM has it). Else ones. */
 static void draw_factors(const mtl__layer *l, mtl__rng *rng, float *w)
 {
-    for (int64_t i = 0; i < l->members * l->in; i++)
-        w[i] = l->expands && mtl__rng_u32(rng) % 2 ? -1 : 1;
+    const int64_t rest = l->in - l->embeds * l->units;
+    for (int64_t i = 0; i < l->members; i++)
+        for (int64_t j = 0; j < l->in; j++, w++)
+            if (!l->embeds)
+                *w = l->expands && mtl__rng_u32(rng) % 2 ? -1 : 1;
+            else
+                *w = j > rest && (j - rest) % l->units ? w[-1] : (float)mtl__rng_normal(rng);
 }
 
 static int64_t keeps_nothing(const mtl__layer *l)
@@ -139,14 +145,13 @@ static int64_t keeps_nothing(const mtl__layer *l)
 }
 
 static const mtl__layer_param factors_params[] = {
-    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1},
+    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1, NULL, draw_factors},
 };
 
 const mtl__layer_type mtl__factors_layer = {
     .name = "factors",
     .param = factors_params,
     .params = MTL__COUNT_OF(factors_params),
-    .draw = draw_factors,
     .kept_per_row = keeps_nothing,
     .forward = factors_forward,
     .backward = factors_backward,
@@ -263,9 +268,9 @@ static int64_t keeps_unscaled(const mtl__layer *l)
 }
 
 static const mtl__layer_param member_dense_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
-    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1},
-    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1, NULL, NULL},
+    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1, NULL, NULL},
+    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__member_dense_layer = {
@@ -359,8 +364,8 @@ static void head_backward(const mtl__layer *l, const mtl__pass *p, const mtl__la
 }
 
 static const mtl__layer_param member_head_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1},
-    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 1, NULL, NULL},
+    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__member_head_layer = {

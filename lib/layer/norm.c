@@ -35,8 +35,10 @@ static int64_t keeps_row(const mtl__layer *l)
 }
 
 /* A vector of ones, and in training dy xhat. */
-static int64_t layer_workspace(const mtl__layer *l, int64_t rows, bool training)
+static int64_t layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                         bool training)
 {
+    (void)g, (void)slots;
     return mtl__round_floats(l->in) * (training ? rows + 1 : 1);
 }
 
@@ -112,8 +114,8 @@ static void layer_backward(const mtl__layer *l, const mtl__pass *p, const mtl__l
 }
 
 static const mtl__layer_param layer_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__VECTOR, 1},
-    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__VECTOR, 1, NULL, NULL},
+    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__layer_norm_layer = {
@@ -136,8 +138,10 @@ static int64_t keeps_xhat(const mtl__layer *l)
 /* Vectors of columns, and in training a matrix. */
 enum { ZEROS, ONES, SHIFT, FACTOR, VECTORS };
 
-static int64_t batch_workspace(const mtl__layer *l, int64_t rows, bool training)
+static int64_t batch_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                         bool training)
 {
+    (void)g, (void)slots;
     return mtl__round_floats(l->out) * (VECTORS + (training ? rows : 0));
 }
 
@@ -252,10 +256,10 @@ static void batch_backward(const mtl__layer *l, const mtl__pass *p, const mtl__l
 }
 
 static const mtl__layer_param batch_params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__VECTOR, 1},
-    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0},
-    {"running_mean", offsetof(mtl__layer, mean), MTL__STATE, 0},
-    {"running_var", offsetof(mtl__layer, variance), MTL__STATE, 1},
+    {"weight", offsetof(mtl__layer, weight), MTL__VECTOR, 1, NULL, NULL},
+    {"bias", offsetof(mtl__layer, bias), MTL__VECTOR, 0, NULL, NULL},
+    {"running_mean", offsetof(mtl__layer, mean), MTL__STATE, 0, NULL, NULL},
+    {"running_var", offsetof(mtl__layer, variance), MTL__STATE, 1, NULL, NULL},
 };
 
 const mtl__layer_type mtl__batch_norm_layer = {

@@ -149,7 +149,7 @@ static const float *keep_tensor(const mtl__forward *f, const mtl__layer *l, int3
 {
     bool is_matrix = l->type->param[number].role == MTL__MATRIX;
     if (!f->packed || !l->type->is_product || !is_matrix)
-        return keep(arena, true, x, mtl__layer_rows(l, number) * l->cols);
+        return keep(arena, true, x, mtl__layer_floats(l, number));
     const int64_t matrices = l->rows / l->in, step = mtl__member_stride(l, f->gemm, true);
     float *packed = mtl__arena_floats(arena, matrices * step);
     for (int64_t i = 0; packed && i < matrices; i++)
@@ -168,6 +168,11 @@ static void keep_layers(mtl__forward *f, const mtl_model *m, mtl__arena *arena)
         if (source.type->training_only)
             continue;
         mtl__layer *l = find_step(f, i, &next);
+        if (source.columns) {
+            int64_t *columns = mtl__arena_take(arena, source.embeds, sizeof *columns);
+            if (l && columns)
+                l->columns = memcpy(columns, source.columns, (size_t)source.embeds * sizeof *columns);
+        }
         for (int32_t k = 0; k < source.type->params; k++) {
             int64_t offset = *mtl__layer_offset(&source, k);
             const float *copy = keep_tensor(f, &source, k, m->values + offset, arena);

@@ -7,7 +7,7 @@
 
 /* --- tensors ----------------------------------------------------------------------------------- */
 
-/* Tensor `number` of a layer, columns [column, column + cols) of it. task: number of the task whose
+/* Tensor `number` of a layer, columns [column, column + cols) of it, cols < 0 = all. task: number of the task whose
    name follows the prefix, -1 = none. */
 static mtl_status add_param(mtl_model *m, mtl__layer *l, int32_t number, const char *prefix,
                             int64_t task, int64_t column, int64_t cols, mtl_error *err)
@@ -15,16 +15,19 @@ static mtl_status add_param(mtl_model *m, mtl__layer *l, int32_t number, const c
     const mtl__allocator *al = &m->ctx->al;
     const mtl__layer_param *what = &l->type->param[number];
     mtl__param *p = &m->param[m->params];
+    const mtl__shape shape = mtl__layer_shape(l, number);
     bool has_rows = mtl__role_has_rows(what->role);
+    if (cols < 0)
+        cols = shape.cols;
     *p = (mtl__param){.rank = has_rows ? 2 : 1,
-                      .shape = {has_rows ? mtl__layer_rows(l, number) : cols, has_rows ? cols : 1},
+                      .shape = {has_rows ? shape.rows : cols, has_rows ? cols : 1},
                       .offset = *mtl__layer_offset(l, number) + column,
-                      .ld = l->cols,
+                      .ld = shape.cols,
                       .task = task,
                       .layer = l->id,
                       .number = number,
                       .role = what->role,
-                      .whole = cols == l->cols};
+                      .whole = cols == shape.cols};
 
     mtl__bytes name;
     mtl__bytes_init(&name, al);
@@ -63,7 +66,7 @@ static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
         char prefix[32];
         snprintf(prefix, sizeof prefix, "tower%lld.", (long long)i);
         mtl__layer *l = &net->layer[c->first + i];
-        st = add_layer_params(m, l, prefix, task, 0, l->cols, err);
+        st = add_layer_params(m, l, prefix, task, 0, -1, err);
     }
     if (st == MTL_OK)
         st = add_layer_params(m, output, "head.", task, net->task[task].column - c->column,
@@ -81,7 +84,7 @@ static mtl_status add_params(mtl_model *m, mtl_error *err)
         if (net->layer[i].type->params == 0)
             continue;
         snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)with_params++);
-        st = add_layer_params(m, &net->layer[i], prefix, -1, 0, net->layer[i].cols, err);
+        st = add_layer_params(m, &net->layer[i], prefix, -1, 0, -1, err);
     }
     for (int64_t t = 0; t < net->tasks && st == MTL_OK; t++)
         st = add_task_params(m, t, err);
@@ -389,9 +392,10 @@ mtl_status mtl__model_clone_in(mtl_context *ctx, const mtl_model *m, mtl_model *
 static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
 {
     const mtl__layer *l = &m->net.layer[p->layer];
-    float *values = m->values + p->offset, initial = l->type->param[p->number].initial;
-    if (mtl__role_has_rows(p->role) && l->type->draw)
-        l->type->draw(l, rng, values);
+    const mtl__layer_param *what = &l->type->param[p->number];
+    float *values = m->values + p->offset, initial = what->initial;
+    if (what->draw)
+        what->draw(l, rng, values);
     else if (p->role == MTL__MATRIX && initial != 0)
         /* Of a head one matrix for each member; else all rows are one. */
         for (int64_t r = 0; r < l->rows; r += l->in)

@@ -113,6 +113,53 @@ done:
     return st;
 }
 
+static void write_numeric(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    mtl__json_write_key(b, "kind");
+    mtl__bytes_text(b, "\"");
+    mtl__spec_numeric_text(l, b);
+    mtl__bytes_text(b, "\"");
+}
+
+static void write_columns(mtl__bytes *b, const mtl_spec *s)
+{
+    mtl__json_write_key(b, "columns");
+    mtl__bytes_text(b, "[");
+    for (int64_t i = 0; i < s->numerics; i++) {
+        mtl__json_write_item(b);
+        mtl__json_write_i64(b, s->numeric[i]);
+    }
+    mtl__bytes_text(b, "]");
+}
+
+static mtl_status read_numeric(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    mtl__json list, item;
+    char *kind = NULL;
+    int64_t *column = NULL, count = 0, n = 0;
+    mtl_status st;
+    MTL_TRY(st, mtl__json_get_string(layer, "kind", al, &kind, err), done);
+    MTL_TRY(st, mtl__json_get(layer, "columns", MTL__JSON_ARRAY, &list, err), done);
+    count = mtl__json_count(list);
+    column = mtl__alloc(al, mtl__max(count, 1) * (int64_t)sizeof *column);
+    if (!column) {
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)count);
+        goto done;
+    }
+    mtl__json_iter it = mtl__json_iterate(list);
+    while (st == MTL_OK && mtl__json_next(&it, NULL, &item))
+        if (!mtl__json_i64(item, &column[n++]))
+            st = MTL_FAIL(err, MTL_ERR_FORMAT, "the file has a column that is no number");
+    if (st == MTL_OK)
+        st = mtl__spec_add_numeric(s, kind, count, column, err);
+done:
+    if (column)
+        mtl__free(al, column, mtl__max(count, 1) * (int64_t)sizeof *column);
+    mtl__strfree(al, kind);
+    return st;
+}
+
 static void write_residual(mtl__bytes *b, const mtl__layer_spec *l)
 {
     write_i64(b, "layers", l->back);
@@ -136,9 +183,12 @@ static const struct {
     {&mtl__batch_norm_layer, write_batch_norm, read_norm},
     {&mtl__embedding_layer, write_embedding, read_embedding},
     {&mtl__residual_layer, write_residual, read_residual},
+    {&mtl__cosine_layer, write_numeric, read_numeric},
+    {&mtl__plr_layer, write_numeric, read_numeric},
+    {&mtl__pbld_layer, write_numeric, read_numeric},
 };
 
-static void write_layer(mtl__bytes *b, const mtl__layer_spec *l)
+static void write_layer(mtl__bytes *b, const mtl_spec *s, const mtl__layer_spec *l)
 {
     mtl__json_write_item(b);
     mtl__bytes_text(b, "{");
@@ -146,6 +196,8 @@ static void write_layer(mtl__bytes *b, const mtl__layer_spec *l)
     for (int i = 0; i < MTL__COUNT_OF(layer_forms); i++)
         if (layer_forms[i].type == l->type)
             layer_forms[i].write(b, l);
+    if (mtl__numeric_of(l->type))
+        write_columns(b, s);
     mtl__bytes_text(b, "}");
 }
 
@@ -218,7 +270,7 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s, const mtl__members *mem
     mtl__json_write_key(b, "trunk");
     mtl__bytes_text(b, "[");
     for (int64_t i = 0; i < s->trunk.count; i++)
-        write_layer(b, &s->trunk.layer[i]);
+        write_layer(b, s, &s->trunk.layer[i]);
     mtl__bytes_text(b, "]");
     mtl__json_write_key(b, "tasks");
     mtl__bytes_text(b, "[");

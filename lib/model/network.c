@@ -30,9 +30,11 @@ static bool add_layer(mtl__network *net, const mtl__layer *what, int64_t *width)
     bool fits = true;
     *l = *what;
     l->id = (int32_t)net->layers++;
-    l->weight = l->bias = l->scale = l->mean = l->variance = -1;
-    for (int32_t i = 0; i < l->type->params && fits; i++)
-        fits = reserve_params(net, mtl__layer_rows(l, i), l->cols, mtl__layer_offset(l, i));
+    l->weight = l->bias = l->scale = l->mean = l->variance = l->frequency = l->phase = -1;
+    for (int32_t i = 0; i < l->type->params && fits; i++) {
+        const mtl__shape s = mtl__layer_shape(l, i);
+        fits = reserve_params(net, s.rows, s.cols, mtl__layer_offset(l, i));
+    }
     *width = l->out;
     return fits;
 }
@@ -54,9 +56,13 @@ static bool add_dense(mtl__network *net, const mtl__layer_type *type, int64_t me
 
 static bool add_factors(mtl__network *net, bool expands, int64_t *width)
 {
+    const mtl__layer *below = net->layers ? &net->layer[net->layers - 1] : NULL;
+    const bool behind_numeric = below && below->embeds > 0 && expands;
     net->widest = mtl__max(net->widest, *width * net->members);
     return add_layer(net,
                      &(mtl__layer){.type = &mtl__factors_layer,
+                                   .embeds = behind_numeric ? below->embeds : 0,
+                                   .units = behind_numeric ? below->units : 0,
                                    .in = *width,
                                    .out = *width,
                                    .rows = 1,
@@ -96,6 +102,24 @@ static bool add_embedding(mtl__network *net, const mtl__layer_spec *s, int64_t *
                      width);
 }
 
+static bool add_numeric(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s,
+                        int64_t *width)
+{
+    for (int64_t i = 0; i < net->columns; i++)
+        net->column[i] = place_of_column(net, spec->numeric[i]);
+    return add_layer(net,
+                     &(mtl__layer){.type = s->type,
+                                   .in = *width,
+                                   .out = *width + net->columns * (s->units - 1),
+                                   .columns = net->column,
+                                   .embeds = net->columns,
+                                   .units = s->units,
+                                   .features = s->features,
+                                   .spread = s->spread,
+                                   .shares = s->shares},
+                     width);
+}
+
 /* Layers that leave the width as it is. */
 static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t members, int64_t *width)
 {
@@ -118,6 +142,8 @@ static bool add_from_spec(mtl__network *net, const mtl_spec *spec, const mtl__la
 {
     if (s->type == &mtl__embedding_layer)
         return add_embedding(net, s, width);
+    if (mtl__numeric_of(s->type))
+        return add_numeric(net, spec, s, width);
     if (s->type != &mtl__dense_layer)
         return add_other(net, s, spec->members, width);
     if (spec->members > 1 && spec->ensemble == MTL__TABM)
@@ -133,7 +159,7 @@ static bool add_list(mtl__network *net, const mtl_spec *spec, const mtl__layer_l
     bool fits = true;
     for (int64_t i = 0; i <= list->count && fits; i++) {
         const mtl__layer_spec *s = i < list->count ? &list->layer[i] : NULL;
-        if (!*parted && !(s && s->type == &mtl__embedding_layer)) {
+        if (!*parted && !(s && mtl__type_is_embedding(s->type))) {
             fits = add_factors(net, true, width);
             *parted = true;
         }
@@ -246,13 +272,16 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
                           .inputs = mtl__spec_width(s),
                           .members = s->members,
                           .layers_capacity = capacity,
+                          .columns = s->numerics,
                           .skip = -1,
                           .tasks = s->tasks};
     net->layer = mtl__alloc_zero(&net->al, capacity * (int64_t)sizeof *net->layer);
     net->head = mtl__alloc_zero(&net->al, (s->tasks + 1) * (int64_t)sizeof *net->head);
     net->task = mtl__alloc_zero(&net->al, s->tasks * (int64_t)sizeof *net->task);
     net->by_column = mtl__alloc_zero(&net->al, s->tasks * (int64_t)sizeof *net->by_column);
-    if (!net->layer || !net->head || !net->task || !net->by_column) {
+    if (s->numerics)
+        net->column = mtl__alloc_zero(&net->al, s->numerics * (int64_t)sizeof *net->column);
+    if (!net->layer || !net->head || !net->task || !net->by_column || (s->numerics && !net->column)) {
         mtl__network_free(net);
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a network of %lld layers",
                         (long long)capacity);
@@ -272,6 +301,7 @@ void mtl__network_free(mtl__network *net)
     mtl__free(&net->al, net->head, (net->tasks + 1) * (int64_t)sizeof *net->head);
     mtl__free(&net->al, net->task, net->tasks * (int64_t)sizeof *net->task);
     mtl__free(&net->al, net->by_column, net->tasks * (int64_t)sizeof *net->by_column);
+    mtl__free(&net->al, net->column, net->columns * (int64_t)sizeof *net->column);
     *net = (mtl__network){.al = net->al};
 }
 

@@ -41,6 +41,7 @@ typedef struct mtl__network {
     mtl__chain *head;
     int64_t heads;
     mtl__net_task *task;
+    int64_t *column, columns; /* of the numeric embedding: their places in its x */
     int64_t *by_column; /* [tasks]: their numbers in the order of their columns */
     int64_t tasks;
     int64_t params; /* length of the flat vector; every tensor starts on a cache line */

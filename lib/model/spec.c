@@ -92,6 +92,13 @@ static void free_task(const mtl__allocator *al, mtl__task_spec *t)
     free_list(al, &t->tower);
 }
 
+static void forget_numeric(mtl_spec *s)
+{
+    mtl__free(&s->ctx->al, s->numeric, s->numerics * (int64_t)sizeof *s->numeric);
+    s->numeric = NULL;
+    s->numerics = 0;
+}
+
 void mtl__spec_destroy(mtl_spec *s)
 {
     if (!s)
@@ -102,6 +109,7 @@ void mtl__spec_destroy(mtl_spec *s)
     mtl__names_free(&s->names, &ctx->al);
     mtl__free(&ctx->al, s->task, s->tasks_capacity * (int64_t)sizeof *s->task);
     free_list(&ctx->al, &s->trunk);
+    forget_numeric(s);
     mtl__free(&ctx->al, s, sizeof *s);
     mtl__context_unref(ctx);
 }
@@ -198,6 +206,8 @@ static int64_t width_behind(const mtl_spec *s, int64_t count)
             width = l->units;
         else if (l->type == &mtl__embedding_layer)
             width += l->units - 1;
+        else if (mtl__numeric_of(l->type))
+            width += s->numerics * (l->units - 1);
     }
     return width;
 }
@@ -232,7 +242,8 @@ static mtl_status check_embedding(const mtl_spec *s, int64_t column, int64_t cat
                         (long long)units);
     for (int64_t i = 0; i < s->trunk.count; i++) {
         if (s->trunk.layer[i].type != &mtl__embedding_layer)
-            return MTL_FAIL(err, MTL_ERR_STATE, "embeddings come before all other layers");
+            return MTL_FAIL(err, MTL_ERR_STATE,
+                            "embeddings of categories come before all other layers");
         if (s->trunk.layer[i].column == column)
             return MTL_FAIL(err, MTL_ERR_STATE, "column %lld has an embedding already",
                             (long long)column);
@@ -249,6 +260,108 @@ mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categori
                                    .column = column,
                                    .categories = categories};
     return st == MTL_OK ? append_layer(s, &s->trunk, &layer, err) : st;
+}
+
+/* The input columns that are marked, or, with `columns` NULL, all that have no embedding; `mark` [inputs]
+   becomes 1 for them. */
+static mtl_status mark_columns(const mtl_spec *s, int64_t count, const int64_t *columns, char *mark,
+                               mtl_error *err)
+{
+    memset(mark, columns ? 0 : 1, (size_t)s->inputs);
+    for (int64_t i = 0; i < count && columns; i++) {
+        if (columns[i] < 0 || columns[i] >= s->inputs)
+            return MTL_FAIL(err, MTL_ERR_RANGE, "column must be in 0 .. %lld, not %lld",
+                            (long long)s->inputs - 1, (long long)columns[i]);
+        if (mark[columns[i]])
+            return MTL_FAIL(err, MTL_ERR_RANGE, "column %lld is named twice", (long long)columns[i]);
+        mark[columns[i]] = 1;
+    }
+    for (int64_t i = 0; i < s->trunk.count; i++) {
+        const int64_t column = s->trunk.layer[i].column;
+        if (columns && mark[column])
+            return MTL_FAIL(err, MTL_ERR_STATE, "column %lld has an embedding already",
+                            (long long)column);
+        mark[column] = 0;
+    }
+    return MTL_OK;
+}
+
+static mtl_status set_numeric(mtl_spec *s, int64_t count, const int64_t *columns, mtl_error *err)
+{
+    const mtl__allocator *al = &s->ctx->al;
+    int64_t n = 0;
+    char *mark = mtl__alloc(al, s->inputs);
+    if (!mark)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)s->inputs);
+    mtl_status st = mark_columns(s, count, columns, mark, err);
+    for (int64_t j = 0; j < s->inputs && st == MTL_OK; j++)
+        n += mark[j];
+    if (st == MTL_OK && n == 0)
+        st = MTL_FAIL(err, MTL_ERR_STATE, "no column is left for a numeric embedding");
+    if (st == MTL_OK) {
+        s->numeric = mtl__alloc(al, n * (int64_t)sizeof *s->numeric);
+        st = s->numeric ? MTL_OK
+                        : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns", (long long)n);
+    }
+    for (int64_t j = 0; j < s->inputs && st == MTL_OK; j++)
+        if (mark[j])
+            s->numeric[s->numerics++] = j;
+    mtl__free(al, mark, s->inputs);
+    return st;
+}
+
+static mtl_status check_numeric(const mtl_spec *s, mtl_error *err)
+{
+    for (int64_t i = 0; i < s->trunk.count; i++)
+        if (s->trunk.layer[i].type != &mtl__embedding_layer)
+            return MTL_FAIL(err, MTL_ERR_STATE,
+                            s->numerics ? "there is a numeric embedding already"
+                                        : "a numeric embedding comes behind no layers but embeddings");
+    return MTL_OK;
+}
+
+mtl_status mtl__spec_add_numeric(mtl_spec *s, const char *kind, int64_t count,
+                                 const int64_t *columns, mtl_error *err)
+{
+    mtl__choice c;
+    mtl_status st = check_numeric(s, err);
+    if (st == MTL_OK)
+        st = mtl__choice_parse(&mtl__numerics, kind, -1, &c, err);
+    if (st == MTL_OK && columns && count < 1)
+        st = MTL_FAIL(err, MTL_ERR_RANGE, "count must be at least 1, not %lld", (long long)count);
+    if (st == MTL_OK)
+        st = set_numeric(s, count, columns, err);
+    if (st != MTL_OK)
+        return st;
+    const mtl__numeric *row = c.row;
+    const mtl__layer_spec layer = {.type = row->type,
+                                   .units = (int64_t)c.value[0],
+                                   .features = row->features < 0 ? (int64_t)c.value[0] - 1
+                                                                 : (int64_t)c.value[row->features],
+                                   .spread = row->spread < 0 ? 0 : c.value[row->spread],
+                                   .shares = row->shares >= 0 && c.value[row->shares] == 1};
+    if (mtl__spec_width(s) + s->numerics * (layer.units - 1) > MTL__SIZE_MAX)
+        st = MTL_FAIL(err, MTL_ERR_RANGE, "%lld columns of %lld numbers are more than %d",
+                      (long long)s->numerics, (long long)layer.units, MTL__SIZE_MAX);
+    if (st == MTL_OK)
+        st = append_layer(s, &s->trunk, &layer, err);
+    if (st != MTL_OK)
+        forget_numeric(s);
+    return st;
+}
+
+void mtl__spec_numeric_text(const mtl__layer_spec *l, mtl__bytes *out)
+{
+    const mtl__numeric *row = mtl__numeric_of(l->type);
+    const mtl__choice_param *p = row->choice.param;
+    mtl__bytes_text(out, row->choice.name);
+    for (int i = 0; p[i].key; i++) {
+        const double value = i == row->spread     ? l->spread
+                             : i == row->shares   ? l->shares
+                             : i == row->features ? (double)l->features
+                                                  : (double)l->units;
+        mtl__bytes_format(out, "%s%s=%s", i ? "," : ":", p[i].key, mtl__num(value).text);
+    }
 }
 
 mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err)
@@ -581,6 +694,16 @@ mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_on
     copy->members = s->members;
     copy->ensemble = s->ensemble;
     copy->missing_indicators = s->missing_indicators;
+    if (s->numerics) {
+        const int64_t bytes = s->numerics * (int64_t)sizeof *s->numeric;
+        copy->numeric = mtl__alloc(&copy->ctx->al, bytes);
+        if (copy->numeric)
+            memcpy(copy->numeric, s->numeric, (size_t)bytes);
+        copy->numerics = copy->numeric ? s->numerics : 0;
+        st = copy->numeric ? MTL_OK
+                           : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld columns",
+                                      (long long)s->numerics);
+    }
     for (int64_t i = 0; i < s->trunk.count && st == MTL_OK; i++)
         st = append_layer(copy, &copy->trunk, &s->trunk.layer[i], err);
     for (int64_t t = 0; t < s->tasks && st == MTL_OK && !trunk_only; t++)

@@ -15,12 +15,15 @@
 
 typedef struct mtl__layer_spec {
     const mtl__layer_type *type;
-    int64_t units; /* dense, embedding */
+    int64_t units; /* dense, embeddings */
     mtl__act act;
     double rate;                /* dropout */
     double eps, momentum;       /* norms */
     int64_t column, categories; /* embedding: of the inputs */
     int64_t back;               /* residual */
+    int64_t features;           /* numeric embedding: frequencies or bins, of a column */
+    double spread;              /* the same, of the first frequencies */
+    bool shares;                /* the same, one matrix for all columns */
 } mtl__layer_spec;
 
 typedef struct mtl__layer_list {
@@ -70,6 +73,7 @@ struct mtl_spec {
     bool of_members;         /* no layers of its own: members stand in for them */
     int64_t members; /* of the ensemble; 1 = none */
     mtl__ensemble_kind ensemble;
+    int64_t *numeric, numerics; /* input columns of the numeric embedding, ascending */
     bool missing_indicators; /* a second column for each input: 1 where it is missing */
 };
 
@@ -95,6 +99,11 @@ mtl_status mtl__spec_add_norm(mtl_spec *s, const char *kind, mtl_error *err);
 mtl_status mtl__spec_add_residual(mtl_spec *s, int64_t layers, mtl_error *err);
 mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categories, int64_t units,
                                    mtl_error *err);
+/* columns NULL = all that have no embedding. */
+mtl_status mtl__spec_add_numeric(mtl_spec *s, const char *kind, int64_t count,
+                                 const int64_t *columns, mtl_error *err);
+/* As a text that mtl__spec_add_numeric() takes. */
+void mtl__spec_numeric_text(const mtl__layer_spec *l, mtl__bytes *out);
 mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err);
 static inline const char *mtl__ensemble_name(mtl__ensemble_kind kind)
 {

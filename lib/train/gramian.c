@@ -65,8 +65,7 @@ static int64_t tensor_floats(const mtl__layer *l)
     int64_t sum = 0;
     for (int32_t k = 0; k < l->type->params; k++)
         if (l->type->param[k].role != MTL__STATE)
-            sum += mtl__round_floats(l->type->param[k].role == MTL__MATRIX ? l->rows * l->cols
-                                                                           : l->cols);
+            sum += mtl__round_floats(mtl__layer_floats(l, k));
     return sum;
 }
 
@@ -383,7 +382,7 @@ static int64_t take_tensors(const run *r, int64_t layer, float *to)
     mtl__layer l = r->net->layer[layer];
     int64_t n = 0;
     for (int32_t k = 0; k < l.type->params; k++) {
-        const int64_t count = l.type->param[k].role == MTL__MATRIX ? l.rows * l.cols : l.cols;
+        const int64_t count = mtl__layer_floats(&l, k);
         if (l.type->param[k].role == MTL__STATE || !(r->g->trained[layer] >> k & 1))
             continue;
         memcpy(to + n, r->p->grads + *mtl__layer_offset(&l, k), (size_t)count * sizeof *to);

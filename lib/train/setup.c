@@ -137,7 +137,7 @@ static void make_ranges(mtl__trainer *t)
                 add_lazy(t, i, k);
             else
                 add_ranges(t, i, k, *mtl__layer_offset(&l, k),
-                           mtl__round_floats(mtl__layer_rows(&l, k) * l.cols));
+                           mtl__round_floats(mtl__layer_floats(&l, k)));
     }
 }
 
@@ -154,7 +154,7 @@ void mtl__trainer_select(mtl__trainer *t)
 /* The most ranges that there can be. */
 static int64_t most_ranges(const mtl__trainer *t)
 {
-    int64_t count = 3 * t->m->net.layers; /* no layer trains more tensors */
+    int64_t count = 4 * t->m->net.layers; /* no layer trains more tensors */
     for (int64_t i = 0; i < t->m->params; i++) {
         bool by_rows = mtl__trainer_is_lazy(t, t->m->param[i].layer);
         if (!t->m->param[i].whole && (by_rows || *t->set.groups))

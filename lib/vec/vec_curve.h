@@ -106,6 +106,31 @@ VEC_INLINE vf soft_clip_value(const mtl__curve *f, vf x, vf *slope)
     return vf_mul(x, inverse);
 }
 
+/* cos(2 pi x): x = q / 4 + r with |r| <= 1/8, so that sine and cosine of 2 pi r are short polynomials
+   and q says which of them it is. Beyond 2^20 a float tells eighths of a turn at most: 1. */
+VEC_INLINE vf cos_value(vf x, vf *slope)
+{
+    const vi one = vi_set1(1), two = vi_set1(2), bits_of_one = vi_set1(0x3f800000u);
+    x = vf_max(vf_set1(-0x1p20f), vf_min(vf_set1(0x1p20f), x));
+    vf shifted = vf_fma(x, vf_set1(4.0f), vf_set1(ROUNDER));
+    vi q = vf_bits(shifted);
+    vf r = vf_fnma(vf_sub(shifted, vf_set1(ROUNDER)), vf_set1(0.25f), x), t = vf_mul(r, r);
+    vf p = vf_set1(-0x1.32f65cp+6f);
+    p = step(p, t, 0x1.467fdcp+6f);
+    p = step(p, t, -0x1.4abc22p+5f);
+    vf sine = vf_mul(r, step(p, t, 0x1.921fb6p+2f));
+    p = vf_set1(0x1.d47480p+5f);
+    p = step(p, t, -0x1.55b138p+6f);
+    p = step(p, t, 0x1.03c1aep+6f);
+    p = step(p, t, -0x1.3bd3ccp+4f);
+    vf cosine = step(p, t, 1.0f);
+    const vm even = vf_eq(vi_convert(vi_and(q, one)), vf_set1(0.0f));
+    vf cos_sign = vi_floats(vi_or(bits_of_one, vi_shl(vi_and(vi_add(q, one), two), 30)));
+    vf sin_sign = vi_floats(vi_or(bits_of_one, vi_shl(vi_and(q, two), 30)));
+    *slope = vf_mul(vf_mul(sin_sign, vf_set1(-0x1.921fb6p+2f)), vf_select(even, sine, cosine));
+    return vf_mul(cos_sign, vf_select(even, cosine, sine));
+}
+
 VEC_INLINE vf curve_value(const mtl__curve *f, vf x, vf *slope)
 {
     switch (f->kind) {
@@ -125,6 +150,8 @@ VEC_INLINE vf curve_value(const mtl__curve *f, vf x, vf *slope)
         return mish_value(x, slope);
     case MTL__CURVE_SOFT_CLIP:
         return soft_clip_value(f, x, slope);
+    case MTL__CURVE_COS:
+        return cos_value(x, slope);
     default:
         return hard_swish_value(x, slope);
     }

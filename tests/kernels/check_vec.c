@@ -458,6 +458,11 @@ static double soft_clip_f64(double x)
     return x / sqrt(1 + x * x / 9);
 }
 
+static double cos_f64(double x)
+{
+    return cos(2 * acos(-1.0) * (x - rint(x)));
+}
+
 static const struct {
     const char *name;
     mtl__curve f;
@@ -473,6 +478,7 @@ static const struct {
     {"hard_swish", {MTL__CURVE_HARD_SWISH, 0, 0}, hard_swish_f64, 3},
     {"mish", {MTL__CURVE_MISH, 0, 0}, mish_f64, -1},
     {"soft_clip", {MTL__CURVE_SOFT_CLIP, 1.0f / 3, 0}, soft_clip_f64, -1},
+    {"cos", {MTL__CURVE_COS, 0, 0}, cos_f64, -1},
 };
 
 /* Each element of a matrix against the same element alone at the C level. */
@@ -523,7 +529,8 @@ static void check_curve_values(mtl__cpu_level level)
             ck_case("%s(%g)", curves[a].name, (double)x);
             double error = fabs((double)y - want);
             if (!(error <= 3e-7 * fmax(1, fabs(want))) ||
-                (curves[a].f.kind != MTL__CURVE_ELU && error > 1e-5 * fabs(want) + 1e-36))
+                (curves[a].f.kind != MTL__CURVE_ELU && curves[a].f.kind != MTL__CURVE_COS &&
+                 error > 1e-5 * fabs(want) + 1e-36))
                 ck_fail("%a instead of %a", (double)y, want);
             if (fabs(fabs((double)x) - curves[a].kink) < 2 * h)
                 continue;

@@ -121,6 +121,8 @@ static mtl_status spec_calls(scene *s, uint64_t *hash, mtl_error *err)
     mtl_status st = mtl_spec_create(s->ctx, 4, &spec, err);
     if (st == MTL_OK)
         st = mtl_spec_add_embedding(spec, 1, 5, 2, err);
+    if (st == MTL_OK)
+        st = mtl_spec_add_numeric_embedding(spec, "plr:size=3", 0, NULL, err);
     for (int i = 0; i < 6 && st == MTL_OK; i++)
         st = mtl_spec_add_dense(spec, 3 + i, "relu", err);
     if (st == MTL_OK)

@@ -115,6 +115,8 @@ static mtl_model *make_model(const struct net *net, mtl_context *ctx)
     done(mtl_spec_create(ctx, PROBLEM_INPUTS, &s, err));
     if (net->fn == with_embedding)
         done(mtl_spec_add_embedding(s, 3, 3, 4, err));
+    if (net->fn == with_embedding)
+        done(mtl_spec_add_numeric_embedding(s, "pbld", 2, (const int64_t[]){0, 4}, err));
     done(mtl_spec_add_dense(s, 12, "relu", err));
     done(mtl_spec_add_dense(s, 7, "tanh", err));
     done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/* Numeric embeddings: against PyTorch (tests/golden/make_torch_numeric.py, float64) after 1, 2 and 10
+   steps of plain descent, against difference quotients, in files, copies, predictors and ensembles. */
+#include "api_testing.h"
+#include "golden.h"
+
+/* max |ours - theirs| / max |theirs| for each tensor. */
+#define BOUND 1e-5
+
+enum { ROWS = 23, INPUTS = 6, OUTPUTS = 2, KINDS = 4 };
+
+static const struct {
+    const char *name, *text;
+} kinds[KINDS] = {
+    {"cosine", "cosine:size=5"},
+    {"plr", "plr:size=5,frequencies=7"},
+    {"lite", "plr:size=5,frequencies=7,lite=1"},
+    {"pbld", "pbld:frequencies=6"},
+};
+
+static const int64_t columns[] = {4, 1, 2}; /* in any order */
+
+static mtl_spec *make_spec(mtl_context *ctx, const char *kind)
+{
+    mtl_spec *s = NULL;
+    done(mtl_spec_create(ctx, INPUTS, &s, err));
+    done(mtl_spec_add_embedding(s, 3, 4, 2, err));
+    done(mtl_spec_add_numeric_embedding(s, kind, 3, columns, err));
+    done(mtl_spec_add_dense(s, 7, "tanh", err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+    return s;
+}
+
+static mtl_model *make_model(mtl_context *ctx, const char *kind)
+{
+    mtl_spec *s = make_spec(ctx, kind);
+    mtl_model *m = NULL;
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+static golden read_file(const char *kind, const char *what)
+{
+    char file[128];
+    snprintf(file, sizeof file, "torch_numeric/%s%s.npy", kind, what);
+    return golden_read(file);
+}
+
+static mtl_model *golden_model(int k)
+{
+    mtl_model *m = make_model(NULL, kinds[k].text);
+    const char *name;
+    golden start = read_file(kinds[k].name, "_params_0");
+    const float *values = start.f;
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t n = tensor_size(m, i, &name);
+        done(mtl_model_tensor_set(m, name, n, values, err));
+        values += n;
+    }
+    ck_assert_int_eq(values - start.f, start.count);
+    golden_free(&start);
+    return m;
+}
+
+static mtl_dataset *golden_data(const golden *x, const golden *y)
+{
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create(NULL, x->f, ROWS, INPUTS, INPUTS, &d, err));
+    done(mtl_dataset_set_labels(d, "y", OUTPUTS, y->f, OUTPUTS, err));
+    return d;
+}
+
+static void compare(const mtl_model *m, int k, int64_t steps)
+{
+    char what[32];
+    const char *tensor;
+    int64_t n, at = 0;
+    float *p = parameters(m, &n);
+    snprintf(what, sizeof what, "_params_%lld", (long long)steps);
+    golden g = read_file(kinds[k].name, what);
+    ck_assert_int_eq(n, g.count);
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t size = tensor_size(m, i, &tensor);
+        double distance = golden_distance(size, p + at, g.d + at);
+        ck_assert_msg(distance < BOUND, "%s, %lld steps, %s: off by %g", kinds[k].name,
+                      (long long)steps, tensor, distance);
+        at += size;
+    }
+    free(p);
+    golden_free(&g);
+}
+
+START_TEST(every_kind_is_pytorchs)
+{
+    static const int64_t steps[] = {1, 2, 10};
+    golden x = read_file("", "x"), y = read_file("", "y");
+    mtl_dataset *data = golden_data(&x, &y);
+    for (int k = 0; k < KINDS; k++)
+        for (int i = 0; i < 3; i++) {
+            char text[256];
+            float out[ROWS * OUTPUTS];
+            mtl_model *m = golden_model(k);
+            snprintf(text, sizeof text,
+                     "epochs=%lld batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 "
+                     "learning_rate=0.05 optimizer=sgd",
+                     (long long)steps[i]);
+            fit(m, data, text);
+            compare(m, k, steps[i]);
+            golden g = read_file(kinds[k].name, "_out");
+            done(mtl_predict(m, ROWS, x.f, INPUTS, out, OUTPUTS, err));
+            if (steps[i] == 10)
+                ck_assert_double_lt(golden_distance(g.count, out, g.d), BOUND);
+            golden_free(&g);
+            mtl_model_destroy(m);
+        }
+    mtl_dataset_destroy(data);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+static double loss_of(const mtl_model *m, const mtl_dataset *d)
+{
+    mtl_report *r = NULL;
+    double loss;
+    done(mtl_evaluate(m, d, NULL, &r, err));
+    done(mtl_report_get_f64(r, "loss", &loss, err));
+    mtl_report_destroy(r);
+    return loss;
+}
+
+/* Units of plr far on one side of 0 or on the other. */
+static void set_sides(mtl_model *m)
+{
+    float bias[15];
+    const char *name;
+    for (int i = 0; i < 15; i++)
+        bias[i] = i % 2 ? 6 : -6;
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t n = tensor_size(m, i, &name);
+        if (strcmp(name, "trunk.1.bias") == 0)
+            done(mtl_model_tensor_set(m, name, n, bias, err));
+    }
+}
+
+/* One step of descent at rate 1 is the gradient. */
+static void check_tensor(int k, const mtl_dataset *data, const char *name, int64_t n)
+{
+    const float h = 5e-3f;
+    float *w = floats(n), *after = floats(n), *quotient = floats(n), *gradient = floats(n);
+    double largest = 1e-3;
+    mtl_model *m = golden_model(k);
+    if (strncmp(kinds[k].text, "plr", 3) == 0) /* no unit changes sides within h */
+        set_sides(m);
+    done(mtl_model_tensor_get(m, name, n, w, err));
+    for (int64_t i = 0; i < n; i++) {
+        const float was = w[i];
+        double loss[2];
+        for (int side = 0; side < 2; side++) {
+            w[i] = side ? was + h : was - h;
+            done(mtl_model_tensor_set(m, name, n, w, err));
+            loss[side] = loss_of(m, data);
+        }
+        quotient[i] = (float)((loss[1] - loss[0]) / (double)((was + h) - (was - h)));
+        w[i] = was;
+    }
+    done(mtl_model_tensor_set(m, name, n, w, err));
+    fit(m, data, "epochs=1 batch_size=64 scale_inputs=0 scale_targets=0 learning_rate=1 optimizer=sgd");
+    done(mtl_model_tensor_get(m, name, n, after, err));
+    for (int64_t i = 0; i < n; i++) {
+        gradient[i] = w[i] - after[i];
+        largest = fmax(largest, fabs((double)gradient[i]));
+    }
+    for (int64_t i = 0; i < n; i++)
+        ck_assert_msg(fabs((double)(gradient[i] - quotient[i])) < 5e-3 * largest,
+                      "%s, %s[%lld]: %g instead of %g", kinds[k].name, name, (long long)i,
+                      (double)gradient[i], (double)quotient[i]);
+    free(w), free(after), free(quotient), free(gradient);
+    mtl_model_destroy(m);
+}
+
+START_TEST(gradients_are_difference_quotients)
+{
+    golden x = read_file("", "x"), y = read_file("", "y");
+    mtl_dataset *data = golden_data(&x, &y);
+    for (int k = 0; k < KINDS; k++) {
+        mtl_model *m = golden_model(k);
+        for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+            const char *name;
+            int64_t n = tensor_size(m, i, &name);
+            if (strncmp(name, "trunk.0", 7) == 0 || strncmp(name, "trunk.1", 7) == 0)
+                check_tensor(k, data, name, n);
+        }
+        mtl_model_destroy(m);
+    }
+    mtl_dataset_destroy(data);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+static void same_predictions(const mtl_model *m, const float *x, const float *want)
+{
+    float got[ROWS * OUTPUTS];
+    done(mtl_predict(m, ROWS, x, INPUTS, got, OUTPUTS, err));
+    ck_assert_mem_eq(got, want, sizeof got);
+}
+
+START_TEST(files_copies_and_predictors)
+{
+    golden x = read_file("", "x");
+    for (int k = 0; k < KINDS; k++) {
+        float want[ROWS * OUTPUTS], row[OUTPUTS];
+        mtl_model *m = golden_model(k), *copy[2] = {NULL, NULL};
+        mtl_predictor *p = NULL;
+        void *buffer = NULL, *again = NULL;
+        char *text = NULL;
+        int64_t bytes, more;
+        done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
+        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
+        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
+        done(mtl_model_clone(m, &copy[1], err));
+        done(mtl_predictor_create(m, 1, &p, err));
+        done(mtl_model_summary(m, &text, err));
+        ck_assert_ptr_nonnull(strstr(text, " of 3 columns -> "));
+        mtl_free(text);
+        mtl_model_destroy(m); /* a predictor needs it no more */
+        for (int64_t r = 0; r < ROWS; r++) {
+            done(mtl_predictor_run(p, 1, x.f + r * INPUTS, INPUTS, row, OUTPUTS, err));
+            ck_assert_mem_eq(row, want + r * OUTPUTS, sizeof row);
+        }
+        for (int i = 0; i < 2; i++) {
+            same_predictions(copy[i], x.f, want);
+            done(mtl_model_save_buffer(copy[i], &again, &more, err));
+            ck_assert_int_eq(more, bytes);
+            ck_assert_mem_eq(again, buffer, (size_t)bytes);
+            mtl_free(again);
+            mtl_model_destroy(copy[i]);
+        }
+        mtl_predictor_destroy(p);
+        mtl_free(buffer);
+    }
+    golden_free(&x);
+}
+END_TEST
+
+/* A file whose columns are not what they must be is malformed. */
+START_TEST(files_with_other_columns)
+{
+    static const char *const lists[] = {"[1,2,6]", "[1,2,2]", "[1,2,3]", "[1,2,a]", "[]     ", "[1,2,-]"};
+    mtl_model *m = make_model(NULL, "cosine:size=5"), *copy = NULL;
+    void *buffer = NULL;
+    int64_t bytes;
+    done(mtl_model_save_buffer(m, &buffer, &bytes, err));
+    char *at = NULL;
+    for (int64_t i = 0; i + 7 < bytes && !at; i++)
+        if (memcmp((char *)buffer + i, "[1,2,4]", 7) == 0)
+            at = (char *)buffer + i;
+    ck_assert_ptr_nonnull(at);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        memcpy(at, lists[i], 7);
+        ck_assert_int_ne(mtl_model_load_buffer(NULL, buffer, bytes, &copy, NULL), MTL_OK);
+    }
+    mtl_free(buffer);
+    mtl_model_destroy(m);
+}
+END_TEST
+
+/* What an embedding of two columns must be worth: the target is periodic in one of them. */
+static void periodic(float *x, float *y, int64_t rows, uint64_t seed)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        x[2 * r] = next_unit(&seed);
+        x[2 * r + 1] = next_unit(&seed);
+        y[r] = (float)sin(9 * (double)x[2 * r]) + 0.5f * x[2 * r + 1];
+    }
+}
+
+static double error_of(const char *kind, int64_t members)
+{
+    enum { N = 300 };
+    float x[2 * N], y[N], test[2 * N], want[N], out[N];
+    double error = 0;
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    mtl_dataset *d = NULL;
+    periodic(x, y, N, 1);
+    periodic(test, want, N, 2);
+    done(mtl_spec_create(NULL, 2, &s, err));
+    if (kind)
+        done(mtl_spec_add_numeric_embedding(s, kind, 0, NULL, err));
+    done(mtl_spec_add_dense(s, 16, "relu", err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+    if (members > 1)
+        done(mtl_spec_set_ensemble(s, members, "tabm", err));
+    done(mtl_model_create(s, &m, err));
+    done(mtl_dataset_create(NULL, x, N, 2, 2, &d, err));
+    done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+    fit(m, d, "epochs=60 learning_rate=0.01 batch_size=32");
+    done(mtl_predict(m, N, test, 2, out, 1, err));
+    for (int i = 0; i < N; i++)
+        error += pow((double)(out[i] - want[i]), 2) / N;
+    mtl_dataset_destroy(d);
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+    return error;
+}
+
+START_TEST(what_is_periodic_is_learned)
+{
+    const double without = error_of(NULL, 1);
+    ck_assert_double_lt(error_of("cosine:scale=0.5", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("plr:scale=0.5,frequencies=16,size=8", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("plr:scale=0.5,frequencies=16,size=8,lite=1", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("pbld:scale=0.5,size=6", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("cosine:scale=0.5", 4), 0.3 * without);
+}
+END_TEST
+
+/* First values of the tensors, by their distributions. */
+START_TEST(first_values)
+{
+    enum { COLS = 60 };
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    float f[COLS * 48], w[COLS * 96 * 24];
+    double sum = 0, furthest = 0;
+    done(mtl_spec_create(NULL, COLS, &s, err));
+    done(mtl_spec_add_numeric_embedding(s, "plr:scale=0.5", 0, NULL, err));
+    done(mtl_spec_add_task(s, "y", MTL_BINARY, 1, err));
+    done(mtl_model_create(s, &m, err));
+    done(mtl_model_tensor_get(m, "trunk.0.frequency", COLS * 48, f, err));
+    for (int i = 0; i < COLS * 48; i++) {
+        sum += (double)f[i] * (double)f[i] / (COLS * 48);
+        furthest = fmax(furthest, fabs((double)f[i]));
+    }
+    ck_assert_double_eq_tol(sqrt(sum), 0.493, 0.02);
+    ck_assert_double_le(furthest, 1.5);
+    ck_assert_double_gt(furthest, 1.3);
+    done(mtl_model_tensor_get(m, "trunk.0.weight", COLS * 96 * 24, w, err));
+    furthest = 0;
+    for (int i = 0; i < COLS * 96 * 24; i++)
+        furthest = fmax(furthest, fabs((double)w[i]));
+    ck_assert_double_le(furthest, 1 / sqrt(96) + 1e-6);
+    ck_assert_double_gt(furthest, 0.99 / sqrt(96));
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
+/* A member has one factor for all that an input has become. */
+START_TEST(members_part_by_inputs)
+{
+    enum { WIDTH = 4 + 3 * 5, MEMBERS = 3 };
+    mtl_spec *s = make_spec(NULL, "cosine:size=5");
+    mtl_model *m = NULL;
+    float f[MEMBERS * WIDTH];
+    done(mtl_spec_set_ensemble(s, MEMBERS, "mini", err));
+    done(mtl_model_create(s, &m, err));
+    done(mtl_model_tensor_get(m, "trunk.2.scale", MEMBERS * WIDTH, f, err));
+    for (int i = 0; i < MEMBERS * WIDTH; i++) {
+        const int column = i % WIDTH, unit = (column - 4) % 5;
+        ck_assert_msg(fabsf(f[i]) != 1, "factor %d is a sign", i);
+        if (column > 4)
+            ck_assert_msg((f[i] == f[i - 1]) == (unit != 0), "factor %d", i);
+    }
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
+START_TEST(refusals)
+{
+    static const int64_t twice[] = {1, 1}, far[] = {3}, category[] = {0};
+    mtl_spec *s = NULL;
+    done(mtl_spec_create(NULL, 3, &s, err));
+    done(mtl_spec_add_embedding(s, 0, 4, 2, err));
+    refused(mtl_spec_add_numeric_embedding(s, NULL, 0, NULL, err), MTL_ERR_INVALID, "kind");
+    refused(mtl_spec_add_numeric_embedding(s, "cosin", 0, NULL, err), MTL_ERR_RANGE, "cosine");
+    refused(mtl_spec_add_numeric_embedding(s, "cosine:size=1", 0, NULL, err), MTL_ERR_RANGE, "size");
+    refused(mtl_spec_add_numeric_embedding(s, "plr:lite=0.5", 0, NULL, err), MTL_ERR_RANGE, "lite");
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 2, twice, err), MTL_ERR_RANGE, "twice");
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 1, far, err), MTL_ERR_RANGE, "0 .. 2, not 3");
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 0, far, err), MTL_ERR_RANGE, "count");
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 1, category, err), MTL_ERR_STATE,
+            "column 0 has an embedding");
+    done(mtl_spec_add_numeric_embedding(s, "cosine", 0, NULL, err));
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 0, NULL, err), MTL_ERR_STATE, "already");
+    refused(mtl_spec_add_embedding(s, 1, 4, 2, err), MTL_ERR_STATE, "before all other layers");
+    mtl_spec_destroy(s);
+    s = NULL;
+    done(mtl_spec_create(NULL, 1, &s, err));
+    done(mtl_spec_add_embedding(s, 0, 4, 2, err));
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 0, NULL, err), MTL_ERR_STATE, "no column");
+    mtl_spec_destroy(s);
+    s = NULL;
+    done(mtl_spec_create(NULL, 3, &s, err));
+    done(mtl_spec_add_dense(s, 3, "relu", err));
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 0, NULL, err), MTL_ERR_STATE, "behind no");
+    mtl_spec_destroy(s);
+    s = NULL;
+    done(mtl_spec_create(NULL, 16000000, &s, err));
+    refused(mtl_spec_add_numeric_embedding(s, "cosine", 0, NULL, err), MTL_ERR_RANGE, "more than");
+    mtl_spec_destroy(s);
+}
+END_TEST
+
+START_TEST(sparse_inputs_are_refused)
+{
+    static const int64_t offset[] = {0, 1};
+    static const int32_t column[] = {1};
+    static const float value[] = {1};
+    float out[OUTPUTS];
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(NULL, 3, &s, err));
+    done(mtl_spec_add_numeric_embedding(s, "pbld", 0, NULL, err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+    done(mtl_model_create(s, &m, err));
+    refused(mtl_predict_csr(m, 1, offset, column, value, out, OUTPUTS, err), MTL_ERR_STATE,
+            "pbld on its inputs");
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
+/* The same bits for every number of threads, and where members' gradients are compared. */
+START_TEST(threads)
+{
+    enum { N = 400 };
+    for (int k = 0; k < KINDS; k++) {
+        uint64_t hash[2];
+        for (int i = 0; i < 2; i++) {
+            mtl_context *ctx = context(i ? "threads=3" : "threads=1");
+            mtl_model *m = make_model(ctx, kinds[k].text);
+            mtl_dataset *d = NULL;
+            uint64_t seed = 3;
+            float *x = floats(N * INPUTS), *y = floats(N * OUTPUTS);
+            for (int j = 0; j < N * INPUTS; j++)
+                x[j] = j % INPUTS == 3 ? (float)(j % 4) : j % 31 ? next_unit(&seed) : NAN;
+            for (int j = 0; j < N * OUTPUTS; j++)
+                y[j] = next_unit(&seed);
+            done(mtl_dataset_create(ctx, x, N, INPUTS, INPUTS, &d, err));
+            done(mtl_dataset_set_labels(d, "y", OUTPUTS, y, OUTPUTS, err));
+            fit(m, d, "epochs=2 batch_size=150 clip_norm=1");
+            hash[i] = model_hash(m);
+            mtl_dataset_destroy(d);
+            mtl_model_destroy(m);
+            mtl_context_destroy(ctx);
+            free(x), free(y);
+        }
+        ck_assert_uint_eq(hash[0], hash[1]);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("numeric");
+    add_case(s, "every kind is PyTorch's", every_kind_is_pytorchs);
+    add_case(s, "gradients are difference quotients", gradients_are_difference_quotients);
+    add_case(s, "files, copies and predictors hold them", files_copies_and_predictors);
+    add_case(s, "files with other columns are refused", files_with_other_columns);
+    add_case(s, "what is periodic is learned", what_is_periodic_is_learned);
+    add_case(s, "first values", first_values);
+    add_case(s, "members part by inputs", members_part_by_inputs);
+    add_case(s, "what is refused", refusals);
+    add_case(s, "sparse inputs are refused", sparse_inputs_are_refused);
+    add_case(s, "any number of threads", threads);
+    return run_suite(s);
+}
