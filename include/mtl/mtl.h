@@ -404,12 +404,20 @@ MTL_API mtl_status mtl_spec_add_embedding(mtl_spec *spec, int64_t column, int64_
  *   "pbld:size=4,scale=0.1,frequencies=16"  [x, W cos(2 pi x w + phase) + b], W to size - 1 numbers
  *           (RealMLP: Holzmueller, Grinsztajn & Steinwart 2024, whose learning rate for it is a tenth
  *           of the others': option "groups"). phase starts in -pi .. pi.
+ *   "ple:size=16,bins=48"  x s + b + e W: piecewise linear, with joints at the quantiles of the column in
+ *           the training rows (Gorishniy, Rubachev & Babenko 2022, section 3.2, as TabM has it). e has
+ *           a number for each bin, (x - edge_t) / (edge_t+1 - edge_t), cut off at 0 and 1 but for the
+ *           outer ends; equal edges are merged, and such as are nearer to each other than 1e-5 of the
+ *           range. W starts as 0, s and b uniform within 1 / sqrt(size): a linear map. The first fit
+ *           sets the edges, as it does the scaling (MTL_ERR_STATE for inputs that are streamed); it
+ *           takes a table's time, not a product's, however many bins there are.
  *   The frequencies w start normal with deviation `scale`, but for pbld cut off at 3 deviations; W
  *   and its b uniform within 1 / sqrt(its inputs). scale says how fine the structure is that is
  *   sought, and is worth a search. size and frequencies up to 4096.
  *   Tensors "trunk.N.frequency", "trunk.N.phase" [columns, frequencies]; "trunk.N.weight" [columns *
  *   inputs of W, outputs], a matrix for each column one below the other, "trunk.N.bias" [columns,
- *   outputs]; of cosine "trunk.N.scale" (a) and "trunk.N.bias" (c) [columns, size]. Penalties apply to
+ *   outputs]; of cosine and ple "trunk.N.scale" (a, s) and "trunk.N.bias" (c, b)
+ *   [columns, size]; of ple "trunk.N.edges" [columns * (bins + 1)]. Penalties apply to
  *   weight alone.
  * @param count    Length of @p columns, at least 1; not looked at without them.
  * @param columns  Of the inputs, each once, in any order; NULL = all that have no embedding.

@@ -194,29 +194,61 @@ static void fit_sorted(const mtl_dataset *d, const mtl__ordered *a, int64_t n, i
     *scale = usable(range);
 }
 
+static void fit_quantiles(const mtl_dataset *d, const mtl__ordered *a, int64_t n, int64_t col,
+                          int64_t knots, float *knot)
+{
+    for (int64_t i = 0; i < knots; i++) {
+        knot[i] = n ? (float)quantile(d, a, n, col, (double)i / (double)(knots - 1)) : 0;
+        knot[i] = i && knot[i] < knot[i - 1] ? knot[i - 1] : knot[i];
+    }
+}
+
 static void fit_knots(const mtl_dataset *d, const mtl__ordered *a, int64_t n, int64_t col,
                       int64_t knots, float *knot)
 {
     const bool is_constant = !n || quantile(d, a, n, col, 0) == quantile(d, a, n, col, 1);
     if (knots == 1)
         *knot = is_constant ? MTL__WARP_ZERO : MTL__WARP_LIMIT;
-    for (int64_t i = 0; i < knots && knots > 1; i++) {
-        knot[i] = n ? (float)quantile(d, a, n, col, (double)i / (double)(knots - 1)) : 0;
-        knot[i] = i && knot[i] < knot[i - 1] ? knot[i - 1] : knot[i];
+    else
+        fit_quantiles(d, a, n, col, knots, knot);
+}
+
+/* Memory to sort a column in. */
+static mtl_status alloc_order(const mtl_dataset *d, const char *what, mtl__ordered **a,
+                              int64_t *bytes, mtl_error *err)
+{
+    mtl_status st = mtl__dataset_in_memory(d, what, err);
+    *bytes = 2 * d->rows * (int64_t)sizeof **a;
+    if (st == MTL_OK) {
+        *a = mtl__alloc(&d->ctx->al, *bytes);
+        if (!*a)
+            st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to sort %lld rows", (long long)d->rows);
     }
+    return st;
+}
+
+mtl_status mtl__scaler_quantiles(const mtl_dataset *d, int64_t count, const int64_t *columns,
+                                 int64_t knots, float *knot, mtl_error *err)
+{
+    mtl__ordered *a;
+    int64_t bytes;
+    mtl_status st = alloc_order(d, "quantiles of columns", &a, &bytes, err);
+    for (int64_t i = 0; i < count && st == MTL_OK; i++)
+        fit_quantiles(d, a, sort_column(d, columns[i], a), columns[i], knots, knot + i * knots);
+    if (st == MTL_OK)
+        mtl__free(&d->ctx->al, a, bytes);
+    return st;
 }
 
 static mtl_status fit_by_order(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
                                float *scale, float *knot, mtl_error *err)
 {
     const int64_t knots = mtl__scaler_knots(kind, d->rows);
-    const int64_t bytes = 2 * d->rows * (int64_t)sizeof(mtl__ordered);
-    mtl_status st = mtl__dataset_in_memory(d, "scaler by order", err);
+    mtl__ordered *a;
+    int64_t bytes;
+    mtl_status st = alloc_order(d, "scaler by order", &a, &bytes, err);
     if (st != MTL_OK)
         return st;
-    mtl__ordered *a = mtl__alloc(&d->ctx->al, bytes);
-    if (!a)
-        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to sort %lld rows", (long long)d->rows);
     for (int64_t j = 0; j < d->inputs; j++) {
         const int64_t n = sort_column(d, j, a);
         mean[j] = 0;

@@ -41,6 +41,10 @@ int64_t mtl__scaler_knots(mtl__scaler_kind kind, int64_t rows);
 /* knot [inputs, knots]. */
 mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
                                      float *scale, float *knot, mtl_error *err);
+/* knot [count, knots], knots > 1: the values of the columns at evenly spaced ranks (NumPy's "linear");
+   0 for a column without values. */
+mtl_status mtl__scaler_quantiles(const mtl_dataset *d, int64_t count, const int64_t *columns,
+                                 int64_t knots, float *knot, mtl_error *err);
 /* The standard scaling of the label columns of a task. */
 mtl_status mtl__scaler_fit_labels(const mtl_dataset *d, int64_t task, float *mean, float *scale,
                                   mtl_error *err);

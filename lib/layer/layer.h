@@ -30,7 +30,7 @@ typedef struct mtl__layer {
     int64_t features;       /* of each: frequencies or bins */
     double spread;          /* of the first frequencies */
     bool shares;            /* one matrix for all columns */
-    int64_t frequency, phase; /* offsets */
+    int64_t frequency, phase, edges; /* offsets */
     int64_t members;        /* of an ensemble: rows of its y for each row of the network; 0 = 1 */
     bool expands;           /* factors: x has one row where y has one for each member */
     int32_t id;             /* number among all layers of the network */
@@ -136,6 +136,7 @@ extern const mtl__layer_type mtl__embedding_layer;
 extern const mtl__layer_type mtl__cosine_layer; /* numeric embeddings */
 extern const mtl__layer_type mtl__plr_layer;
 extern const mtl__layer_type mtl__pbld_layer;
+extern const mtl__layer_type mtl__ple_layer;
 extern const mtl__layer_type mtl__residual_layer;
 extern const mtl__layer_type mtl__factors_layer;      /* x times factors of the member's own */
 extern const mtl__layer_type mtl__member_dense_layer; /* dense, scale and bias the member's own */
@@ -194,6 +195,12 @@ static inline int64_t mtl__numeric_rest(const mtl__layer *l)
     return l->in - l->embeds;
 }
 void mtl__numeric_pass(const mtl__layer *l, const mtl__layer_io *io);
+/* out = x' g of one column, [1, n]. */
+void mtl__numeric_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                           int64_t c, const float *g, int64_t ldg, int64_t n, float *out,
+                           float *work);
+/* n numbers, uniform within -bound .. bound. */
+void mtl__numeric_draw(mtl__rng *rng, int64_t n, double bound, float *w);
 void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                             const mtl__layer_grad *g);
 

@@ -17,6 +17,10 @@ static const mtl__choice_param pbld_params[] = {{"size", 4, 2, 4096, MTL__CHOICE
                                                 {"frequencies", 16, 1, 4096, MTL__CHOICE_WHOLE},
                                                 {NULL, 0, 0, 0, NULL}};
 
+static const mtl__choice_param ple_params[] = {{"size", 16, 1, 4096, MTL__CHOICE_WHOLE},
+                                               {"bins", 48, 1, 4096, MTL__CHOICE_WHOLE},
+                                               {NULL, 0, 0, 0, NULL}};
+
 static const mtl__numeric rows[] = {
     /* Gorishniy et al. 2026, TabPack */
     {{"cosine", cosine_params}, &mtl__cosine_layer, -1, 1, -1},
@@ -24,6 +28,8 @@ static const mtl__numeric rows[] = {
     {{"plr", plr_params}, &mtl__plr_layer, 2, 1, 3},
     /* Holzmueller, Grinsztajn & Steinwart 2024, RealMLP, section 3 */
     {{"pbld", pbld_params}, &mtl__pbld_layer, 2, 1, -1},
+    /* See piecewise.c */
+    {{"ple", ple_params}, &mtl__ple_layer, 1, -1, -1},
 };
 
 const mtl__choice_table mtl__numerics = MTL__CHOICE_TABLE("numeric embedding", rows);
@@ -71,4 +77,27 @@ void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__
             dy += n;
         }
     }
+}
+
+void mtl__numeric_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                           int64_t c, const float *g, int64_t ldg, int64_t n, float *out,
+                           float *work)
+{
+    const mtl__gemm_call call = {.kind = MTL__GEMM_TN,
+                                 .m = 1,
+                                 .n = n,
+                                 .k = io->rows,
+                                 .a = io->x + l->columns[c],
+                                 .lda = io->ldx,
+                                 .b = g,
+                                 .ldb = ldg,
+                                 .c = out,
+                                 .ldc = n};
+    mtl__gemm_run(p->gemm, &call, p->pool, work);
+}
+
+void mtl__numeric_draw(mtl__rng *rng, int64_t n, double bound, float *w)
+{
+    for (int64_t i = 0; i < n; i++)
+        w[i] = (float)(bound * (2 * mtl__rng_f64(rng) - 1));
 }

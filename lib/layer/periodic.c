@@ -140,24 +140,6 @@ static void pass_column(const mtl__layer *l, const mtl__layer_io *io, int64_t c)
         io->y[i * io->ldy + to] = io->x[i * io->ldx + from];
 }
 
-/* out = x' g of one column, [1, n]. */
-static void frequency_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                               int64_t c, const float *g, int64_t ldg, int64_t n, float *out,
-                               float *work)
-{
-    const mtl__gemm_call call = {.kind = MTL__GEMM_TN,
-                                 .m = 1,
-                                 .n = n,
-                                 .k = io->rows,
-                                 .a = io->x + l->columns[c],
-                                 .lda = io->ldx,
-                                 .b = g,
-                                 .ldb = ldg,
-                                 .c = out,
-                                 .ldc = n};
-    mtl__gemm_run(p->gemm, &call, p->pool, work);
-}
-
 /* --- without a matrix ---------------------------------------------------------------------------- */
 
 static void cosine_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
@@ -189,10 +171,10 @@ static void cosine_column(const mtl__layer *l, const mtl__pass *p, const mtl__la
         memcpy(r->grad + i * features, dy + i * g->lddy + 1, (size_t)features * sizeof *dy);
     p->vec->mul(floats, r->grad, r->wave);
     p->vec->col_sums(io->rows, features, r->wave, features, da + 1, false);
-    frequency_gradient(l, p, io, c, dy, g->lddy, 1, da, r->gemm);
+    mtl__numeric_gradient(l, p, io, c, dy, g->lddy, 1, da, r->gemm);
     p->vec->mul(floats, r->slope, r->grad);
     p->vec->col_sums(io->rows, features, r->grad, features, db, false);
-    frequency_gradient(l, p, io, c, r->grad, features, features, dw, r->gemm);
+    mtl__numeric_gradient(l, p, io, c, r->grad, features, features, dw, r->gemm);
     p->vec->mul(features, a, db);
     p->vec->mul(features, a, dw);
 }
@@ -298,7 +280,7 @@ static void product_column(const mtl__layer *l, const mtl__pass *p, const mtl__l
     mtl__gemm_run(p->gemm, &of_weight, p->pool, r->gemm);
     mtl__gemm_run(p->gemm, &of_waves, p->pool, r->gemm);
     through_waves(l, p->vec, io->rows, r);
-    frequency_gradient(l, p, io, c, r->grad, width, features, p->grads + l->frequency + c * features,
+    mtl__numeric_gradient(l, p, io, c, r->grad, width, features, p->grads + l->frequency + c * features,
                        r->gemm);
     if (has_sines(l))
         return;
@@ -354,15 +336,9 @@ static void draw_frequencies(const mtl__layer *l, mtl__rng *rng, float *w)
     }
 }
 
-static void draw_uniform(mtl__rng *rng, int64_t n, double bound, float *w)
-{
-    for (int64_t i = 0; i < n; i++)
-        w[i] = (float)(bound * (2 * mtl__rng_f64(rng) - 1));
-}
-
 static void draw_phases(const mtl__layer *l, mtl__rng *rng, float *w)
 {
-    draw_uniform(rng, l->embeds * l->features, (double)TWO_PI / 2, w);
+    mtl__numeric_draw(rng, l->embeds * l->features, (double)TWO_PI / 2, w);
 }
 
 static double bound_of(const mtl__layer *l)
@@ -373,13 +349,13 @@ static double bound_of(const mtl__layer *l)
 static void draw_matrix(const mtl__layer *l, mtl__rng *rng, float *w)
 {
     const mtl__shape s = of_matrix(l);
-    draw_uniform(rng, s.rows * s.cols, bound_of(l), w);
+    mtl__numeric_draw(rng, s.rows * s.cols, bound_of(l), w);
 }
 
 static void draw_bias(const mtl__layer *l, mtl__rng *rng, float *w)
 {
     const mtl__shape s = of_bias(l);
-    draw_uniform(rng, s.rows * s.cols, bound_of(l), w);
+    mtl__numeric_draw(rng, s.rows * s.cols, bound_of(l), w);
 }
 
 static int64_t keeps_nothing(const mtl__layer *l)

@@ -186,6 +186,7 @@ static const struct {
     {&mtl__cosine_layer, write_numeric, read_numeric},
     {&mtl__plr_layer, write_numeric, read_numeric},
     {&mtl__pbld_layer, write_numeric, read_numeric},
+    {&mtl__ple_layer, write_numeric, read_numeric},
 };
 
 static void write_layer(mtl__bytes *b, const mtl_spec *s, const mtl__layer_spec *l)

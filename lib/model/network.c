@@ -30,7 +30,7 @@ static bool add_layer(mtl__network *net, const mtl__layer *what, int64_t *width)
     bool fits = true;
     *l = *what;
     l->id = (int32_t)net->layers++;
-    l->weight = l->bias = l->scale = l->mean = l->variance = l->frequency = l->phase = -1;
+    l->weight = l->bias = l->scale = l->mean = l->variance = l->frequency = l->phase = l->edges = -1;
     for (int32_t i = 0; i < l->type->params && fits; i++) {
         const mtl__shape s = mtl__layer_shape(l, i);
         fits = reserve_params(net, s.rows, s.cols, mtl__layer_offset(l, i));

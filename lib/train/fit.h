@@ -89,6 +89,8 @@ typedef struct mtl__scaling {
     bool fits_inputs;  /* else the model's warp stays */
     int64_t raw_inputs;
     mtl__warp x_warp;
+    float *edges; /* of the network's layer of bins, as its tensor; NULL = none, or they stay */
+    int64_t edge_floats;
 } mtl__scaling;
 
 /* A fit in parts: begun, its trainer advanced until it has a reason to end, finished, freed. It hangs

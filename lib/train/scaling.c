@@ -100,6 +100,73 @@ static mtl_status fit_inputs_by(const mtl_model *m, const mtl__binding *b, mtl__
     return st;
 }
 
+/* --- edges of bins ------------------------------------------------------------------------------- */
+
+/* The layer of bins, NULL = there is none. */
+static const mtl__layer *binned(const mtl_model *m)
+{
+    for (int64_t i = 0; i < m->net.trunk_layers; i++)
+        if (m->net.layer[i].type == &mtl__ple_layer)
+            return &m->net.layer[i];
+    return NULL;
+}
+
+/* The edges of a column as the network sees them: equal ones are merged, and such as make a bin so
+   narrow that what is beyond the outer ones would be in other units; the last one is repeated. */
+static void merge_edges(float *edge, int64_t count)
+{
+    const float least = 1e-5f * (edge[count - 1] - edge[0]);
+    int64_t n = 1;
+    for (int64_t i = 1; i < count; i++)
+        if (edge[i] - edge[n - 1] > least)
+            edge[n++] = edge[i];
+    for (; n < count; n++)
+        edge[n] = edge[n - 1];
+}
+
+/* Scaling keeps order, so the quantiles of what is scaled are the scaled quantiles. row [raw_inputs],
+   seen [inputs]. */
+static void scale_edges(const mtl_model *m, mtl__scaling *s, const mtl__layer *l, float *row,
+                        float *inverse, float *seen)
+{
+    const int64_t knots = l->features + 1;
+    const mtl__input_scale scale = {.raw_inputs = s->raw_inputs,
+                                    .inputs = s->inputs,
+                                    .mean = s->x_mean,
+                                    .inverse = inverse,
+                                    .warp = s->fits_inputs ? s->x_warp : m->pipe.warp};
+    for (int64_t j = 0; j < s->inputs; j++)
+        inverse[j] = 1 / s->x_scale[j];
+    memset(row, 0, (size_t)s->raw_inputs * sizeof *row);
+    for (int64_t k = 0; k < knots; k++) {
+        for (int64_t c = 0; c < l->embeds; c++)
+            row[m->spec->numeric[c]] = s->edges[c * knots + k];
+        mtl__forward_scale(m->ctx->vec, &scale, 1, row, s->raw_inputs, NULL, seen);
+        for (int64_t c = 0; c < l->embeds; c++)
+            s->edges[c * knots + k] = seen[m->spec->numeric[c]];
+    }
+    for (int64_t c = 0; c < l->embeds; c++)
+        merge_edges(s->edges + c * knots, knots);
+}
+
+static mtl_status fit_edges(const mtl_model *m, const mtl__binding *b, const mtl__layer *l,
+                            mtl__scaling *s, mtl_error *err)
+{
+    const int64_t knots = l->features + 1, floats = s->raw_inputs + 2 * s->inputs;
+    s->edges = mtl__alloc_array(s->al, l->embeds * knots, sizeof *s->edges);
+    s->edge_floats = s->edges ? l->embeds * knots : 0;
+    float *work = mtl__alloc_array(s->al, floats, sizeof *work);
+    mtl_status st = s->edges && work ? MTL_OK
+                                     : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld bins",
+                                                (long long)l->features);
+    if (st == MTL_OK)
+        st = mtl__scaler_quantiles(b->data, l->embeds, m->spec->numeric, knots, s->edges, err);
+    if (st == MTL_OK)
+        scale_edges(m, s, l, work, work + s->raw_inputs, work + s->raw_inputs + s->inputs);
+    mtl__free(s->al, work, floats * (int64_t)sizeof *work);
+    return st;
+}
+
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
                                mtl__scaler_kind kind,
                                const bool *fit_target, mtl__scaling *out, mtl_error *err)
@@ -122,6 +189,9 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
         st = fit_inputs_by(m, b, kind, &s, err);
     if (st == MTL_OK)
         mtl__model_keep_categories(m, s.x_mean, s.x_scale);
+    const mtl__layer *bins = binned(m);
+    if (st == MTL_OK && bins && (fit_inputs || !m->pipe.is_fitted))
+        st = fit_edges(m, b, bins, &s, err);
     for (int64_t t = 0; t < m->net.tasks && st == MTL_OK && !m->pipe.is_fitted; t++)
         if (mtl__spec_is_balanced(&m->spec->task[t]) && b->label[t] >= 0)
             st = balance_task(m, b, t, &s, err);
@@ -140,6 +210,8 @@ void mtl__scaling_apply(mtl__scaling *s, mtl_model *m)
     if (s->fits_inputs)
         mtl__model_set_warp(m, s->x_warp);
     s->x_warp = (mtl__warp){0};
+    if (s->edges)
+        memcpy(m->values + binned(m)->edges, s->edges, (size_t)s->edge_floats * sizeof *s->edges);
     memcpy(m->pipe.x_mean, s->x_mean, (size_t)s->inputs * sizeof(float));
     memcpy(m->pipe.x_scale, s->x_scale, (size_t)s->inputs * sizeof(float));
     mtl__model_scaled(m);
@@ -155,6 +227,8 @@ void mtl__scaling_free(mtl__scaling *s)
     if (!s->al)
         return;
     mtl__free(s->al, s->x_warp.knot, mtl__warp_bytes(s->raw_inputs, &s->x_warp));
+    if (s->edges)
+        mtl__free(s->al, s->edges, s->edge_floats * (int64_t)sizeof *s->edges);
     mtl__free(s->al, s->x_mean, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->x_scale, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_mean, s->outputs * (int64_t)sizeof(float));

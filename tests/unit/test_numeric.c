@@ -7,7 +7,7 @@
 /* max |ours - theirs| / max |theirs| for each tensor. */
 #define BOUND 1e-5
 
-enum { ROWS = 23, INPUTS = 6, OUTPUTS = 2, KINDS = 4 };
+enum { ROWS = 23, INPUTS = 6, OUTPUTS = 2, KINDS = 5 };
 
 static const struct {
     const char *name, *text;
@@ -16,6 +16,7 @@ static const struct {
     {"plr", "plr:size=5,frequencies=7"},
     {"lite", "plr:size=5,frequencies=7,lite=1"},
     {"pbld", "pbld:frequencies=6"},
+    {"ple", "ple:bins=5,size=4"},
 };
 
 static const int64_t columns[] = {4, 1, 2}; /* in any order */
@@ -129,6 +130,21 @@ static double loss_of(const mtl_model *m, const mtl_dataset *d)
     return loss;
 }
 
+/* The edges that a fit gives. */
+static void set_edges(mtl_model *m)
+{
+    golden g = read_file("ple", "_params_1");
+    const char *name;
+    int64_t at = 0;
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t n = tensor_size(m, i, &name);
+        if (strcmp(name, "trunk.1.edges") == 0)
+            done(mtl_model_tensor_set(m, name, n, g.f + at, err));
+        at += n;
+    }
+    golden_free(&g);
+}
+
 /* Units of plr far on one side of 0 or on the other. */
 static void set_sides(mtl_model *m)
 {
@@ -152,6 +168,8 @@ static void check_tensor(int k, const mtl_dataset *data, const char *name, int64
     mtl_model *m = golden_model(k);
     if (strncmp(kinds[k].text, "plr", 3) == 0) /* no unit changes sides within h */
         set_sides(m);
+    if (strcmp(kinds[k].name, "ple") == 0)
+        set_edges(m);
     done(mtl_model_tensor_get(m, name, n, w, err));
     for (int64_t i = 0; i < n; i++) {
         const float was = w[i];
@@ -188,7 +206,8 @@ START_TEST(gradients_are_difference_quotients)
         for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
             const char *name;
             int64_t n = tensor_size(m, i, &name);
-            if (strncmp(name, "trunk.0", 7) == 0 || strncmp(name, "trunk.1", 7) == 0)
+            const bool is_state = strcmp(name, "trunk.1.edges") == 0;
+            if (!is_state && (strncmp(name, "trunk.0", 7) == 0 || strncmp(name, "trunk.1", 7) == 0))
                 check_tensor(k, data, name, n);
         }
         mtl_model_destroy(m);
@@ -312,6 +331,8 @@ START_TEST(what_is_periodic_is_learned)
     ck_assert_double_lt(error_of("plr:scale=0.5,frequencies=16,size=8", 1), 0.3 * without);
     ck_assert_double_lt(error_of("plr:scale=0.5,frequencies=16,size=8,lite=1", 1), 0.3 * without);
     ck_assert_double_lt(error_of("pbld:scale=0.5,size=6", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("ple:bins=16", 1), 0.3 * without);
+    ck_assert_double_lt(error_of("ple:bins=16", 4), 0.3 * without);
     ck_assert_double_lt(error_of("cosine:scale=0.5", 4), 0.3 * without);
 }
 END_TEST
@@ -344,6 +365,145 @@ START_TEST(first_values)
     ck_assert_double_gt(furthest, 0.99 / sqrt(96));
     mtl_model_destroy(m);
     mtl_spec_destroy(s);
+}
+END_TEST
+
+/* Edges are the quantiles of what the scaler gives, whichever it is; a column of one value has none, and
+   fits after the first leave them alone. The map starts as a linear one. */
+START_TEST(bins)
+{
+    enum { N = 101, BINS = 4 };
+    static const char *const scalers[] = {"standard", "robust", "robust_clip", "quantile", "min_max"};
+    float x[3 * N], y[N], edge[3 * (BINS + 1)], again[3 * (BINS + 1)];
+    for (int i = 0; i < N; i++) {
+        x[3 * i] = (float)(i * i);
+        x[3 * i + 1] = 7;
+        x[3 * i + 2] = i < 2 ? NAN : (float)(i % 2);
+        y[i] = (float)i;
+    }
+    for (int k = 0; k < 5; k++) {
+        char text[128];
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        mtl_dataset *d = NULL;
+        float out[4], at[12] = {0, 7, 0, 2500, 7, 0, 5625, 7, 0, 1250, 7, 0};
+        done(mtl_spec_create(NULL, 3, &s, err));
+        done(mtl_spec_add_numeric_embedding(s, "ple:bins=4", 0, NULL, err));
+        done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+        done(mtl_model_create(s, &m, err));
+        done(mtl_dataset_create(NULL, x, N, 3, 3, &d, err));
+        done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+        snprintf(text, sizeof text, "epochs=1 learning_rate=0 optimizer=sgd scaler=%s", scalers[k]);
+        fit(m, d, text);
+        done(mtl_model_tensor_get(m, "trunk.0.edges", 3 * (BINS + 1), edge, err));
+        for (int i = 0; i < BINS; i++)
+            ck_assert_float_lt(edge[i], edge[i + 1]);
+        for (int i = 0; i < BINS; i++) {
+            ck_assert_float_eq(edge[BINS + 1 + i], edge[BINS + 2 + i]);
+            ck_assert_msg((edge[2 * BINS + 2 + i] < edge[2 * BINS + 3 + i]) == (i == 0), "%s", scalers[k]);
+        }
+        if (k == 0) { /* the middle of three points in a line */
+            done(mtl_predict(m, 4, at, 3, out, 1, err));
+            ck_assert_float_eq_tol(out[1] + out[0], 2 * out[3], 1e-3);
+        }
+        if (k == 4) /* quantiles 0, 25, 50, 75, 100 of -1 .. 1 */
+            for (int i = 0; i <= BINS; i++)
+                ck_assert_float_eq_tol(edge[i], (float)(25 * i * 25 * i) / 5000 - 1, 1e-6f);
+        for (int i = 0; i < 3 * N; i++)
+            x[i] *= 2;
+        fit(m, d, "epochs=2");
+        done(mtl_model_tensor_get(m, "trunk.0.edges", 3 * (BINS + 1), again, err));
+        ck_assert_mem_eq(edge, again, sizeof edge);
+        for (int i = 0; i < 3 * N; i++)
+            x[i] /= 2;
+        mtl_dataset_destroy(d);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+}
+END_TEST
+
+/* Bins need their column in order: not of a stream. The model stays as it was. */
+static int32_t read_rows(int64_t first, int64_t rows, float *to, void *user)
+{
+    (void)user;
+    for (int64_t i = 0; i < 3 * rows; i++)
+        to[i] = (float)(first + i);
+    return MTL_CONTINUE;
+}
+
+START_TEST(bins_of_a_stream)
+{
+    float y[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    mtl_dataset *d = NULL;
+    done(mtl_spec_create(NULL, 3, &s, err));
+    done(mtl_spec_add_numeric_embedding(s, "ple", 0, NULL, err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+    done(mtl_model_create(s, &m, err));
+    done(mtl_dataset_create_stream(NULL, 8, 3, 0, read_rows, NULL, &d, err));
+    done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+    const uint64_t before = model_hash(m);
+    refused(mtl_fit(m, d, NULL, NULL, NULL, err), MTL_ERR_STATE, "quantiles of columns");
+    ck_assert_uint_eq(model_hash(m), before);
+    mtl_dataset_destroy(d);
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
+/* Every allocation of a first fit, a copy and a file may fail: nothing has changed. */
+static mtl_status fit_copy_and_save(mtl_model *m, const mtl_dataset *d)
+{
+    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1");
+    mtl_model *copy[2] = {NULL, NULL};
+    mtl_predictor *p = NULL;
+    void *buffer = NULL;
+    int64_t bytes;
+    mtl_status st = mtl_model_clone(m, &copy[0], NULL);
+    if (st == MTL_OK)
+        st = mtl_model_save_buffer(m, &buffer, &bytes, NULL);
+    if (st == MTL_OK)
+        st = mtl_model_clone(m, &copy[1], NULL);
+    if (st == MTL_OK)
+        st = mtl_predictor_create(m, 4, &p, NULL);
+    if (st == MTL_OK)
+        st = mtl_fit(m, d, NULL, o, NULL, NULL);
+    mtl_predictor_destroy(p);
+    mtl_free(buffer);
+    mtl_model_destroy(copy[0]);
+    mtl_model_destroy(copy[1]);
+    mtl_options_destroy(o);
+    return st;
+}
+
+START_TEST(any_allocation_may_fail)
+{
+    golden x = read_file("", "x"), y = read_file("", "y");
+    test_memory memory = {0};
+    mtl_context *ctx = counted_context(&memory, "threads=1");
+    mtl_model *m = make_model(ctx, "ple:bins=5,size=4");
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create(ctx, x.f, ROWS, INPUTS, INPUTS, &d, err));
+    done(mtl_dataset_set_labels(d, "y", OUTPUTS, y.f, OUTPUTS, err));
+    const uint64_t before = model_hash(m);
+    for (int n = 1;; n++) {
+        memory.calls = 0;
+        memory.fail_at = n;
+        const mtl_status st = fit_copy_and_save(m, d);
+        memory.fail_at = 0;
+        if (st == MTL_OK)
+            break;
+        ck_assert_int_eq(st, MTL_ERR_NOMEM);
+        ck_assert_uint_eq(model_hash(m), before);
+    }
+    ck_assert_uint_ne(model_hash(m), before);
+    mtl_dataset_destroy(d);
+    mtl_model_destroy(m);
+    mtl_context_destroy(ctx);
+    ck_assert_int_eq(memory.live, 0);
+    golden_free(&x), golden_free(&y);
 }
 END_TEST
 
@@ -462,6 +622,9 @@ int main(void)
     add_case(s, "files with other columns are refused", files_with_other_columns);
     add_case(s, "what is periodic is learned", what_is_periodic_is_learned);
     add_case(s, "first values", first_values);
+    add_case(s, "bins are quantiles", bins);
+    add_case(s, "bins of a stream are refused", bins_of_a_stream);
+    add_case(s, "any allocation may fail", any_allocation_may_fail);
     add_case(s, "members part by inputs", members_part_by_inputs);
     add_case(s, "what is refused", refusals);
     add_case(s, "sparse inputs are refused", sparse_inputs_are_refused);

@@ -125,7 +125,7 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
     if (next_u32(&seed) % 3 == 0)
         done(mtl_spec_add_embedding(s, next_u32(&seed) % c->inputs, 3, 5, err));
     if (c->seed % 4 == 1 && !(c->dropout > 0 && c->seed % 2) && c->inputs > 1) {
-        static const char *const kinds[] = {"cosine:size=3", "plr:size=6,frequencies=5", "pbld"};
+        static const char *const kinds[] = {"cosine:size=3", "plr:size=6,frequencies=5", "ple:bins=9"};
         done(mtl_spec_add_numeric_embedding(s, kinds[c->seed / 4 % 3], 0, NULL, err));
     }
     for (int i = 0; i < 3 && c->units[i]; i++) {
