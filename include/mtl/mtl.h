@@ -429,6 +429,18 @@ MTL_API mtl_status mtl_spec_add_numeric_embedding(mtl_spec *spec, const char *ki
                                                   const int64_t *columns, mtl_error *err);
 
 /**
+ * Multiply each column that the next layer sees by a factor of its own, 1 at first, and train the
+ * factors at another rate: columns that are worth nothing are let go of sooner (the scaling layer of
+ * RealMLP: Holzmueller, Grinsztajn & Steinwart 2024, where the rate is 6). It comes behind embeddings
+ * and before all other layers; an ensemble's members part behind it. Tensor "trunk.N.scale" [1,
+ * columns]; no penalty moves it. Sparse inputs are refused.
+ * @param rate  Factor of the learning rate, 0 .. 1e6; 0 = factors stay.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_STATE behind another layer; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_input_scaling(mtl_spec *spec, double rate, mtl_error *err);
+
+/**
  * Let the network see which inputs are missing: behind the input columns it gets as many indicators,
  * 1 where the input is missing (NaN) and 0 where it is there (scikit-learn's MissingIndicator with
  * features="all"). The missing input itself is 0 after scaling, as without. What the caller gives,
@@ -478,9 +490,23 @@ MTL_API mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const 
                                          mtl_error *err);
 
 /**
+ * Start the last layer of every head at 0, in place of drawing it: the first predictions are the mean of
+ * the labels where those are scaled, probabilities of one half and the like where they are not, and the
+ * trunk moves from the second step on.
+ * @param on  1 or 0 (default).
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error *err);
+
+/**
  * How weights are drawn; biases start at 0.
  * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
- *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014).
+ *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014);
+ *              "ntk" normal with variance 1 / in, and every matrix so drawn is trained at the learning
+ *              rate over sqrt(in): for Adam and its kin what training W of W / sqrt(in) is, normal at
+ *              first (the NTK parametrisation: Jacot et al. 2018, section 3), so one larger rate, 0.04
+ *              say, serves layers of any width. weight_decay goes by the learning rate itself.
+ *              Biases are best trained more slowly: option "groups", "*.bias:rate=0.1".
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err);
@@ -1019,8 +1045,8 @@ MTL_API mtl_status mtl_model_tensor_add_product(mtl_model *model, const char *na
 /**
  * Freeze (or free) tensors: one by its name ("trunk.0.weight"), those of a layer ("trunk.0",
  * "head.TASK"), of the trunk's layers by depth ("trunk.0..2" = the first three) or of a group
- * ("trunk", "head"). A frozen tensor keeps its bits in mtl_fit(), whatever the optimizer, its decay
- * and the average. Saved with the model.
+ * ("trunk", "head"), or all that end alike ("*.bias"). A frozen tensor keeps its bits in mtl_fit(),
+ * whatever the optimizer, its decay and the average. Saved with the model.
  * @param frozen  1 or 0.
  * @return MTL_OK; MTL_ERR_NAME when no tensor is meant.
  * @since 0.1

@@ -55,21 +55,38 @@ mtl_status mtl_spec_add_numeric_embedding(mtl_spec *spec, const char *kind, int6
     return mtl__spec_add_numeric(spec, kind, count, columns, err);
 }
 
-mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, mtl_error *err)
+mtl_status mtl_spec_add_input_scaling(mtl_spec *spec, double rate, mtl_error *err)
 {
     REQUIRE(spec);
+    return mtl__spec_add_input_scaling(spec, rate, err);
+}
+
+static mtl_status set_switch(bool *to, int32_t on, mtl_error *err)
+{
     if (on != 0 && on != 1)
         return MTL_FAIL(err, MTL_ERR_RANGE, "on must be 0 or 1, not %d", (int)on);
-    return mtl__spec_set_missing_indicators(spec, on == 1, err);
+    *to = on == 1;
+    return MTL_OK;
+}
+
+mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error *err)
+{
+    REQUIRE(spec);
+    return set_switch(&spec->zero_heads, on, err);
+}
+
+mtl_status mtl_spec_set_missing_indicators(mtl_spec *spec, int32_t on, mtl_error *err)
+{
+    bool yes;
+    REQUIRE(spec);
+    mtl_status st = set_switch(&yes, on, err);
+    return st == MTL_OK ? mtl__spec_set_missing_indicators(spec, yes, err) : st;
 }
 
 mtl_status mtl_spec_set_linear_skip(mtl_spec *spec, int32_t on, mtl_error *err)
 {
     REQUIRE(spec);
-    if (on != 0 && on != 1)
-        return MTL_FAIL(err, MTL_ERR_RANGE, "on must be 0 or 1, not %d", (int)on);
-    spec->linear_skip = on == 1;
-    return MTL_OK;
+    return set_switch(&spec->linear_skip, on, err);
 }
 
 mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const char *kind, mtl_error *err)

@@ -12,7 +12,7 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
 {
     /* Element numbers go on from batch to batch, so no two batches share a mask. */
     mtl__rng_dropout(p->seed, (uint32_t)l->id, p->counter * mtl__layer_members(l) * l->in,
-                     io->rows * l->in, (float)l->rate, io->kept);
+                     io->rows * l->in, (float)(l->rate * p->dropout), io->kept);
     for (int64_t r = 0; r < io->rows; r++) {
         const float *x = io->x + r * io->ldx, *mask = io->kept + r * l->in;
         float *y = io->y + r * io->ldy;

@@ -8,6 +8,7 @@ static const mtl__initializer rows[] = {
     {{.name = "glorot_normal"}, .normal = true, .fan_both = true},
     {{.name = "he_uniform"}, .normal = false, .fan_both = false},
     {{.name = "he_normal"}, .normal = true, .fan_both = false},
+    {{.name = "ntk"}, .normal = true, .ntk = true},
     {{.name = "orthogonal"}, .normal = true, .fan_both = true, .orthogonal = true},
 };
 
@@ -71,7 +72,7 @@ static void draw_normal(double deviation, mtl__rng *rng, int64_t n, float *w)
 void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, int64_t in, int64_t out, float *w,
                      int64_t ld)
 {
-    double variance = 2.0 / (double)(init->fan_both ? in + out : in);
+    double variance = (init->ntk ? 1.0 : 2.0) / (double)(init->fan_both ? in + out : in);
     for (int64_t i = 0; i < in; i++)
         if (init->normal)
             draw_normal(sqrt(variance), rng, out, w + i * ld);

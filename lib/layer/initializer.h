@@ -10,6 +10,7 @@ typedef struct mtl__initializer {
     mtl__choice_row choice;
     bool normal;     /* else uniform */
     bool fan_both;   /* variance 2 / (in + out), else 2 / in */
+    bool ntk;        /* variance 1 / in, and the learning rate is divided by sqrt(in) */
     bool orthogonal; /* columns, or rows where there are fewer, are made orthonormal */
 } mtl__initializer;
 

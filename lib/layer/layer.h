@@ -16,7 +16,7 @@ typedef struct mtl__layer {
     int64_t in, out;
     mtl__act act;           /* dense */
     bool adds;              /* dense: to what is in y, in place of overwriting it */
-    double rate;            /* dropout */
+    double rate;            /* dropout; factors of inputs: factor of the learning rate */
     double eps, momentum;   /* norms */
     int64_t column;         /* embedding: of its x; residual: layers since what it adds */
     int64_t input;          /* embedding: its column among the network's inputs */
@@ -81,6 +81,7 @@ typedef struct mtl__pass {
     float *grads;    /* training only; as long as params */
     float *state;    /* training only: params once more, for those that are no parameters */
     const bool *trains; /* training only: [layers] whose parameters are trained */
+    double dropout;  /* training only: factor of its rates, 0 .. 1 */
     uint64_t seed;   /* training only: of dropout */
     int64_t counter; /* training only: rows that went through before this batch */
 } mtl__pass;

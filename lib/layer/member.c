@@ -130,10 +130,11 @@ static void factors_backward(const mtl__layer *l, const mtl__pass *p, const mtl_
 static void draw_factors(const mtl__layer *l, mtl__rng *rng, float *w)
 {
     const int64_t rest = l->in - l->embeds * l->units;
+    const bool parts = l->expands && l->members > 1;
     for (int64_t i = 0; i < l->members; i++)
         for (int64_t j = 0; j < l->in; j++, w++)
-            if (!l->embeds)
-                *w = l->expands && mtl__rng_u32(rng) % 2 ? -1 : 1;
+            if (!parts || !l->embeds)
+                *w = parts && mtl__rng_u32(rng) % 2 ? -1 : 1;
             else
                 *w = j > rest && (j - rest) % l->units ? w[-1] : (float)mtl__rng_normal(rng);
 }

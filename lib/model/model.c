@@ -126,6 +126,8 @@ static bool is_depth_of(const mtl__param *p, const char *name)
 /* A task's name may hold dots, so only three places can end a front part. */
 bool mtl__param_matches(const mtl__param *p, const char *name)
 {
+    if (strncmp(name, "*.", 2) == 0)
+        return strcmp(strrchr(p->name, '.'), name + 1) == 0;
     const size_t n = strlen(name), all = strlen(p->name);
     const size_t group = (size_t)(strchr(p->name, '.') - p->name);
     const size_t layer = (size_t)(strrchr(p->name, '.') - p->name);
@@ -389,11 +391,20 @@ mtl_status mtl__model_clone_in(mtl_context *ctx, const mtl_model *m, mtl_model *
     return MTL_OK;
 }
 
+/* Of the last layer of a head? */
+static bool is_output(const mtl_model *m, const mtl__param *p)
+{
+    const mtl__chain *c = p->task < 0 ? NULL : &m->net.head[m->net.task[p->task].chain];
+    return c && p->layer == c->first + c->count - 1;
+}
+
 static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
 {
     const mtl__layer *l = &m->net.layer[p->layer];
     const mtl__layer_param *what = &l->type->param[p->number];
     float *values = m->values + p->offset, initial = what->initial;
+    if (m->spec->zero_heads && is_output(m, p))
+        initial = 0;
     if (what->draw)
         what->draw(l, rng, values);
     else if (p->role == MTL__MATRIX && initial != 0)
@@ -429,8 +440,7 @@ bool mtl__model_has_thresholds(const mtl_model *m, const mtl__param *p)
     const mtl__network *net = &m->net;
     if (p->task < 0 || p->role != MTL__MATRIX || !m->spec->task[p->task].loss->has_thresholds)
         return false;
-    const mtl__chain *c = &net->head[net->task[p->task].chain];
-    return p->layer == net->skip || p->layer == c->first + c->count - 1;
+    return p->layer == net->skip || is_output(m, p);
 }
 
 /* Columns column .. column + cols of a layer's weights, of all rows or of those listed. */

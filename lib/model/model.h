@@ -132,7 +132,7 @@ void mtl__param_set(mtl_model *m, const mtl__param *p, const float *values);
 void mtl__add_product(const mtl__vec *v, int64_t rows, int64_t cols, int64_t rank, float scale,
                       const float *a, const float *b, float *w, int64_t ldw);
 /* Does `name` mean the tensor: its name (trunk.0.weight), its layer (trunk.0), its depth
-   (trunk.0..2) or its group (trunk)? */
+   (trunk.0..2), its group (trunk) or all of its kind (*.bias)? */
 bool mtl__param_matches(const mtl__param *p, const char *name);
 
 /* Each becomes the other; claims stay, what calls keep with a model is freed. Neither is running. */

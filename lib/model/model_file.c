@@ -160,6 +160,18 @@ done:
     return st;
 }
 
+static void write_factors(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_f64(b, "rate", l->rate);
+}
+
+static mtl_status read_factors(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    double rate;
+    mtl_status st = mtl__json_get_f64(layer, "rate", &rate, err);
+    return st == MTL_OK ? mtl__spec_add_input_scaling(s, rate, err) : st;
+}
+
 static void write_residual(mtl__bytes *b, const mtl__layer_spec *l)
 {
     write_i64(b, "layers", l->back);
@@ -183,6 +195,7 @@ static const struct {
     {&mtl__batch_norm_layer, write_batch_norm, read_norm},
     {&mtl__embedding_layer, write_embedding, read_embedding},
     {&mtl__residual_layer, write_residual, read_residual},
+    {&mtl__factors_layer, write_factors, read_factors},
     {&mtl__cosine_layer, write_numeric, read_numeric},
     {&mtl__plr_layer, write_numeric, read_numeric},
     {&mtl__pbld_layer, write_numeric, read_numeric},
@@ -258,6 +271,10 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s, const mtl__members *mem
     write_text(b, "initializer", s->initializer->choice.name);
     if (s->linear_skip) { /* older readers need not be kept from files without it */
         mtl__json_write_key(b, "linear_skip");
+        mtl__json_write_bool(b, true);
+    }
+    if (s->zero_heads) {
+        mtl__json_write_key(b, "zero_heads");
         mtl__json_write_bool(b, true);
     }
     if (s->members > 1) {
@@ -490,6 +507,8 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
     MTL_TRY(st, mtl__spec_set_initializer(s, initializer, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "linear_skip")) != MTL__JSON_NONE)
         MTL_TRY(st, mtl__json_get_bool(root, "linear_skip", &s->linear_skip, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "zero_heads")) != MTL__JSON_NONE)
+        MTL_TRY(st, mtl__json_get_bool(root, "zero_heads", &s->zero_heads, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "ensemble")) != MTL__JSON_NONE)
         MTL_TRY(st, read_ensemble(s, root, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "missing_indicators")) != MTL__JSON_NONE)
@@ -626,7 +645,7 @@ static mtl_status read_members(reading *r, mtl_spec *spec, mtl__json root, mtl_m
                                mtl_error *err)
 {
     mtl__json list;
-    bool has_layers = spec->trunk.count > 0 || spec->linear_skip || spec->missing_indicators ||
+    bool has_layers = spec->trunk.count > 0 || spec->linear_skip || spec->zero_heads || spec->missing_indicators ||
                       spec->members > 1;
     for (int64_t t = 0; t < spec->tasks; t++)
         has_layers = has_layers || spec->task[t].tower.count > 0;

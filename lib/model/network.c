@@ -54,11 +54,13 @@ static bool add_dense(mtl__network *net, const mtl__layer_type *type, int64_t me
                      width);
 }
 
-static bool add_factors(mtl__network *net, bool expands, int64_t *width)
+/* Of each member, or, with members = 1, of the inputs, at a rate of their own. */
+static bool add_factors(mtl__network *net, int64_t members, bool expands, double rate,
+                        int64_t *width)
 {
     const mtl__layer *below = net->layers ? &net->layer[net->layers - 1] : NULL;
     const bool behind_numeric = below && below->embeds > 0 && expands;
-    net->widest = mtl__max(net->widest, *width * net->members);
+    net->widest = mtl__max(net->widest, *width * members);
     return add_layer(net,
                      &(mtl__layer){.type = &mtl__factors_layer,
                                    .embeds = behind_numeric ? below->embeds : 0,
@@ -67,7 +69,8 @@ static bool add_factors(mtl__network *net, bool expands, int64_t *width)
                                    .out = *width,
                                    .rows = 1,
                                    .cols = *width,
-                                   .members = net->members,
+                                   .rate = rate,
+                                   .members = members,
                                    .expands = expands},
                      width);
 }
@@ -76,7 +79,7 @@ static bool add_factors(mtl__network *net, bool expands, int64_t *width)
 static bool add_member_dense(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
 {
     const mtl__layer *before = &net->layer[net->layers - 1];
-    return (before->expands || add_factors(net, false, width)) &&
+    return ((before->expands && before->members > 1) || add_factors(net, net->members, false, 0, width)) &&
            add_dense(net, &mtl__member_dense_layer, net->members, &s->act, s->units, width);
 }
 
@@ -144,11 +147,18 @@ static bool add_from_spec(mtl__network *net, const mtl_spec *spec, const mtl__la
         return add_embedding(net, s, width);
     if (mtl__numeric_of(s->type))
         return add_numeric(net, spec, s, width);
+    if (s->type == &mtl__factors_layer)
+        return add_factors(net, 1, true, s->rate, width);
     if (s->type != &mtl__dense_layer)
         return add_other(net, s, spec->members, width);
     if (spec->members > 1 && spec->ensemble == MTL__TABM)
         return add_member_dense(net, s, width);
     return add_dense(net, &mtl__dense_layer, spec->members, &s->act, s->units, width);
+}
+
+static bool comes_before_members(const mtl__layer_type *type)
+{
+    return mtl__type_is_embedding(type) || type == &mtl__factors_layer;
 }
 
 /* Append the layers of a list; *width is the input's and becomes the output's. *parted: members have
@@ -159,8 +169,8 @@ static bool add_list(mtl__network *net, const mtl_spec *spec, const mtl__layer_l
     bool fits = true;
     for (int64_t i = 0; i <= list->count && fits; i++) {
         const mtl__layer_spec *s = i < list->count ? &list->layer[i] : NULL;
-        if (!*parted && !(s && mtl__type_is_embedding(s->type))) {
-            fits = add_factors(net, true, width);
+        if (!*parted && !(s && comes_before_members(s->type))) {
+            fits = add_factors(net, net->members, true, 0, width);
             *parted = true;
         }
         if (fits && s)

@@ -262,6 +262,18 @@ mtl_status mtl__spec_add_embedding(mtl_spec *s, int64_t column, int64_t categori
     return st == MTL_OK ? append_layer(s, &s->trunk, &layer, err) : st;
 }
 
+mtl_status mtl__spec_add_input_scaling(mtl_spec *s, double rate, mtl_error *err)
+{
+    if (!(rate >= 0 && rate <= 1e6))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "rate must be in 0 .. 1000000, not %s",
+                        mtl__num(rate).text);
+    for (int64_t i = 0; i < s->trunk.count; i++)
+        if (!mtl__type_is_embedding(s->trunk.layer[i].type))
+            return MTL_FAIL(err, MTL_ERR_STATE, "inputs are scaled behind no layers but embeddings");
+    const mtl__layer_spec layer = {.type = &mtl__factors_layer, .rate = rate};
+    return append_layer(s, &s->trunk, &layer, err);
+}
+
 /* The input columns that are marked, or, with `columns` NULL, all that have no embedding; `mark` [inputs]
    becomes 1 for them. */
 static mtl_status mark_columns(const mtl_spec *s, int64_t count, const int64_t *columns, char *mark,
@@ -690,6 +702,7 @@ mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_on
         return st;
     copy->initializer = s->initializer;
     copy->linear_skip = s->linear_skip;
+    copy->zero_heads = s->zero_heads;
     copy->of_members = s->of_members;
     copy->members = s->members;
     copy->ensemble = s->ensemble;

@@ -17,7 +17,7 @@ typedef struct mtl__layer_spec {
     const mtl__layer_type *type;
     int64_t units; /* dense, embeddings */
     mtl__act act;
-    double rate;                /* dropout */
+    double rate;                /* dropout; input scaling: factor of the learning rate */
     double eps, momentum;       /* norms */
     int64_t column, categories; /* embedding: of the inputs */
     int64_t back;               /* residual */
@@ -70,6 +70,7 @@ struct mtl_spec {
     mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
     bool linear_skip;
+    bool zero_heads; /* last layers start at 0 */
     bool of_members;         /* no layers of its own: members stand in for them */
     int64_t members; /* of the ensemble; 1 = none */
     mtl__ensemble_kind ensemble;
@@ -104,6 +105,7 @@ mtl_status mtl__spec_add_numeric(mtl_spec *s, const char *kind, int64_t count,
                                  const int64_t *columns, mtl_error *err);
 /* As a text that mtl__spec_add_numeric() takes. */
 void mtl__spec_numeric_text(const mtl__layer_spec *l, mtl__bytes *out);
+mtl_status mtl__spec_add_input_scaling(mtl_spec *s, double rate, mtl_error *err);
 mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err);
 static inline const char *mtl__ensemble_name(mtl__ensemble_kind kind)
 {

@@ -23,6 +23,9 @@ static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
     else if (l->type == &mtl__embedding_layer)
         mtl__bytes_format(b, "%-24.64s embedding of column %lld, %lld categories -> %lld\n", where,
                           (long long)l->input, (long long)l->rows - 1, (long long)l->cols);
+    else if (l->type == &mtl__factors_layer && l->members == 1)
+        mtl__bytes_format(b, "%-24.64s scaling of %lld inputs, %s times the learning rate\n", where,
+                          (long long)l->out, mtl__num(l->rate).text);
     else if (mtl__numeric_of(l->type))
         mtl__bytes_format(b, "%-24.64s %s of %lld columns -> %lld each\n", where, l->type->name,
                           (long long)l->embeds, (long long)l->units);

@@ -217,7 +217,7 @@ static bool has_vector(const mtl__optim *o, int i)
 void mtl__optim_init(mtl__optim *o, const mtl__choice *choice, mtl__optim_now *now, int64_t params,
                      mtl__arena *arena)
 {
-    *o = (mtl__optim){.row = choice->row, .now = now};
+    *o = (mtl__optim){.row = choice->row, .now = now, .decay_share = 1};
     *now = (mtl__optim_now){0};
     for (int i = 0; i < MTL__CHOICE_PARAMS; i++)
         o->param[i] = choice->value[i];
@@ -276,7 +276,7 @@ void mtl__optim_apply(const mtl__optim *o, const mtl__vec *v, const mtl__range *
         return;
     }
     const double rate = o->now->rate * r->rate_factor;
-    const double decay = o->row->decay >= 0 ? o->param[o->row->decay] * r->decay : 0;
+    const double decay = o->row->decay >= 0 ? o->param[o->row->decay] * o->decay_share * r->decay : 0;
     mtl__update_step s = {
         .l1 = (float)r->l1, .l2 = (float)r->l2, .keep = (float)(1 - rate * decay)};
     o->row->fill(o, rate, &s);

@@ -46,6 +46,7 @@ struct mtl__optim {
     const mtl__optimizer *row;
     double param[MTL__CHOICE_PARAMS];
     mtl__optim_now *now;
+    double decay_share; /* of the decoupled decay, in this step */
     float *state[MTL__OPTIM_VECTORS]; /* NULL = not in use */
 };
 

@@ -69,6 +69,8 @@ void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__tra
 {
     set->optimizer = mtl__option_choice(o, g, "optimizer");
     set->schedule = mtl__option_choice(o, g, "schedule");
+    set->dropout_schedule = mtl__option_choice(o, g, "dropout_schedule");
+    set->decay_schedule = mtl__option_choice(o, g, "decay_schedule");
     set->average = mtl__option_choice(o, g, "average");
     set->warm_up = mtl__option_f64(o, g, "warmup");
     set->clip_norm = mtl__option_f64(o, g, "clip_norm");

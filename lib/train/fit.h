@@ -30,6 +30,16 @@ extern const mtl__option_group mtl__fit_options;
     MTL__OPTION_F64("warmup", 0, 0, 1e12,                                                          \
                     "first steps (below 1: share of all) with a linearly growing rate; schedules " \
                     "by steps begin after them"),                                                  \
+    MTL__OPTION_STR("dropout_schedule", "constant",                                                \
+                    "constant|step:every=10,gamma=0.1|exponential:gamma=0.95|cosine:final=0|"      \
+                    "flat_cos:start=0.5|coslog:cycles=4|linear:final=0|geometric:final=0.01",      \
+                    &mtl__schedules,                                                                \
+                    "factor of the rates of dropout, above 1 as 1"),                               \
+    MTL__OPTION_STR("decay_schedule", "constant",                                                  \
+                    "constant|step:every=10,gamma=0.1|exponential:gamma=0.95|cosine:final=0|"      \
+                    "flat_cos:start=0.5|coslog:cycles=4|linear:final=0|geometric:final=0.01",      \
+                    &mtl__schedules,                                                                \
+                    "factor of the optimizer's weight_decay, above 1 as 1"),                       \
     MTL__OPTION_F64("clip_norm", 0, 0, 1e30,                                                       \
                     "largest norm of the losses' gradient; 0 = any"),                              \
     MTL__OPTION_F64("clip_value", 0, 0, 1e30,                                                      \
@@ -56,7 +66,7 @@ extern const mtl__option_group mtl__fit_options;
                     "steps from one comparison to the next; the weights stay meanwhile"),          \
     MTL__OPTION_STR("groups", "", "", NULL,                                                        \
                     "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
-                    "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2")
+                    "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2;*.bias:rate=0.1")
 
 void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set);
 

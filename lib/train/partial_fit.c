@@ -146,7 +146,8 @@ static mtl_status go_on(void *self, mtl__trainer *t, mtl_error *err)
 static mtl_status check_options(const mtl_options *o, mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
-    static const char *const refused[] = {"schedule", "average", "checkpoint"};
+    static const char *const refused[] = {"schedule", "dropout_schedule", "decay_schedule",
+                                          "average", "checkpoint"};
     for (int i = 0; i < MTL__COUNT_OF(refused); i++) {
         const char *value = mtl__option_str(o, g, refused[i]);
         if (*value && strcmp(value, "constant") != 0 && strcmp(value, "none") != 0)

@@ -28,9 +28,21 @@ static bool takes_part(const mtl__trainer *t, int64_t task)
            (t->set.unlabelled && t->set.unlabelled[task]);
 }
 
+/* Factor of the rate that comes with the network: of scaled inputs, and of a matrix W / sqrt(in) whose
+   W an optimizer moves that does not look at the gradient's size (Jacot et al. 2018, section 3). */
+static double own_rate(const mtl__trainer *t, const mtl__param *p)
+{
+    const mtl__layer *l = &t->m->net.layer[p->layer];
+    const mtl__layer_param *what = &l->type->param[p->number];
+    if (l->type == &mtl__factors_layer && l->members == 1)
+        return l->rate;
+    const bool is_drawn = p->role == MTL__MATRIX && !what->draw && what->initial != 0;
+    return is_drawn && t->m->spec->initializer->ntk ? 1 / sqrt((double)l->in) : 1;
+}
+
 bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p)
 {
-    if (p->is_frozen || p->role == MTL__STATE || group_of(t, p).rate == 0)
+    if (p->is_frozen || p->role == MTL__STATE || group_of(t, p).rate == 0 || own_rate(t, p) == 0)
         return false;
     return p->task < 0 ? t->set.trunk_factor > 0 : takes_part(t, p->task);
 }
@@ -85,10 +97,12 @@ static void range_of(mtl__trainer *t, int64_t first, int64_t count, const mtl__p
 {
     const mtl__group group = group_of(t, p);
     const double trunk = is_trunk(&t->m->net, p->layer) ? t->set.trunk_factor : 1;
+    const double own = own_rate(t, p);
     const double decay = p->role == MTL__MATRIX ? group.decay : 0;
     const bool by_rows = p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer);
-    add_range(t, &(mtl__range){first, count, trunk * group.rate, decay * t->set.l1,
-                               decay * t->set.l2, decay, by_rows ? p->ld : 0});
+    /* What decays by itself does so at the rate of all. */
+    add_range(t, &(mtl__range){first, count, trunk * group.rate * own, decay * t->set.l1,
+                               decay * t->set.l2, decay / (own > 0 ? own : 1), by_rows ? p->ld : 0});
 }
 
 /* The parts of a lazy matrix side by side: the first row of each says where the others lie. */
@@ -315,6 +329,11 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
                         "schedule \"%s\" needs validation rows: give mtl_fit() a validation data "
                         "set or the option \"validation_split\"",
                         ((const mtl__choice_row *)t->set.schedule.row)->name);
+    const mtl__choice *share[] = {&t->set.dropout_schedule, &t->set.decay_schedule};
+    for (int i = 0; i < MTL__COUNT_OF(share); i++)
+        if (share[i]->row && mtl__sched_needs_validation(share[i]))
+            return MTL_FAIL(err, MTL_ERR_INVALID,
+                            "dropout_schedule and decay_schedule know no \"plateau\"");
     if (mtl__sched_sets_momentum(&t->set.schedule) && !mtl__optim_has_momentum(&t->set.optimizer))
         return MTL_FAIL(err, MTL_ERR_INVALID, "max_momentum: optimizer %s has no momentum above 0",
                         ((const mtl__choice_row *)t->set.optimizer.row)->name);

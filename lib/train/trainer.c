@@ -8,6 +8,17 @@
 
 /* --- one step ---------------------------------------------------------------------------------- */
 
+double mtl__trainer_share(const mtl__trainer *t, const mtl__choice *schedule)
+{
+    mtl__sched s;
+    mtl__sched_now now;
+    if (!schedule->row)
+        return 1;
+    mtl__sched_init(&s, schedule, 0, t->set.epochs * t->feed.steps, t->feed.steps, &now);
+    const double factor = mtl__sched_factor(&s, &now, t->step);
+    return factor < 1 ? factor : 1;
+}
+
 mtl__pass mtl__trainer_pass(const mtl__trainer *t)
 {
     return (mtl__pass){.gemm = t->m->ctx->gemm,
@@ -19,6 +30,7 @@ mtl__pass mtl__trainer_pass(const mtl__trainer *t)
                        .grads = t->grads,
                        .state = t->m->values,
                        .trains = t->layer_on,
+                       .dropout = mtl__trainer_share(t, &t->set.dropout_schedule),
                        .seed = t->set.seed,
                        .counter = t->rows_seen};
 }

@@ -39,6 +39,7 @@ typedef struct mtl__train_settings {
     double rate;                   /* learning rate */
     double trunk_factor;           /* of the rate for trunk layers; 0 = frozen */
     mtl__choice optimizer, schedule, average;
+    mtl__choice dropout_schedule, decay_schedule; /* zeroes: constant */
     double warm_up;               /* steps, or below 1 a share of them */
     double clip_norm, clip_value; /* of the losses' gradient; 0 = none */
     const char *groups;           /* see train/groups.h */
@@ -133,6 +134,8 @@ void mtl__trainer_destroy(mtl__trainer *t);
 void mtl__trainer_select(mtl__trainer *t);
 /* Whether a tensor, or a task's part of one, is trained. */
 bool mtl__trainer_trains(const mtl__trainer *t, const mtl__param *p);
+/* What a schedule leaves of something in this step: its factor, at most 1. */
+double mtl__trainer_share(const mtl__trainer *t, const mtl__choice *schedule);
 /* What the passes of the next step run in. */
 mtl__pass mtl__trainer_pass(const mtl__trainer *t);
 

@@ -288,6 +288,7 @@ void mtl__update_run(mtl__trainer *t)
     if (momentum > 0)
         mtl__optim_set_momentum(&t->optim, momentum);
     mtl__optim_begin(&t->optim, t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step));
+    t->optim.decay_share = mtl__trainer_share(t, &t->set.decay_schedule);
     catch_up(t, false);
     each_range(t, optimize_part, 0, false);
     mtl__update_guards(t, false);

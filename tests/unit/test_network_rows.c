@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* Scaled inputs, last layers of zeros, the NTK parametrisation, and dropout and decay on schedules:
+   against PyTorch (tests/golden/make_torch_rows.py, float64) after ten steps, and one by one. */
+#include "api_testing.h"
+#include "golden.h"
+
+#define BOUND 2e-5
+
+enum { ROWS = 24, INPUTS = 5, UNITS = 7, OUTPUTS = 2 };
+
+static golden read_file(const char *name)
+{
+    char file[64];
+    snprintf(file, sizeof file, "torch_rows/%s.npy", name);
+    return golden_read(file);
+}
+
+static mtl_dataset *make_data(const golden *x, const golden *y)
+{
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create(NULL, x->f, ROWS, INPUTS, INPUTS, &d, err));
+    done(mtl_dataset_set_labels(d, "y", OUTPUTS, y->f, OUTPUTS, err));
+    return d;
+}
+
+static mtl_spec *make_spec(void)
+{
+    mtl_spec *s = NULL;
+    done(mtl_spec_create(NULL, INPUTS, &s, err));
+    done(mtl_spec_set_initializer(s, "ntk", err));
+    done(mtl_spec_add_input_scaling(s, 6, err));
+    done(mtl_spec_add_dense(s, UNITS, "mish", err));
+    done(mtl_spec_add_dense(s, UNITS, "mish", err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+    done(mtl_spec_set_zero_heads(s, 1, err));
+    return s;
+}
+
+static mtl_model *make_model(void)
+{
+    mtl_spec *s = make_spec();
+    mtl_model *m = NULL;
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+static void set_all(mtl_model *m, const golden *g)
+{
+    const char *name;
+    const float *values = g->f;
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t n = tensor_size(m, i, &name);
+        done(mtl_model_tensor_set(m, name, n, values, err));
+        values += n;
+    }
+    ck_assert_int_eq(values - g->f, g->count);
+}
+
+#define FIT "epochs=10 batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 learning_rate=0.04 " \
+            "groups=*.bias:rate=0.1 optimizer=adamw:beta2=0.95,eps=1e-12,weight_decay=0.3 "
+
+START_TEST(they_are_pytorchs)
+{
+    golden x = read_file("x"), y = read_file("y"), start = read_file("params_0");
+    golden end = read_file("params_10");
+    mtl_dataset *d = make_data(&x, &y);
+    mtl_model *m = make_model();
+    int64_t n, at = 0;
+    const char *name;
+    set_all(m, &start);
+    fit(m, d, FIT "decay_schedule=flat_cos");
+    float *p = parameters(m, &n);
+    ck_assert_int_eq(n, end.count);
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        int64_t size = tensor_size(m, i, &name);
+        const double distance = golden_distance(size, p + at, end.d + at);
+        ck_assert_msg(distance < BOUND, "%s: off by %g", name, distance);
+        at += size;
+    }
+    free(p);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y), golden_free(&start), golden_free(&end);
+}
+END_TEST
+
+static uint64_t after(const mtl_dataset *d, const golden *start, const char *how)
+{
+    mtl_model *m = make_model();
+    set_all(m, start);
+    fit(m, d, how);
+    const uint64_t hash = model_hash(m);
+    mtl_model_destroy(m);
+    return hash;
+}
+
+/* That decay is decay alone: a schedule that is 0 from the start is none at all. */
+START_TEST(a_schedule_of_the_decay)
+{
+    golden x = read_file("x"), y = read_file("y"), start = read_file("params_0");
+    mtl_dataset *d = make_data(&x, &y);
+    const uint64_t constant = after(d, &start, FIT);
+    ck_assert_uint_eq(after(d, &start, FIT "decay_schedule=cosine:final=1"), constant);
+    ck_assert_uint_ne(after(d, &start, FIT "decay_schedule=cosine"), constant);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y), golden_free(&start);
+}
+END_TEST
+
+static mtl_model *with_dropout(double rate)
+{
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(NULL, INPUTS, &s, err));
+    done(mtl_spec_add_dense(s, UNITS, "relu", err));
+    done(mtl_spec_add_dropout(s, rate, err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+static uint64_t dropped(const mtl_dataset *d, double rate, const char *how)
+{
+    mtl_model *m = with_dropout(rate);
+    fit(m, d, how);
+    const uint64_t hash = model_hash(m);
+    mtl_model_destroy(m);
+    return hash;
+}
+
+/* In the first of so many epochs a linear schedule has hardly begun, in the last half is left. */
+START_TEST(a_schedule_of_dropout)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = make_data(&x, &y);
+    const uint64_t half = dropped(d, 0.5, "epochs=3 batch_size=8");
+    ck_assert_uint_ne(dropped(d, 0.5, "epochs=3 batch_size=8 dropout_schedule=linear"), half);
+    ck_assert_uint_eq(dropped(d, 0.5, "epochs=3 batch_size=8 dropout_schedule=linear:final=1"), half);
+    /* One step: the factor of the first is 1; of "step" with gamma 0.5 the second epoch has half. */
+    ck_assert_uint_eq(dropped(d, 0.5, "epochs=1 batch_size=64 dropout_schedule=linear"),
+                      dropped(d, 0.5, "epochs=1 batch_size=64"));
+    ck_assert_uint_eq(dropped(d, 0.5, "epochs=2 batch_size=64 dropout_schedule=step:every=1,gamma=0.000001"),
+                      dropped(d, 0.5, "epochs=2 batch_size=64 "
+                                      "dropout_schedule=step:every=1,gamma=0.0000010001"));
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+START_TEST(zero_heads)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = make_data(&x, &y);
+    mtl_model *m = make_model();
+    float out[ROWS * OUTPUTS], w[UNITS * UNITS], mean[OUTPUTS] = {0};
+    done(mtl_predict(m, ROWS, x.f, INPUTS, out, OUTPUTS, err));
+    for (int i = 0; i < ROWS * OUTPUTS; i++)
+        ck_assert_float_eq(out[i], 0);
+    /* A first fit draws anew: rate 0 leaves the heads at 0, so the means are predicted. */
+    fit(m, d, "epochs=1 learning_rate=0 optimizer=sgd");
+    done(mtl_predict(m, ROWS, x.f, INPUTS, out, OUTPUTS, err));
+    for (int i = 0; i < ROWS * OUTPUTS; i++)
+        mean[i % OUTPUTS] += y.f[i] / ROWS;
+    for (int i = 0; i < ROWS * OUTPUTS; i++)
+        ck_assert_float_eq_tol(out[i], mean[i % OUTPUTS], 1e-6f);
+    done(mtl_model_tensor_get(m, "trunk.2.weight", UNITS * UNITS, w, err));
+    double sum = 0;
+    for (int i = 0; i < UNITS * UNITS; i++)
+        sum += (double)w[i] * (double)w[i];
+    ck_assert_double_eq_tol(sum / UNITS, 1, 0.5); /* variance 1 / in */
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+/* A rate of 0 holds the factors, and so does the name of them. */
+START_TEST(rates_of_the_scale)
+{
+    static const char *const how[] = {FIT "groups=*.scale:rate=0", FIT, FIT};
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = make_data(&x, &y);
+    for (int i = 0; i < 3; i++) {
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        float scale[INPUTS];
+        bool moved = false;
+        done(mtl_spec_create(NULL, INPUTS, &s, err));
+        done(mtl_spec_add_input_scaling(s, i == 1 ? 0 : 6, err));
+        done(mtl_spec_add_dense(s, UNITS, "relu", err));
+        done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+        done(mtl_model_create(s, &m, err));
+        fit(m, d, how[i]);
+        done(mtl_model_tensor_get(m, "trunk.0.scale", INPUTS, scale, err));
+        for (int j = 0; j < INPUTS; j++)
+            moved = moved || scale[j] != 1;
+        ck_assert_int_eq(moved, i == 2);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+/* Members part behind the scale, which they share; files and copies hold all of it. */
+START_TEST(ensembles_and_files)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = make_data(&x, &y);
+    for (int members = 1; members <= 3; members += 2) {
+        float want[ROWS * OUTPUTS], got[ROWS * OUTPUTS], scale[INPUTS];
+        mtl_spec *s = make_spec();
+        mtl_model *m = NULL, *copy[2] = {NULL, NULL};
+        void *buffer = NULL, *again = NULL;
+        char *text = NULL;
+        int64_t bytes, more;
+        done(mtl_spec_set_ensemble(s, members, "tabm", err));
+        done(mtl_model_create(s, &m, err));
+        fit(m, d, "epochs=3 learning_rate=0.01 batch_size=8");
+        done(mtl_model_tensor_get(m, "trunk.0.scale", INPUTS, scale, err));
+        done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
+        done(mtl_model_summary(m, &text, err));
+        ck_assert_ptr_nonnull(strstr(text, "scaling of 5 inputs, 6 times"));
+        mtl_free(text);
+        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
+        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
+        done(mtl_model_clone(m, &copy[1], err));
+        for (int i = 0; i < 2; i++) {
+            done(mtl_predict(copy[i], ROWS, x.f, INPUTS, got, OUTPUTS, err));
+            ck_assert_mem_eq(got, want, sizeof got);
+            done(mtl_model_save_buffer(copy[i], &again, &more, err));
+            ck_assert_int_eq(more, bytes);
+            ck_assert_mem_eq(again, buffer, (size_t)bytes);
+            mtl_free(again);
+            mtl_model_destroy(copy[i]);
+        }
+        mtl_free(buffer);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+START_TEST(refusals)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = make_data(&x, &y);
+    mtl_spec *s = NULL;
+    mtl_model *m = make_model();
+    mtl_options *o = options(MTL_OPTIONS_FIT, "dropout_schedule=plateau validation_split=0.2");
+    done(mtl_spec_create(NULL, 3, &s, err));
+    refused(mtl_spec_add_input_scaling(s, -1, err), MTL_ERR_RANGE, "rate");
+    refused(mtl_spec_add_input_scaling(s, (double)NAN, err), MTL_ERR_RANGE, "rate");
+    done(mtl_spec_add_input_scaling(s, 2, err));
+    refused(mtl_spec_add_input_scaling(s, 2, err), MTL_ERR_STATE, "behind no layers");
+    refused(mtl_spec_set_zero_heads(s, 2, err), MTL_ERR_RANGE, "0 or 1");
+    refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_INVALID, "plateau");
+    mtl_options_destroy(o);
+    o = options(MTL_OPTIONS_FIT, "decay_schedule=cosine");
+    refused(mtl_partial_fit(m, d, o, NULL, err), MTL_ERR_INVALID, "decay_schedule");
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("network_rows");
+    add_case(s, "all of them are PyTorch's", they_are_pytorchs);
+    add_case(s, "a schedule of the decay", a_schedule_of_the_decay);
+    add_case(s, "a schedule of dropout", a_schedule_of_dropout);
+    add_case(s, "heads that start at 0", zero_heads);
+    add_case(s, "rates of the inputs' scale", rates_of_the_scale);
+    add_case(s, "ensembles and files", ensembles_and_files);
+    add_case(s, "what is refused", refusals);
+    return run_suite(s);
+}
