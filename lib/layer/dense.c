@@ -246,11 +246,9 @@ int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t ro
 {
     if (l->type->workspace)
         return l->type->workspace(l, g, rows, slots, training);
-    /* Of members: a row of sums. */
-    int64_t need = l->members > 1 ? l->members * l->out : 0;
     if (!l->type->is_product)
-        return need;
-    need = mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_NN, rows, l->out, l->in, slots));
+        return 0;
+    int64_t need = mtl__gemm_workspace(g, MTL__GEMM_NN, rows, l->out, l->in, slots);
     if (!training)
         return need;
     need = mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_TN, l->in, l->out, rows, slots));

@@ -26,15 +26,6 @@ static int64_t groups(const mtl__layer *l, const mtl__layer_io *io)
 
 enum { COLUMNS = 1024 }; /* whose sums stay in the nearest cache while the rows go by */
 
-/* sum[j] += a[j] b[j]; scratch [cols]. */
-static void add_products(const mtl__vec *v, int64_t cols, const float *a, const float *b,
-                         float *scratch, float *sum)
-{
-    memcpy(scratch, a, (size_t)cols * sizeof *scratch);
-    v->mul(cols, b, scratch);
-    v->axpy(cols, 1, scratch, sum);
-}
-
 /* --- factors ------------------------------------------------------------------------------------- */
 
 /* A group of rows is `parts` stretches of `width`: one, or where the layer expands one a member. */
@@ -60,11 +51,9 @@ static void multiply_groups(void *arg, int64_t first, int64_t count)
     const float *factor = j->p->params + l->scale;
     int64_t width = width_of(l), wide = l->members * l->in;
     for (int64_t r = first; r < first + count; r++)
-        for (int64_t i = 0; i < parts_of(l); i++) {
-            float *y = j->io->y + r * wide + i * width;
-            memcpy(y, j->io->x + r * x_stride(l, j->io->ldx), (size_t)width * sizeof *y);
-            j->p->vec->mul(width, factor + i * width, y);
-        }
+        for (int64_t i = 0; i < parts_of(l); i++)
+            j->p->vec->product(width, j->io->x + r * x_stride(l, j->io->ldx), factor + i * width,
+                               j->io->y + r * wide + i * width);
 }
 
 static void factors_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
@@ -86,30 +75,63 @@ static void sum_factors(void *arg, int64_t first, int64_t count)
         n = mtl__min(mtl__min(count, COLUMNS), width - col);
         memset(sum, 0, (size_t)n * sizeof *sum);
         for (int64_t r = 0; r < groups(l, j->io); r++)
-            add_products(j->p->vec, n, j->io->x + r * x_stride(l, j->io->ldx) + col,
-                         j->g->dy + r * wide + first, j->p->gemm_work + first, sum);
+            j->p->vec->add_product(n, j->io->x + r * x_stride(l, j->io->ldx) + col,
+                                   j->g->dy + r * wide + first, sum);
     }
 }
 
+/* Where the members part: the gradients of all of them, in their order. */
 static void hand_down_groups(void *arg, int64_t first, int64_t count)
 {
     const job *j = arg;
     const mtl__layer *l = j->l;
     const mtl__layer_grad *g = j->g;
     const float *factor = j->p->params + l->scale;
-    int64_t width = width_of(l), wide = l->members * l->in, rows = l->expands ? 1 : l->members;
+    const int64_t in = l->in, wide = l->members * in;
     for (int64_t r = first; r < first + count; r++) {
-        float *dx = g->dx + r * x_stride(l, g->lddx);
-        for (int64_t i = 0; i < parts_of(l); i++) {
-            float *dy = g->dy + r * wide + i * width;
-            j->p->vec->mul(width, factor + i * width, dy);
-            if (i > 0 || g->dx_adds)
-                j->p->vec->axpy(width, 1, dy, dx);
-            else
-                memcpy(dx, dy, (size_t)width * sizeof *dx);
-        }
+        float *dx = g->dx + r * g->lddx;
+        const float *dy = g->dy + r * wide;
+        if (!g->dx_adds)
+            j->p->vec->product(in, dy, factor, dx);
+        for (int64_t i = g->dx_adds ? 0 : 1; i < l->members; i++)
+            j->p->vec->add_product(in, dy + i * in, factor + i * in, dx);
         if (mtl__layer_has_slope(g))
-            mtl__layer_slope(l, j->p->vec, j->io, g, r * rows, rows, 0, l->in);
+            mtl__layer_slope(l, j->p->vec, j->io, g, r, 1, 0, in);
+    }
+}
+
+/* Elsewhere some of the k * in columns of all groups, while what the factors' gradients read is warm. */
+static void hand_down_columns(const job *j, int64_t first, int64_t n)
+{
+    const mtl__vec *v = j->p->vec;
+    const mtl__layer_grad *g = j->g;
+    const mtl__activation *by = mtl__layer_has_slope(g) ? g->made_by->row : NULL;
+    const int64_t wide = j->l->members * j->l->in;
+    const float *factor = j->p->params + j->l->scale + first;
+    float *sum = g->want_params ? j->p->grads + j->l->scale + first : NULL;
+    if (sum)
+        memset(sum, 0, (size_t)n * sizeof *sum);
+    for (int64_t at = first, r = 0; r < groups(j->l, j->io); r++, at += wide) {
+        const float *x = j->io->x + at, *dy = g->dy + at;
+        float *dx = g->dx + at;
+        if (sum)
+            v->add_product(n, x, dy, sum);
+        if (g->dx_adds)
+            v->add_product(n, dy, factor, dx);
+        else
+            v->product(n, dy, factor, dx);
+        if (by && by->backward)
+            by->backward(v)(1, n, x, n, dx, n);
+        else if (by)
+            v->mul(n, g->made_slope + at, dx);
+    }
+}
+
+static void hand_down_some(void *arg, int64_t first, int64_t count)
+{
+    for (int64_t n; count > 0; first += n, count -= n) {
+        n = mtl__min(count, COLUMNS);
+        hand_down_columns(arg, first, n);
     }
 }
 
@@ -117,11 +139,14 @@ static void factors_backward(const mtl__layer *l, const mtl__pass *p, const mtl_
                              const mtl__layer_grad *g)
 {
     job j = {l, p, io, g};
-    int64_t wide = l->members * l->in;
+    const int64_t wide = l->members * l->in, grain = 1 + GRAIN / groups(l, io);
+    const bool apart = !g->dx || l->expands;
     assert(g->lddy == l->out && (!g->dx || l->expands || g->lddx == l->in));
-    if (g->want_params)
-        mtl__pool_ranges(p->pool, wide, 1 + GRAIN / groups(l, io), sum_factors, &j);
-    if (g->dx)
+    if (!apart)
+        mtl__pool_ranges(p->pool, wide, grain, hand_down_some, &j);
+    if (apart && g->want_params)
+        mtl__pool_ranges(p->pool, wide, grain, sum_factors, &j);
+    if (apart && g->dx)
         mtl__pool_ranges(p->pool, groups(l, io), 1 + GRAIN / wide, hand_down_groups, &j);
 }
 
@@ -168,36 +193,25 @@ static float *unscaled(const mtl__layer *l, const mtl__layer_io *io)
     return io->kept + (mtl__act_is_curve(&l->act) ? io->rows * l->out : 0);
 }
 
-static void scale_rows(const job *j, int64_t rows, int64_t cols, float *c, int64_t ldc, int64_t row0,
-                       int64_t col0)
-{
-    const mtl__layer *l = j->l;
-    const float *scale = j->p->params + l->scale + col0;
-    float *u = unscaled(l, j->io);
-    for (int64_t r = 0; r < rows; r++) {
-        if (u)
-            memcpy(u + (row0 + r) * l->out + col0, c + r * ldc, (size_t)cols * sizeof *u);
-        j->p->vec->mul(cols, scale + (row0 + r) % l->members * l->out, c + r * ldc);
-    }
-}
-
-/* The rows of a member lie k apart. */
 static void scale_and_activate(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
                                int64_t row0, int64_t col0)
 {
     const job *j = arg;
     const mtl__layer *l = j->l;
     const mtl__vec *v = j->p->vec;
-    const int64_t k = l->members;
-    scale_rows(j, rows, cols, c, ldc, row0, col0);
-    for (int64_t i = 0; i < mtl__min(k, rows); i++) {
-        const float *bias = j->p->params + l->bias + (row0 + i) % k * l->out + col0;
-        const int64_t n = (rows - i + k - 1) / k;
-        float *slope = j->io->kept ? j->io->kept + (row0 + i) * l->out + col0 : NULL;
-        if (l->act.row->forward)
-            l->act.row->forward(v)(n, cols, c + i * ldc, k * ldc, bias);
+    const mtl__activation *by = l->act.row;
+    mtl__bias_act_fn *act = by->forward ? by->forward(v) : NULL;
+    float *u = unscaled(l, j->io), *slope = j->io->kept;
+    for (int64_t r = 0; r < rows; r++, c += ldc) {
+        const int64_t at = (row0 + r) * l->out + col0, own = (row0 + r) % l->members * l->out + col0;
+        const float *bias = j->p->params + l->bias + own;
+        if (u)
+            memcpy(u + at, c, (size_t)cols * sizeof *u);
+        v->mul(cols, j->p->params + l->scale + own, c);
+        if (act)
+            act(1, cols, c, cols, bias);
         else
-            v->curve(&l->act.curve, n, cols, c + i * ldc, k * ldc, bias, slope, k * l->out);
+            v->curve(&l->act.curve, 1, cols, c, cols, bias, slope ? slope + at : NULL, cols);
     }
 }
 
@@ -236,7 +250,7 @@ static void unscale_columns(const job *j, int64_t first, int64_t cols)
         float *dy = j->g->dy + r * wide + first;
         if (want) {
             p->vec->axpy(cols, 1, dy, bias);
-            add_products(p->vec, cols, u + r * wide, dy, p->gemm_work + first, scale);
+            p->vec->add_product(cols, u + r * wide, dy, scale);
         }
         p->vec->mul(cols, p->params + l->scale + first, dy);
     }

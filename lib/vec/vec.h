@@ -114,6 +114,8 @@ typedef struct mtl__vec {
     void (*axpy)(int64_t n, float a, const float *x, float *y);
     void (*scale)(int64_t n, float a, float *x);
     void (*mul)(int64_t n, const float *x, float *y); /* y *= x */
+    void (*product)(int64_t n, const float *a, const float *b, float *y);      /* y = a b */
+    void (*add_product)(int64_t n, const float *a, const float *b, float *y); /* y += a b, rounded */
     /* y = fma(a, x - y, y): where they are equal and finite, y keeps its bits. */
     void (*blend)(int64_t n, float a, const float *x, float *y);
     /* x into [-limit, limit]; NaN stays. */

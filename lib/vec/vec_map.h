@@ -233,6 +233,26 @@ static void mul(int64_t n, const float *x, float *y)
     EACH_GROUP_LIGHT(n, mul_group, x, y);
 }
 
+VEC_INLINE void product_group(const float *a, const float *b, float *y, int64_t i, int n)
+{
+    put(y + i, n, vf_mul(take(a + i, n), take(b + i, n)));
+}
+
+static void product(int64_t n, const float *a, const float *b, float *y)
+{
+    EACH_GROUP_LIGHT(n, product_group, a, b, y);
+}
+
+VEC_INLINE void add_product_group(const float *a, const float *b, float *y, int64_t i, int n)
+{
+    put(y + i, n, vf_add(take(y + i, n), vf_mul(take(a + i, n), take(b + i, n))));
+}
+
+static void add_product(int64_t n, const float *a, const float *b, float *y)
+{
+    EACH_GROUP_LIGHT(n, add_product_group, a, b, y);
+}
+
 VEC_INLINE void blend_group(vf a, const float *x, float *y, int64_t i, int n)
 {
     vf to = take(y + i, n);

@@ -567,6 +567,20 @@ static void check_streams(mtl__cpu_level level)
         v->mul(n, x.p, got.p);
         judge("y", &want, &got);
 
+        ck_case("product n %lld %s", (long long)n, ck_values_name(kind));
+        for (int64_t k = 0; k < n; k++)
+            want.p[k] = x.p[k] * y.p[k];
+        v->product(n, x.p, y.p, got.p);
+        judge("y", &want, &got);
+
+        ck_case("add_product n %lld %s", (long long)n, ck_values_name(kind));
+        for (int64_t k = 0; k < n; k++) {
+            const volatile float rounded = x.p[k] * mean.p[k];
+            want.p[k] = got.p[k] + rounded;
+        }
+        v->add_product(n, x.p, mean.p, got.p);
+        judge("y", &want, &got);
+
         ck_case("standardize n %lld %s", (long long)n, ck_values_name(kind));
         for (int64_t k = 0; k < n; k++)
             want.p[k] = isnan(x.p[k]) ? 0.0f : (x.p[k] - mean.p[k]) * inverse.p[k];
