@@ -866,11 +866,23 @@ MTL_API mtl_status mtl_dataset_make_tasks(mtl_context *ctx, const mtl_options *o
                                           int64_t count, float *coefficients, mtl_dataset **out,
                                           mtl_error *err);
 
+/**
+ * Name the input columns, as a CSV file's header does. A model takes the names from the first rows that
+ * it is fitted on, and mtl_transfer() matches columns by them; fits and predictions take columns as they
+ * stand.
+ * @param count  As many as mtl_dataset_inputs().
+ * @param names  [count], copied, in the place of those that it had.
+ * @return MTL_OK; MTL_ERR_SHAPE; MTL_ERR_INVALID for NULL; MTL_ERR_NOMEM, the data set unchanged.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_dataset_set_input_names(mtl_dataset *data, int64_t count,
+                                               const char *const *names, mtl_error *err);
+
 /** Rows; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_dataset_rows(const mtl_dataset *data);
 /** Input columns; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_dataset_inputs(const mtl_dataset *data);
-/** Name of an input column from the file's header, "" when it has none. @since 0.1 */
+/** Name of an input column from the file's header or as it was set, "" when it has none. @since 0.1 */
 MTL_API const char *mtl_dataset_input_name(const mtl_dataset *data, int64_t column);
 /** Texts of a categorical input column, the numbers 0 .. count-1; 0 for a column of numbers, out of
  *  range and for NULL. Splits, subsets and copies have those of their data set; to
@@ -984,6 +996,9 @@ MTL_API mtl_status mtl_model_load_buffer(mtl_context *ctx, const void *buffer, i
 
 /** Input columns; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_model_inputs(const mtl_model *model);
+/** Name of an input column as the first data set with names that it was fitted on has it; of several
+ *  models in one that of the leading one; "" when it has none. The model's file keeps it. @since 0.1 */
+MTL_API const char *mtl_model_input_name(const mtl_model *model, int64_t column);
 /** Columns that mtl_predict() writes: the outputs of all tasks; 0 for NULL. @since 0.1 */
 MTL_API int64_t mtl_model_outputs(const mtl_model *model);
 /** Number of tasks; 0 for NULL. @since 0.1 */
@@ -1966,14 +1981,25 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * "mmd" need a label (MTL_ERR_DATA). With @p known the report has "distance/coral/before" and "/after",
  * and the same for "mmd": the penalties' distances, on up to 256 rows of each.
  *
+ * Other input columns: where the source (mtl_model_input_name()) and the target have names, columns are
+ * matched by them. A column that the target has not, the new model has not; one that is new starts with
+ * weight 0, scaled by the target's rows as the source's are by its own. So the new model begins with the
+ * source's predictions where no column is gone. Rows of @p known are matched by name too (without names
+ * they have the source's columns), a column that they have not is missing in them. The report has
+ * "inputs/kept", "inputs/added" and "inputs/dropped". Columns are taken as they stand where either has
+ * no names, or all names differ and the columns are as many. The source's first layer must be a dense
+ * one, norms and ensembles before it being fine.
+ *
  * With @p known, where a strategy uses it, rows of the known tasks are mixed into every step beside
  * the target's (option "replay" weighs them), so that the trunk is tuned for both and the known
  * heads stay right.
  *
  * @param source   A fitted model.
- * @param target   Rows with the source's input columns and labels of at least one new task, where labels
- *                 of known tasks count too, or of known ones in a new domain. Borrowed until return.
- *                 Streamed and sparse inputs are for the strategies of steps only: MTL_ERR_STATE.
+ * @param target   Rows with the source's input columns, or others by name, and labels of at least one
+ *                 new task, where labels of known tasks count too, or of known ones in a new domain.
+ *                 Borrowed until return.
+ *                 Streamed and sparse inputs are for the strategies of steps only ("auto" and exact heads
+ *                 are MTL_ERR_STATE).
  * @param known    Rows with labels of the source's tasks, or NULL. Borrowed until return. Nothing is
  *                 simulated where their inputs are streamed or sparse.
  * @param options  Of the group MTL_OPTIONS_TRANSFER. With "time_limit" three quarters of the time are

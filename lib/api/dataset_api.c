@@ -116,6 +116,21 @@ mtl_status mtl_dataset_add_rows(mtl_dataset *data, const char *task, int64_t row
     return st;
 }
 
+mtl_status mtl_dataset_set_input_names(mtl_dataset *data, int64_t count, const char *const *names,
+                                       mtl_error *err)
+{
+    REQUIRE(data);
+    REQUIRE(names);
+    if (count != data->inputs)
+        return MTL_FAIL(err, MTL_ERR_SHAPE, "%lld names for %lld input columns", (long long)count,
+                        (long long)data->inputs);
+    for (int64_t i = 0; i < count; i++)
+        if (!names[i])
+            return MTL_FAIL(err, MTL_ERR_INVALID, "names: that of input column %lld is NULL",
+                            (long long)i);
+    return mtl__dataset_put_names(data, names, err);
+}
+
 static mtl_status split(const mtl_dataset *data, int64_t stratify, double fraction, int64_t seed,
                         mtl_dataset **first, mtl_dataset **second, mtl_error *err)
 {

@@ -126,6 +126,13 @@ int64_t mtl_model_inputs(const mtl_model *model)
     return model ? model->net.raw_inputs : 0;
 }
 
+const char *mtl_model_input_name(const mtl_model *model, int64_t column)
+{
+    const mtl_model *m = model ? mtl__members_leading(model) : NULL;
+    const bool named = m && m->pipe.input_names && column >= 0 && column < m->net.raw_inputs;
+    return named ? m->pipe.input_names[column] : "";
+}
+
 int64_t mtl_model_outputs(const mtl_model *model)
 {
     return model ? model->net.outputs : 0;

@@ -82,8 +82,6 @@ mtl_status mtl__dataset_put_labels(mtl_dataset *d, const char *task, int64_t col
 mtl_status mtl__dataset_reserve_task(mtl_dataset *d, mtl_error *err);
 /* A data set with the same rows, tasks and arrays. */
 mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error *err);
-/* Give d input names (copied); it must have none. names: [inputs]. */
-mtl_status mtl__dataset_put_names(mtl_dataset *d, const char *const *names, mtl_error *err);
 /* MTL_ERR_NAME for a task without labels, else its number. */
 mtl_status mtl__dataset_find(const mtl_dataset *d, const char *task, int64_t *number,
                              mtl_error *err);

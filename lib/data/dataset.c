@@ -54,28 +54,13 @@ mtl_status mtl__dataset_create(mtl_context *ctx, const float *x, int64_t rows, i
                              err);
 }
 
-/* All names lie behind the pointers to them, in one allocation. */
-static int64_t names_bytes(const char *const *names, int64_t count)
-{
-    int64_t bytes = count * (int64_t)sizeof *names;
-    for (int64_t i = 0; i < count; i++)
-        bytes += (int64_t)strlen(names[i]) + 1;
-    return bytes;
-}
-
 mtl_status mtl__dataset_put_names(mtl_dataset *d, const char *const *names, mtl_error *err)
 {
-    assert(!d->input_names);
-    const char **copy = mtl__alloc(&d->ctx->al, names_bytes(names, d->inputs));
+    const char **copy = mtl__name_list_copy(&d->ctx->al, d->inputs, names);
     if (!copy)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of %lld columns",
                         (long long)d->inputs);
-    char *text = (char *)(copy + d->inputs);
-    for (int64_t i = 0; i < d->inputs; i++) {
-        size_t size = strlen(names[i]) + 1;
-        copy[i] = memcpy(text, names[i], size);
-        text += size;
-    }
+    mtl__name_list_free(&d->ctx->al, d->inputs, d->input_names);
     d->input_names = copy;
     return MTL_OK;
 }
@@ -96,8 +81,7 @@ void mtl__dataset_destroy(mtl_dataset *d)
     mtl__stream_unref(d->stream);
     mtl__names_free(&d->names, &ctx->al);
     mtl__free(&ctx->al, d->labels, d->tasks_capacity * (int64_t)sizeof *d->labels);
-    if (d->input_names)
-        mtl__free(&ctx->al, d->input_names, names_bytes(d->input_names, d->inputs));
+    mtl__name_list_free(&ctx->al, d->inputs, d->input_names);
     mtl__free(&ctx->al, d, sizeof *d);
     mtl__context_unref(ctx);
 }

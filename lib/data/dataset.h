@@ -102,6 +102,8 @@ void mtl__dataset_destroy(mtl_dataset *d);
 mtl_status mtl__dataset_copy(const mtl_dataset *d, mtl_dataset **out, mtl_error *err);
 mtl_status mtl__dataset_set_labels(mtl_dataset *d, const char *task, int64_t cols, const float *y,
                                    int64_t stride, mtl_error *err);
+/* Give d input names (copied), or other ones. names: [inputs]. */
+mtl_status mtl__dataset_put_names(mtl_dataset *d, const char *const *names, mtl_error *err);
 mtl_status mtl__dataset_set_kind(mtl_dataset *d, const char *task, int32_t kind, int64_t outputs,
                                  mtl_error *err);
 mtl_status mtl__dataset_set_weights(mtl_dataset *d, const char *task, const float *weight,
@@ -115,6 +117,11 @@ mtl_status mtl__dataset_subset(const mtl_dataset *d, int64_t count, const int64_
                                mtl_dataset **out, mtl_error *err);
 mtl_status mtl__dataset_range(const mtl_dataset *d, int64_t first, int64_t count, mtl_dataset **out,
                               mtl_error *err);
+/* The same rows with a copy of the inputs in other columns: number column[j] of d under names[j], -1 =
+   missing (NaN). what: whose rows, for errors; MTL_ERR_STATE for streamed and sparse ones. */
+mtl_status mtl__dataset_select_columns(const mtl_dataset *d, const char *what, int64_t count,
+                                       const int64_t *column, const char *const *names,
+                                       mtl_dataset **out, mtl_error *err);
 mtl_status mtl__dataset_concat(int64_t count, const mtl_dataset *const *parts, mtl_dataset **out,
                                mtl_error *err);
 

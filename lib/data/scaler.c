@@ -240,10 +240,9 @@ mtl_status mtl__scaler_quantiles(const mtl_dataset *d, int64_t count, const int6
     return st;
 }
 
-static mtl_status fit_by_order(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
-                               float *scale, float *knot, mtl_error *err)
+static mtl_status fit_by_order(const mtl_dataset *d, mtl__scaler_kind kind, int64_t knots,
+                               float *mean, float *scale, float *knot, mtl_error *err)
 {
-    const int64_t knots = mtl__scaler_knots(kind, d->rows);
     mtl__ordered *a;
     int64_t bytes;
     mtl_status st = alloc_order(d, "scaler by order", &a, &bytes, err);
@@ -261,8 +260,8 @@ static mtl_status fit_by_order(const mtl_dataset *d, mtl__scaler_kind kind, floa
     return MTL_OK;
 }
 
-mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
-                                     float *scale, float *knot, mtl_error *err)
+mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, int64_t knots,
+                                     float *mean, float *scale, float *knot, mtl_error *err)
 {
     const bool is_sparse = mtl__dataset_is_sparse(d);
     if (kind == MTL__SCALER_MAX_ABS || (kind == MTL__SCALER_AUTO && is_sparse))
@@ -271,7 +270,7 @@ mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind
         return MTL_FAIL(err, MTL_ERR_STATE, "scaler: sparse inputs have max_abs alone");
     if (kind <= MTL__SCALER_STANDARD)
         return mtl__scaler_fit_inputs(d, mean, scale, err);
-    return fit_by_order(d, kind, mean, scale, knot, err);
+    return fit_by_order(d, kind, knots, mean, scale, knot, err);
 }
 
 mtl_status mtl__scaler_fit_inputs(const mtl_dataset *d, float *mean, float *scale, mtl_error *err)

@@ -38,9 +38,14 @@ typedef enum mtl__scaler_kind {
 } mtl__scaler_kind;
 /* Knots of a column for a warp; 0 = it is none. */
 int64_t mtl__scaler_knots(mtl__scaler_kind kind, int64_t rows);
-/* knot [inputs, knots]. */
-mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, float *mean,
-                                     float *scale, float *knot, mtl_error *err);
+/* The usual one, or what warps inputs by so many knots. */
+static inline mtl__scaler_kind mtl__scaler_of_knots(int64_t knots)
+{
+    return !knots ? MTL__SCALER_AUTO : knots == 1 ? MTL__SCALER_ROBUST_CLIP : MTL__SCALER_QUANTILE;
+}
+/* knot [inputs, knots], as many as mtl__scaler_knots() says or as another scaling has. */
+mtl_status mtl__scaler_fit_inputs_by(const mtl_dataset *d, mtl__scaler_kind kind, int64_t knots,
+                                     float *mean, float *scale, float *knot, mtl_error *err);
 /* knot [count, knots], knots > 1: the values of the columns at evenly spaced ranks (NumPy's "linear");
    0 for a column without values. */
 mtl_status mtl__scaler_quantiles(const mtl_dataset *d, int64_t count, const int64_t *columns,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Data sets over the arrays of another one. */
 #include "data/array_priv.h"
+#include "data/csr.h"
 #include "data/request.h"
+
+#include <math.h>
 
 mtl_status mtl__dataset_share(const mtl_dataset *d, mtl_dataset **out, mtl_error *err)
 {
@@ -126,4 +129,47 @@ mtl_status mtl__dataset_range(const mtl_dataset *d, int64_t first, int64_t count
     s->rows = count;
     *out = s;
     return MTL_OK;
+}
+
+/* Inputs in other columns are another array. */
+static mtl_status put_columns(mtl_dataset *s, const mtl_dataset *d, int64_t count,
+                              const int64_t *column, mtl_error *err)
+{
+    mtl__array x;
+    if (!mtl__array_alloc(&d->ctx->al, d->rows, count, &x))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows of %lld columns",
+                        (long long)d->rows, (long long)count);
+    float *to = mtl__array_own(&x);
+    for (int64_t i = 0; i < d->rows; i++)
+        for (int64_t j = 0; j < count; j++)
+            *to++ = column[j] < 0 ? NAN : mtl__array_row(&d->x, i)[column[j]];
+    mtl__name_list_free(&s->ctx->al, s->inputs, s->input_names);
+    mtl__categories_unref(s->categories);
+    mtl__array_release(&s->x);
+    s->input_names = NULL;
+    s->categories = NULL;
+    s->x = x;
+    s->inputs = count;
+    return MTL_OK;
+}
+
+mtl_status mtl__dataset_select_columns(const mtl_dataset *d, const char *what, int64_t count,
+                                       const int64_t *column, const char *const *names,
+                                       mtl_dataset **out, mtl_error *err)
+{
+    mtl_dataset *s;
+    if (d->stream || mtl__dataset_is_sparse(d))
+        return MTL_FAIL(err, MTL_ERR_STATE, "%s: %s rows cannot be put into other columns", what,
+                        d->stream ? "streamed" : "sparse");
+    mtl_status st = mtl__dataset_share(d, &s, err);
+    if (st != MTL_OK)
+        return st;
+    st = put_columns(s, d, count, column, err);
+    if (st == MTL_OK)
+        st = mtl__dataset_put_names(s, names, err);
+    if (st == MTL_OK)
+        *out = s;
+    else
+        mtl__dataset_destroy(s);
+    return st;
 }

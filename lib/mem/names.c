@@ -80,3 +80,32 @@ int64_t mtl__names_probes(const mtl__names *n, const char *name)
         find_slot(n, name, &probes);
     return probes;
 }
+
+/* --- lists ------------------------------------------------------------------------------------- */
+
+/* The texts lie behind the pointers to them. */
+static int64_t list_bytes(int64_t count, const char *const *names)
+{
+    int64_t bytes = count * (int64_t)sizeof *names;
+    for (int64_t i = 0; i < count; i++)
+        bytes += (int64_t)strlen(names[i]) + 1;
+    return bytes;
+}
+
+const char **mtl__name_list_copy(const mtl__allocator *al, int64_t count, const char *const *names)
+{
+    const char **copy = mtl__alloc(al, list_bytes(count, names));
+    char *text = (char *)(copy + (copy ? count : 0));
+    for (int64_t i = 0; copy && i < count; i++) {
+        const size_t size = strlen(names[i]) + 1;
+        copy[i] = memcpy(text, names[i], size);
+        text += size;
+    }
+    return copy;
+}
+
+void mtl__name_list_free(const mtl__allocator *al, int64_t count, const char **names)
+{
+    if (names)
+        mtl__free(al, names, list_bytes(count, names));
+}

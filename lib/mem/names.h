@@ -26,4 +26,9 @@ int64_t mtl__names_find(const mtl__names *n, const char *name);
 /* Slots looked at to find it, or to find that it is not there; 0 for an empty index. */
 int64_t mtl__names_probes(const mtl__names *n, const char *name);
 
+/* A copy of a list of names, in one block of memory, which is freed as a whole; NULL = no memory. */
+const char **mtl__name_list_copy(const mtl__allocator *al, int64_t count, const char *const *names);
+/* NULL is fine. */
+void mtl__name_list_free(const mtl__allocator *al, int64_t count, const char **names);
+
 #endif

@@ -346,6 +346,7 @@ void mtl__model_destroy(mtl_model *m)
     if (m->kept)
         m->kept_free(m->kept);
     mtl__model_set_warp(m, (mtl__warp){0});
+    mtl__name_list_free(al, m->net.raw_inputs, m->pipe.input_names);
     mtl__free(al, m->pipe.x_mean, in);
     mtl__free(al, m->pipe.x_scale, in);
     mtl__free(al, m->pipe.x_inverse, in);
@@ -515,12 +516,31 @@ static mtl_status adopt_warp(mtl_model *to, const mtl_model *from, mtl_error *er
     return MTL_OK;
 }
 
+void mtl__model_name_inputs(mtl_model *m, const char **names)
+{
+    if (m->pipe.input_names)
+        mtl__name_list_free(&m->ctx->al, m->net.raw_inputs, names);
+    else
+        m->pipe.input_names = names;
+}
+
 mtl_status mtl__model_adopt(mtl_model *to, const mtl_model *from, mtl_error *err)
 {
-    size_t in = (size_t)to->net.inputs * sizeof(float);
+    const mtl__allocator *al = &to->ctx->al;
+    const size_t in = (size_t)to->net.inputs * sizeof(float);
+    const char **names = NULL;
+    if (from->pipe.input_names) {
+        names = mtl__name_list_copy(al, from->net.raw_inputs, from->pipe.input_names);
+        if (!names)
+            return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the names of %lld columns",
+                            (long long)from->net.raw_inputs);
+    }
     mtl_status st = adopt_warp(to, from, err);
-    if (st != MTL_OK)
+    if (st != MTL_OK) {
+        mtl__name_list_free(al, from->net.raw_inputs, names);
         return st;
+    }
+    mtl__model_name_inputs(to, names);
     for (int64_t i = 0; i < to->params && !to->members; i++) {
         int64_t j = mtl__model_param(from, to->param[i].name);
         if (j >= 0 && same_shape(&to->param[i], &from->param[j]))

@@ -29,6 +29,7 @@ typedef struct mtl__pipeline {
     float *x_mean, *x_scale, *x_inverse; /* [inputs]; x_inverse = 1 / x_scale */
     mtl__warp warp;                      /* of the raw inputs; its knots are the model's */
     bool moves_zero;                     /* a column has a mean, or is warped */
+    const char **input_names;            /* [raw inputs], of the rows it was fitted on; NULL = none */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
     /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
        z + shift before the link; radius: half an interval around a value, NaN = none. */
@@ -148,6 +149,9 @@ void mtl__model_scaled(mtl_model *m);
 void mtl__model_uncalibrate(mtl_model *m);
 /* After slopes and shifts were written. */
 void mtl__model_calibrated(mtl_model *m);
+
+/* Take names of the raw inputs (mtl__name_list_copy) where the model has none, else free them. */
+void mtl__model_name_inputs(mtl_model *m, const char **names);
 
 /* Copy the targets' figures of task u to task t, which has as many outputs. */
 void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, int64_t u);

@@ -37,6 +37,20 @@ static void write_calibration(mtl__bytes *b, const mtl_model *m)
     mtl__bytes_text(b, "}");
 }
 
+/* Only of a model that has them. */
+static void write_input_names(mtl__bytes *b, const mtl_model *m)
+{
+    if (!m->pipe.input_names)
+        return;
+    mtl__json_write_key(b, "input_names");
+    mtl__bytes_text(b, "[");
+    for (int64_t i = 0; i < m->net.raw_inputs; i++) {
+        mtl__json_write_item(b);
+        mtl__json_write_string(b, m->pipe.input_names[i]);
+    }
+    mtl__bytes_text(b, "]");
+}
+
 void mtl__pipeline_write(mtl__bytes *b, const mtl_model *m)
 {
     mtl__bytes_text(b, "{");
@@ -53,6 +67,7 @@ void mtl__pipeline_write(mtl__bytes *b, const mtl_model *m)
         }
     mtl__bytes_text(b, "]");
     write_calibration(b, m);
+    write_input_names(b, m);
     mtl__bytes_text(b, "}");
     mtl__bytes_append(b, "", 1);
 }
@@ -198,6 +213,35 @@ static mtl_status read_calibration(mtl_model *m, mtl__json from, mtl_error *err)
     return MTL_OK;
 }
 
+static mtl_status read_input_names(mtl_model *m, mtl__json list, mtl_error *err)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    const int64_t count = m->net.raw_inputs;
+    mtl__json item;
+    if (mtl__json_count(list) != count)
+        return MTL_FAIL(err, MTL_ERR_FORMAT, "%lld names for %lld input columns",
+                        (long long)mtl__json_count(list), (long long)count);
+    char **name = mtl__alloc_zero(al, count * (int64_t)sizeof *name);
+    mtl_status st = name ? MTL_OK : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for input names");
+    mtl__json_iter it = mtl__json_iterate(list);
+    for (int64_t i = 0; st == MTL_OK && i < count && mtl__json_next(&it, NULL, &item); i++) {
+        if (mtl__json_type_of(item) != MTL__JSON_STRING)
+            st = MTL_FAIL(err, MTL_ERR_FORMAT, "the name of input column %lld is no text",
+                          (long long)i);
+        else if (!(name[i] = mtl__json_strdup(item, al)))
+            st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for input names");
+    }
+    if (st == MTL_OK) {
+        const char **names = mtl__name_list_copy(al, count, (const char *const *)name);
+        st = names ? MTL_OK : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for input names");
+        mtl__model_name_inputs(m, names);
+    }
+    for (int64_t i = 0; name && i < count; i++)
+        mtl__strfree(al, name[i]);
+    mtl__free(al, name, count * (int64_t)sizeof *name);
+    return st;
+}
+
 mtl_status mtl__pipeline_read(mtl_model *m, mtl__json root, mtl_error *err)
 {
     mtl__json list, name;
@@ -216,7 +260,11 @@ mtl_status mtl__pipeline_read(mtl_model *m, mtl__json root, mtl_error *err)
     }
     if (mtl__json_type_of(mtl__json_member(root, "calibration")) != MTL__JSON_NONE) {
         MTL_TRY(st, mtl__json_get(root, "calibration", MTL__JSON_OBJECT, &list, err), done);
-        st = read_calibration(m, list, err);
+        MTL_TRY(st, read_calibration(m, list, err), done);
+    }
+    if (mtl__json_type_of(mtl__json_member(root, "input_names")) != MTL__JSON_NONE) {
+        MTL_TRY(st, mtl__json_get(root, "input_names", MTL__JSON_ARRAY, &list, err), done);
+        st = read_input_names(m, list, err);
     }
 done:
     return st;

@@ -101,6 +101,7 @@ typedef struct mtl__scaling {
     mtl__warp x_warp;
     float *edges; /* of the network's layer of bins, as its tensor; NULL = none, or they stay */
     int64_t edge_floats;
+    const char **input_names; /* [raw_inputs], for a model without */
 } mtl__scaling;
 
 /* A fit in parts: begun, its trainer advanced until it has a reason to end, finished, freed. It hangs

@@ -94,7 +94,8 @@ static mtl_status fit_inputs_by(const mtl_model *m, const mtl__binding *b, mtl__
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the scaling of %lld columns",
                         (long long)s->raw_inputs);
     }
-    mtl_status st = mtl__scaler_fit_inputs_by(b->data, kind, s->x_mean, s->x_scale, warp->knot, err);
+    mtl_status st = mtl__scaler_fit_inputs_by(b->data, kind, warp->knots, s->x_mean, s->x_scale,
+                                              warp->knot, err);
     if (st == MTL_OK)
         mtl__model_keep_unwarped(m, warp->knots, warp->knot);
     return st;
@@ -183,7 +184,11 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     s.y_scale = copy_of(al, m->pipe.y_scale, s.outputs);
     s.zero_weight = copy_of(al, m->pipe.zero_weight, s.outputs);
     s.class_weight = copy_of(al, m->pipe.class_weight, s.outputs);
-    if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight)
+    const bool names_inputs = b->data->input_names && !m->pipe.input_names;
+    if (names_inputs)
+        s.input_names = mtl__name_list_copy(al, s.raw_inputs, b->data->input_names);
+    if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight ||
+        (names_inputs && !s.input_names))
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
         st = fit_inputs_by(m, b, kind, &s, err);
@@ -212,6 +217,8 @@ void mtl__scaling_apply(mtl__scaling *s, mtl_model *m)
     s->x_warp = (mtl__warp){0};
     if (s->edges)
         memcpy(m->values + binned(m)->edges, s->edges, (size_t)s->edge_floats * sizeof *s->edges);
+    mtl__model_name_inputs(m, s->input_names);
+    s->input_names = NULL;
     memcpy(m->pipe.x_mean, s->x_mean, (size_t)s->inputs * sizeof(float));
     memcpy(m->pipe.x_scale, s->x_scale, (size_t)s->inputs * sizeof(float));
     mtl__model_scaled(m);
@@ -229,6 +236,7 @@ void mtl__scaling_free(mtl__scaling *s)
     mtl__free(s->al, s->x_warp.knot, mtl__warp_bytes(s->raw_inputs, &s->x_warp));
     if (s->edges)
         mtl__free(s->al, s->edges, s->edge_floats * (int64_t)sizeof *s->edges);
+    mtl__name_list_free(s->al, s->raw_inputs, s->input_names);
     mtl__free(s->al, s->x_mean, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->x_scale, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_mean, s->outputs * (int64_t)sizeof(float));

@@ -143,13 +143,6 @@ static bool is_known(const run *x, int64_t t)
     return mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name) >= 0;
 }
 
-/* The usual one, or what warps inputs as the source does. */
-static mtl__scaler_kind scaler_like(const mtl_model *source)
-{
-    const int64_t knots = source->pipe.warp.knots;
-    return !knots ? MTL__SCALER_AUTO : knots == 1 ? MTL__SCALER_ROBUST_CLIP : MTL__SCALER_QUANTILE;
-}
-
 bool mtl__job_means(const mtl__job *job, const char *name)
 {
     int64_t i = 0;
@@ -186,7 +179,7 @@ static mtl_status prepare(run *x, mtl_error *err)
             is_new[t] = x->how->fresh || !is_known(x, t);
             x->task_factor[t] = is_meant(x, t) ? 1 : replay;
         }
-        st = mtl__scaling_create(x->m, &target, x->how->fresh, scaler_like(x->job->source), is_new,
+        st = mtl__scaling_create(x->m, &target, x->how->fresh, mtl__scaler_of_knots(x->job->source->pipe.warp.knots), is_new,
                                  &x->scaling, err);
     }
     if (is_new)

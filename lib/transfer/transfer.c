@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "transfer/columns.h"
 #include "transfer/guide.h"
 
 /* --- strategies -------------------------------------------------------------------------------- */
@@ -222,6 +223,25 @@ static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_m
     return mtl__move(job, target, how, how->family == MTL__STEPS ? -1 : 0, NULL, out, report, err);
 }
 
+static mtl_status report_columns(const mtl__column_match *c, mtl_model **out, mtl_report **report,
+                                 mtl_error *err)
+{
+    const struct {
+        const char *name;
+        int64_t count;
+    } part[] = {{"kept", c->kept}, {"added", c->added}, {"dropped", c->dropped}};
+    mtl_status st = MTL_OK;
+    for (int i = 0; i < MTL__COUNT_OF(part) && st == MTL_OK; i++)
+        st = mtl__report_number(*report, "inputs", part[i].name, NULL, (double)part[i].count, err);
+    if (st != MTL_OK) {
+        mtl__report_destroy(*report);
+        mtl__model_destroy(*out);
+        *report = NULL;
+        *out = NULL;
+    }
+    return st;
+}
+
 mtl_status mtl__transfer(const mtl_model *source, const mtl_dataset *target,
                          const mtl_dataset *known, const mtl_options *o, mtl_model **out,
                          mtl_report **report, mtl_error *err)
@@ -236,11 +256,21 @@ mtl_status mtl__transfer(const mtl_model *source, const mtl_dataset *target,
                     .o = o,
                     .task = task,
                     .deadline = limit > 0 ? mtl__seconds() + limit : 0};
+    mtl__column_match columns = {0};
     if (!task)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld new tasks", (long long)room);
     mtl_status st = find_tasks(&job, target, task, err);
     if (st == MTL_OK)
+        st = mtl__column_match_make(job.source, target, known, &columns, err);
+    if (columns.source)
+        job.source = columns.source;
+    if (columns.known)
+        job.known = columns.known;
+    if (st == MTL_OK)
         st = transfer(&job, target, out, report, err);
+    if (st == MTL_OK && columns.source && report)
+        st = report_columns(&columns, out, report, err);
+    mtl__column_match_free(&columns);
     mtl__free(al, task, room * (int64_t)sizeof *task);
     return st;
 }

@@ -46,6 +46,8 @@ static void scene_make(scene *s)
     done(mtl_context_set_allocator(s->ctx, failing_alloc, failing_free, &s->f, err));
     s->data = problem_data(&s->p, s->ctx);
     s->valid = problem_data(&s->p, s->ctx);
+    done(mtl_dataset_set_input_names(s->data, PROBLEM_INPUTS,
+                                     (const char *const[]){"a", "b", "c", "d", "e", "f"}, err));
     done(mtl_dataset_create(s->ctx, s->p.x, 20, PROBLEM_INPUTS, PROBLEM_INPUTS, &s->target, err));
     done(mtl_dataset_set_labels(s->target, "new", 1, s->p.hours, 2, err));
     done(mtl_dataset_set_labels(s->target, "newer", 2, s->p.tags, 2, err));
@@ -594,6 +596,13 @@ static mtl_status domain_mmd(scene *s, uint64_t *hash, mtl_error *err)
     return to_domain(s, s->mmd, hash, err);
 }
 
+static mtl_status other_columns(scene *s, uint64_t *hash, mtl_error *err)
+{
+    const char *const names[] = {"b", "a", "c", "new", "e", "f"};
+    mtl_status st = mtl_dataset_set_input_names(s->target, PROBLEM_INPUTS, names, err);
+    return st == MTL_OK ? transfer(s, hash, err) : st;
+}
+
 static const struct {
     const char *name;
     call_fn *fn;
@@ -633,6 +642,7 @@ static const struct {
     {"transfer by gated", gated, 40, false},
     {"transfer by lora", lora, 40, false},
     {"transfer by wise", wise, 100, false},
+    {"transfer to other columns", other_columns, 50, false},
     {"transfer to a domain, statistics", domain_statistics, 30, false},
     {"transfer to a domain, mmd", domain_mmd, 40, false},
 };

@@ -125,19 +125,19 @@ START_TEST(other_scalers_are_those_of_scikit_learn)
     float mean[GOLDEN_COLS], scale[GOLDEN_COLS];
     mtl_dataset *d;
     assert_ok(mtl__dataset_create(NULL, golden_x, GOLDEN_ROWS, GOLDEN_COLS, GOLDEN_COLS, &d, &err));
-    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_ROBUST, mean, scale, NULL, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_ROBUST, 0, mean, scale, NULL, &err));
     for (int j = 0; j < GOLDEN_COLS; j++) {
         assert_near(mean[j], golden_robust_center[j], 1e-7);
         assert_near(scale[j] / golden_robust_scale[j], 1, 1e-6);
     }
-    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MIN_MAX, mean, scale, NULL, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MIN_MAX, 0, mean, scale, NULL, &err));
     for (int i = 0; i < GOLDEN_ROWS * GOLDEN_COLS; i++) {
         int j = i % GOLDEN_COLS;
         if (j != 4) /* constant: scikit-learn puts it at the low end, here it is the center, 0 */
             assert_near(((double)golden_x[i] - mean[j]) / scale[j], golden_min_max[i], 3e-4);
     }
     ck_assert(mean[4] == 0.7f && scale[4] == 1);
-    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, mean, scale, NULL, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, 0, mean, scale, NULL, &err));
     for (int j = 0; j < GOLDEN_COLS; j++)
         ck_assert(mean[j] == 0 && scale[j] == golden_max_abs[j]);
     mtl__dataset_destroy(d);
@@ -152,12 +152,12 @@ START_TEST(scalers_by_order_have_ends_too)
     mtl_dataset *d;
     assert_ok(mtl__dataset_create(NULL, ends, 4, 3, 3, &d, &err));
     for (int kind = MTL__SCALER_STANDARD; kind <= MTL__SCALER_MIN_MAX; kind++) {
-        assert_ok(mtl__scaler_fit_inputs_by(d, (mtl__scaler_kind)kind, mean, scale, NULL, &err));
+        assert_ok(mtl__scaler_fit_inputs_by(d, (mtl__scaler_kind)kind, 0, mean, scale, NULL, &err));
         ck_assert(mean[0] == 0 && scale[0] == FLT_MAX);
         ck_assert(mean[1] == 0 && scale[1] == 1);
         ck_assert(mean[2] == 3 && scale[2] == 1);
     }
-    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, mean, scale, NULL, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, MTL__SCALER_MAX_ABS, 0, mean, scale, NULL, &err));
     ck_assert(scale[0] == FLT_MAX && scale[1] == 1 && scale[2] == 3 && mean[2] == 0);
     mtl__dataset_destroy(d);
 }
@@ -170,7 +170,7 @@ static void warped(const mtl_dataset *d, mtl__scaler_kind kind, int64_t rows, co
     const mtl__vec *v = mtl__vec_table(MTL__CPU_C);
     const int64_t cols = d->inputs, knots = mtl__scaler_knots(kind, d->rows);
     float mean[GOLDEN_COLS], inverse[GOLDEN_COLS], knot[GOLDEN_COLS * MTL__WARP_KNOTS];
-    assert_ok(mtl__scaler_fit_inputs_by(d, kind, mean, inverse, knot, &err));
+    assert_ok(mtl__scaler_fit_inputs_by(d, kind, knots, mean, inverse, knot, &err));
     for (int64_t j = 0; j < cols; j++)
         inverse[j] = 1 / inverse[j];
     const mtl__warp w = {knots, knot};
@@ -270,7 +270,7 @@ END_TEST
 static mtl_status try_order(void *arg)
 {
     float mean[COLS], scale[COLS];
-    return mtl__scaler_fit_inputs_by(arg, MTL__SCALER_ROBUST, mean, scale, NULL, NULL);
+    return mtl__scaler_fit_inputs_by(arg, MTL__SCALER_ROBUST, 0, mean, scale, NULL, NULL);
 }
 
 static mtl_status try_fit(void *arg)
