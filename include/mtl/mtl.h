@@ -1994,6 +1994,11 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * the target's (option "replay" weighs them), so that the trunk is tuned for both and the known
  * heads stay right.
  *
+ * Known tasks can be kept working: with the option "keep_known" >= 0 their losses on @p known are taken
+ * before the steps and after each epoch, and where one is higher by more than that share of itself, the
+ * run ends (reason "keep_known") with the parameters of the epoch before. Exact heads leave known tasks
+ * as they are; "scratch", which has none, is no candidate then.
+ *
  * @param source   A fitted model.
  * @param target   Rows with the source's input columns, or others by name, and labels of at least one
  *                 new task, where labels of known tasks count too, or of known ones in a new domain.
@@ -2008,8 +2013,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * @param report   Out, may be NULL. Release with mtl_report_destroy().
  * @return As mtl_fit(); MTL_ERR_STATE when the source was never fitted and no tensor of it was set, or
  *         is an ensemble in one network or has no trunk and the strategy is not for it; MTL_ERR_INVALID
- *         for a strategy that does not serve a task, naming it, or that needs @p known; MTL_ERR_DATA for
- *         a target without labels of any task.
+ *         for a strategy that does not serve a task, naming it, or that needs @p known, as "keep_known"
+ *         does; MTL_ERR_DATA for a target without labels of any task.
  * @note   While "auto" chooses, the progress callback is called after each candidate of each fold
  *         with epoch 0, the pieces of work done and planned at most, and no losses; when it does not
  *         go on, the best of what was scored is taken. A C++ exception or longjmp that leaves through

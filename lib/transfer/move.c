@@ -8,6 +8,7 @@
 #include "train/update.h"
 #include "transfer/domain.h"
 #include "transfer/guide.h"
+#include "transfer/keep.h"
 
 /* The penalty that the head has from which steps begin: they go on from there, so it need not be the
    best one. */
@@ -31,8 +32,15 @@ bool mtl__strategy_needs_trunk(const mtl__strategy *how)
     return how->guide || how->walks || how->phase[0].align;
 }
 
+double mtl__keeps_known(const mtl__job *job)
+{
+    return mtl__option_f64(job->o, &mtl__transfer_options, "keep_known");
+}
+
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
 {
+    if (how->fresh && mtl__keeps_known(job) >= 0)
+        return false;
     if (how->family == MTL__STATISTICS)
         return job->same &&
                !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
@@ -103,6 +111,7 @@ typedef struct run {
     mtl__aligner aligner;
     mtl__guiding guiding;
     float *ends[2]; /* [net.params] each, of a way: where steps began, and came to; or NULL */
+    mtl__keeper keeper;
     mtl_report *report; /* of the last phase */
 } run;
 
@@ -221,6 +230,8 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
         return st;
     }
     st = mtl__trainer_create(x->m, &set, &first, known ? &second : NULL, NULL, &x->trainer, err);
+    if (st == MTL_OK)
+        mtl__keeper_watch(&x->keeper, x->trainer);
     if (st == MTL_OK && p->align)
         st = mtl__align(x->trainer, p->align,
                         mtl__option_f64(x->job->o, &mtl__transfer_options, "align"), &x->aligner,
@@ -360,6 +371,7 @@ static void free_run(run *x)
     for (int i = 0; i < 2; i++)
         if (x->ends[i])
             mtl__free(al, x->ends[i], x->m->net.params * (int64_t)sizeof(float));
+    mtl__keeper_free(&x->keeper);
     mtl__dataset_destroy(x->labelled);
     mtl__report_destroy(x->report);
     mtl__scaling_free(&x->scaling);
@@ -423,10 +435,15 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
     mtl_status st = begin(x, err);
     if (st == MTL_OK)
         st = make_ends(x, err);
+    const double share = mtl__keeps_known(x->job);
+    if (st == MTL_OK && share >= 0 && x->how->phases && x->job->known)
+        st = mtl__keeper_create(x->m, x->job->source->spec, x->job->known, share, &x->keeper, err);
     for (int i = 0; i < x->how->phases && st == MTL_OK && go_on; i++)
         st = run_phase(x, i, &go_on, err);
     if (st == MTL_OK)
         st = walk(x, err);
+    if (st == MTL_OK && x->how->walks)
+        mtl__keeper_hold(&x->keeper, x->m); /* between two good places there may be a bad one */
     if (st == MTL_OK)
         st = mtl__report_text(x->report, "strategy", x->how->choice.name, err);
     if (st == MTL_OK && x->how->walks && x->variant >= 0)

@@ -75,6 +75,8 @@ typedef struct mtl__job {
     double deadline; /* 0 = none */
 } mtl__job;
 
+/* How much of its loss a known task may lose by the transfer, as a share; below 0 = any. */
+double mtl__keeps_known(const mtl__job *job);
 /* Does a strategy exist for this source at all? Members of an ensemble have heads of their own: nothing
    is fitted exactly for them. Statistics are taken anew for tasks that there are. */
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how);

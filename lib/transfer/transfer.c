@@ -129,6 +129,8 @@ static const mtl__option table[] = {
     MTL__OPTION_F64("learning_rate", 0.01, 0, 1e30, "step size of the heads"),
     MTL__OPTION_F64("trunk_rate", 0.1, 0, 1, "the trunk's step size as a factor of the heads'"),
     MTL__OPTION_F64("replay", 1, 0, 1e6, "factor of the known tasks' losses"),
+    MTL__OPTION_F64("keep_known", -1, -1, 1e30,
+                    "share by which no known task's loss on the known rows may rise; < 0 = any rise"),
     MTL__OPTION_F64("align", 1, 0, 1e30, "factor of the distance that coral and mmd make small"),
     MTL__OPTION_I64("folds", 5, 2, 100, "parts of the target rows to choose by"),
     MTL__OPTION_STR("group_by", "", "", NULL,
@@ -184,6 +186,10 @@ static mtl_status find_tasks(mtl__job *job, const mtl_dataset *target, mtl__new_
         st = MTL_FAIL(err, MTL_ERR_DATA,
                       "target: the data set has no labels; rows without any need those of a task of "
                       "the model, all NaN");
+    if (st == MTL_OK && mtl__keeps_known(job) >= 0 && (job->same || !job->known))
+        st = MTL_FAIL(err, MTL_ERR_INVALID,
+                      job->same ? "keep_known is for new tasks, not for known ones in a new domain"
+                                : "keep_known needs the known tasks' rows");
     if (st == MTL_OK && *group_by && mtl__dataset_task(target, group_by) < 0)
         st = MTL_FAIL(err, MTL_ERR_NAME, "group_by: the target has no labels \"%.64s\"", group_by);
     return st;
@@ -193,6 +199,8 @@ static mtl_status find_tasks(mtl__job *job, const mtl_dataset *target, mtl__new_
 static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, mtl_error *err)
 {
     const char *name = how->choice.name;
+    if (how->fresh && mtl__keeps_known(job) >= 0)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" keeps no known task (keep_known)", name);
     if (how->family == MTL__STATISTICS && !job->same)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "strategy \"%s\" is for tasks of the model in a new domain", name);
