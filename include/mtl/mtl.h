@@ -1149,6 +1149,12 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * "mixture/weight/KIND/TASK". NaN where there is no figure. The other entries are those of the first
  * shared network; without one "reason" is "solved". "seconds" are those of the whole.
  *
+ * With "weighting" = auto besides: "race/winner", the name of what was chosen, and "race/weighting", the
+ * text that as "weighting" gives the same model; "race/why", a sentence; "race/folds", those that were
+ * finished; and of each NAME that was in the race "race/gain/NAME", how much lower its loss is than the
+ * sum's on the rows left out, as a share of it, with its standard error "race/gain_error/NAME" (as for
+ * the judge), over the folds in which it was.
+ *
  * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
  * "metric/NAME", the mean of that metric over the tasks that have a figure (NaN when none has; the
  * entry is missing when the metric serves no task's kind). NAME is the metric as it was asked for,
@@ -1263,6 +1269,24 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * average over epochs. The rows of a class or task are all drawn equally often in an epoch, give or
  * take one, and all places are in random order. "sampling" needs "shuffle" = 1.
  *
+ * "weighting" = "auto:folds=5" finds out which one serves. The training rows are parted at random (by
+ * "seed") into so many folds, at most half the rows; on all but one of them copies of the model are
+ * trained, one with each of sum, inverse_root and inverse (constant weights with the mean 1,
+ * proportional to 1 / sqrt(L) and 1 / L, at most 100 times each other, L the task's last training loss
+ * with the sum; over all folds their geometric mean), uw, famo, upgrad and fairgrad; the part left out
+ * judges them: each task by its loss as a share of its mean loss with the sum, all of them by the mean
+ * of these with the tasks' own weights. After two folds the worse half of those beside the sum is out.
+ * The simplest, in the order above, that is within one standard error of the best one is what the
+ * model is then fitted with, as if its name had been given. What does not serve is left out: a kind
+ * that compares the parameters' gradients with sparse inputs, constant weights where a loss is 0 or
+ * below, all but the sum for one task, without a trunk, for an ensemble in one network; what diverges,
+ * or meets a loss below 0 that it cannot take, has lost. It costs 4 folds + 7 fits, 27 for 5 folds.
+ * "time_limit" holds for all of it (half of it for the race with "judge", which then compares the
+ * network as it is with the winner); without two folds it is the sum. The progress callback sees every
+ * epoch of every copy; when it stops the race, the model is that of the sum after one epoch. Only
+ * mtl_fit() takes it, without "checkpoint" and with at least 4 rows in memory; up to the last fit
+ * nothing of the model changes.
+ *
  * With "judge" = 1 the fit also says whether the tasks help each other. The training rows are parted at
  * random (by "seed") into "judge_folds" parts, at most half the rows; on all but one of them are
  * trained, with the same options and seed, the model's network ("shared"), a network of the same
@@ -1332,7 +1356,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *         also MTL_ERR_STATE for a model that was trained before, and MTL_ERR_INVALID with "checkpoint"
  *         or "sampling"; streamed data is refused. With a preset likewise, and MTL_ERR_NAME for a
  *         "group_by" that the data does not have; MTL_ERR_DIVERGED when all networks of a task without
- *         a linear model do.
+ *         a linear model do. With "weighting" = auto also MTL_ERR_INVALID with "checkpoint" or a preset,
+ *         and MTL_ERR_DATA below 4 rows.
  * @note   Same seed, data and options give the same bits, whatever the thread count or CPU level.
  * @since 0.1
  */

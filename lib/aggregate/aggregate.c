@@ -34,7 +34,8 @@ static const mtl__choice_param
     excess[] = {{"eta", 0.01, 0, 1000, NULL}, END}, learned[] = {{"rate", 0.01, 0, 1, NULL}, END},
     dwa[] = {{"temperature", 2, 1e-3, 1e6, NULL}, {"every", 0, 0, 1e9, MTL__CHOICE_WHOLE}, END},
     stch[] = {{"mu", 1, 1e-6, 1e6, NULL}, {"warm_up", 0, 0, 1e9, MTL__CHOICE_WHOLE}, END},
-    famo[] = {{"rate", 0.025, 0, 1, NULL}, {"decay", 1e-3, 0, 1, NULL}, END};
+    famo[] = {{"rate", 0.025, 0, 1, NULL}, {"decay", 1e-3, 0, 1, NULL}, END},
+    by_folds[] = {{"folds", 5, 2, 20, MTL__CHOICE_WHOLE}, END};
 
 enum {
     LOSSES = MTL__AGG_LOSSES | MTL__AGG_POSITIVE,
@@ -73,6 +74,7 @@ static const mtl__aggregation rows[] = {
     {{"imtl_l", learned}, MTL__AGG_LOSSES, mtl__agg_imtl_l, 4, 0, 0},
     {{"stch", stch}, LOSSES, mtl__agg_stch, 2, 0, 0},
     {{"famo", famo}, LOSSES | FEEDBACK, mtl__agg_famo, 5, 0, 0},
+    {{"auto", by_folds}, MTL__AGG_CHOICE, NULL, 0, 0, 0},
 };
 
 const mtl__choice_table mtl__aggregate_table = MTL__CHOICE_TABLE("aggregation", rows);
@@ -107,6 +109,10 @@ mtl_status mtl__aggregator_check(const mtl__choice *choice, const char *kind, in
     const char *list = list_of(choice, kind);
     double value, sum = 0;
     int64_t count = 0;
+    if (!row->fn)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "\"%s\" is chosen by fits of candidates: mtl_fit() alone does that",
+                        row->choice.name);
     if (m > MOST_FOR_GRAM && (row->uses & GRAM))
         return MTL_FAIL(err, MTL_ERR_RANGE, "%s: %lld tasks are too many, at most %d",
                         row->choice.name, (long long)m, MOST_FOR_GRAM);

@@ -16,6 +16,7 @@ enum {
     MTL__AGG_FEEDBACK = 32,  /* is told the losses after the update */
     MTL__AGG_PREF_MEAN = 64, /* preferences that are not given are 1 / m, not 1 */
     MTL__AGG_PLAIN = 128,    /* all weights are 1 */
+    MTL__AGG_CHOICE = 256,   /* no aggregation: stands for one that a fit has to find */
 };
 
 struct mtl_aggregator;

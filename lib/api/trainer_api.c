@@ -28,8 +28,10 @@ mtl_status mtl_fit(mtl_model *model, const mtl_dataset *train, const mtl_dataset
     st = mtl__preset_find(model, train, options, &preset, err);
     if (st == MTL_OK && preset)
         st = mtl__preset_fit(model, preset, train, valid, options, report, err);
+    else if (st == MTL_OK && mtl__race_is_wanted(options))
+        st = mtl__race_fit(model, train, valid, options, report, err);
     else if (st == MTL_OK && mtl__option_i64(options, &mtl__fit_options, "judge"))
-        st = mtl__verdict_fit(model, train, valid, options, report, err);
+        st = mtl__verdict_fit(model, train, valid, options, NULL, report, err);
     else if (st == MTL_OK)
         st = mtl__fit_all(model, train, valid, options, report, err);
     mtl__fp_leave(fp);

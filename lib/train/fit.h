@@ -54,11 +54,12 @@ extern const mtl__option_group mtl__fit_options;
                     "sum|mean|constant:weights=1/1|rlw|mgda:normalise=none|"                   \
                     "pcgrad:order=seed|gradvac:beta=0.5|cagrad:c=0.4,rescale=0|imtl_g|"            \
                     "nash:max_norm=1|fairgrad:alpha=1|aligned_mtl:mode=min|upgrad|dualproj|"       \
-                    "config|gradnorm:alpha=1.5,rate=1|gated:main=1/0,decay=0.9|a_gem:main=1/0|uw:rate=0.01|dwa:temperature=2|gls|"         \
-                    "imtl_l:rate=0.01|stch:mu=1,warm_up=0|famo:rate=0.025,decay=0.001",            \
+                    "config|gradnorm:alpha=1.5,rate=1|gated:main=1/0,decay=0.9|a_gem:main=1/0|"   \
+                    "uw:rate=0.01|dwa:temperature=2|gls|"                                          \
+                    "imtl_l:rate=0.01|stch:mu=1,warm_up=0|famo:rate=0.025,decay=0.001|auto:folds=5",\
                     &mtl__aggregate_table,                                                         \
                     "weights of the tasks' gradients in the trunk, see mtl_aggregate; heads get "  \
-                    "their own gradient"),                                                         \
+                    "their own gradient; auto: mtl_fit chooses, see there"),                       \
     MTL__OPTION_STR("weighting_scope", "trunk", "trunk|features", NULL,                            \
                     "which gradients it compares: by the trunk's parameters, or, at less cost, by "\
                     "its output"),                                                                 \

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "train/mixture.h"
+#include "train/race.h"
 
 typedef struct setting {
     const char *key, *value;
@@ -94,9 +95,10 @@ static mtl_status check(const mtl_model *m, const mtl_dataset *train, const mtl_
     if (m->is_set)
         return MTL_FAIL(err, MTL_ERR_STATE, "preset %s trains networks that begin anew: the model was "
                                             "trained, or a tensor was set or frozen", name);
-    if (mtl__option_i64(o, g, "judge") || *mtl__option_str(o, g, "checkpoint"))
+    if (mtl__option_i64(o, g, "judge") || *mtl__option_str(o, g, "checkpoint") ||
+        mtl__race_is_wanted(o))
         return MTL_FAIL(err, MTL_ERR_INVALID, "preset %s trains many networks, for which there is no "
-                                              "judge and no checkpoint", name);
+                                              "judge, no checkpoint and no weighting \"auto\"", name);
     if (strcmp(sampling, "shuffle") != 0)
         return MTL_FAIL(err, MTL_ERR_INVALID, "preset %s trains networks of single tasks: sampling "
                                               "must be shuffle, not \"%.64s\"", name, sampling);

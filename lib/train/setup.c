@@ -340,12 +340,8 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "the inputs of one data set are sparse, of the other not");
-    const mtl__aggregation *weighting = t->set.weighting.kind.row;
-    if (weighting && !(weighting->uses & MTL__AGG_PLAIN) && t->m->net.members > 1)
-        return MTL_FAIL(err, MTL_ERR_INVALID,
-                        "an ensemble in one network is trained with weighting \"sum\" alone");
     if (t->set.weighting.kind.row) {
-        mtl_status st = mtl__weighting_check(&t->set.weighting, t->m->net.tasks,
+        mtl_status st = mtl__weighting_check(&t->set.weighting, &t->m->net,
                                              mtl__binding_is_sparse(&t->bound[0]), err);
         if (st != MTL_OK)
             return st;

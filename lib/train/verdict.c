@@ -13,43 +13,27 @@ enum { LEAST_BATCH = 4 }; /* rows; a norm of a batch needs some */
 static const char *const names[KINDS] = {"linear", "shared", "single"};
 
 typedef struct verdict {
+    mtl__contest f;
     mtl_model *m;
-    const mtl_dataset *train, *valid;
-    const mtl_options *o;
-    int64_t tasks, folds, done; /* done: folds in which nothing was cut off */
-    double *figure;             /* [2, KINDS, tasks, folds]: losses, main metrics; NaN = none */
-    int64_t *choice;            /* [tasks] */
-    double deadline;            /* 0 = none */
-    double until;               /* when the net being trained has to be done */
-    double share; /* of the rows that the net being trained has labels of */
-    bool is_cut, is_cancelled;
+    const mtl_dataset *valid;
+    const mtl__race *race; /* of the weighting, or NULL */
+    int64_t *choice; /* [tasks] */
+    double share;    /* of the rows that the net being trained has labels of */
 } verdict;
 
-static double *figures(const verdict *v, int64_t what, int64_t kind, int64_t task)
+static const double *losses(const verdict *v, int64_t kind, int64_t task)
 {
-    return v->figure + ((what * KINDS + kind) * v->tasks + task) * v->folds;
+    return mtl__contest_row(&v->f, 0, kind, task);
 }
 
 /* --- training one of them ---------------------------------------------------------------------- */
-
-static int32_t stop_now(int64_t epoch, int64_t step, int64_t steps, double train, double valid,
-                        void *user)
-{
-    (void)epoch, (void)step, (void)steps, (void)train, (void)valid, (void)user;
-    return 0;
-}
 
 static void limit(void *self, mtl__train_settings *set)
 {
     const verdict *v = self;
     const double rows = (double)set->batch_rows * v->share;
     set->batch_rows = mtl__max((int64_t)rows, mtl__min(set->batch_rows, LEAST_BATCH));
-    if (v->is_cancelled)
-        set->progress = stop_now;
-    if (v->deadline > 0) {
-        const double left = v->until - mtl__seconds();
-        set->time_limit = left > 1e-9 ? left : 1e-9;
-    }
+    mtl__contest_limit(&v->f, set);
 }
 
 /* The description of a kind of candidate; task -1 = all. */
@@ -93,13 +77,6 @@ static mtl_status own_rows(verdict *v, int64_t task, const mtl_dataset *rows, mt
     return st;
 }
 
-static void note_end(verdict *v, const mtl_report *r)
-{
-    const char *reason = mtl__report_find(r, "reason")->text;
-    v->is_cancelled = v->is_cancelled || strcmp(reason, "cancelled") == 0;
-    v->is_cut = v->is_cut || v->is_cancelled || strcmp(reason, "time_limit") == 0;
-}
-
 /* A task alone has nothing to be weighed against, and not all the tensors that groups may mean. */
 static void limit_single(void *self, mtl__train_settings *set)
 {
@@ -124,11 +101,11 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
     if (st == MTL_OK)
         st = mtl__model_create_blank(s, &net, err);
     if (st == MTL_OK && kind == LINEAR)
-        st = mtl__floor_fit(net, rows, v->o, err);
+        st = mtl__floor_fit(net, rows, v->f.o, err);
     else if (st == MTL_OK)
-        st = mtl__fit_changed(net, own ? own : rows, v->valid, v->o, &changes, &r, err);
+        st = mtl__fit_changed(net, own ? own : rows, v->valid, v->f.o, &changes, &r, err);
     if (st == MTL_OK && r)
-        note_end(v, r);
+        mtl__contest_note(&v->f, r);
     if (st == MTL_OK) {
         *out = net;
         net = NULL;
@@ -146,154 +123,49 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
 
 /* --- folds ------------------------------------------------------------------------------------- */
 
-static mtl_status look(verdict *v, int64_t kind, const mtl_model *net, const mtl_dataset *rows,
-                       mtl_error *err)
-{
-    mtl__binding bound;
-    mtl__judge *j = NULL;
-    mtl_status st = mtl__binding_create(net, rows, "train", &bound, err);
-    if (st == MTL_OK)
-        st = mtl__judge_create(net, &bound, &j, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__judge_run(j);
-    st = mtl__binding_status(&j->bound, err);
-    v->is_cancelled = v->is_cancelled || j->targets.refused >= 0;
-    v->is_cut = v->is_cut || v->is_cancelled;
-    for (int64_t t = 0; t < net->net.tasks && st == MTL_OK; t++) {
-        const mtl__task_spec *task = &net->spec->task[t];
-        const int64_t own = mtl__spec_task(v->m->spec, task->name);
-        figures(v, 0, kind, own)[v->done] = j->task_loss[t];
-        st = mtl__judge_metric(j, mtl__judge_main_metric(task->kind), t,
-                               &figures(v, 1, kind, own)[v->done], err);
-    }
-    mtl__judge_destroy(j);
-    return st;
-}
-
-/* One candidate in one fold. Without labels it has no figures; one that diverges has lost. */
 static mtl_status compete(verdict *v, int64_t kind, int64_t task, mtl_dataset *const part[2],
                           mtl_error *err)
 {
     mtl_model *net = NULL;
     mtl_error mine = {0};
-    mtl_status st = train(v, kind, task, part[0], &net, NULL, &mine);
-    if (st == MTL_OK)
-        st = look(v, kind, net, part[1], &mine);
+    const mtl_status st = train(v, kind, task, part[0], &net, NULL, &mine);
+    const mtl_status fine = mtl__contest_judge(&v->f, kind, task, st, &mine, net, part[1], err);
     mtl__model_destroy(net);
-    if (st == MTL_ERR_DIVERGED)
-        for (int64_t t = 0; t < v->tasks; t++)
-            if (task < 0 || task == t)
-                figures(v, 0, kind, t)[v->done] = INFINITY;
-    if (st == MTL_OK || st == MTL_ERR_DIVERGED || st == MTL_ERR_DATA)
-        return MTL_OK;
-    return mtl__fail(err, st, "%s", mine.message);
+    return fine;
 }
 
-static mtl_status run_fold(verdict *v, mtl_error *err)
+static mtl_status run_fold(void *self, mtl_dataset *const part[2], mtl_error *err)
 {
-    const mtl__split_by by = {.task = -1};
-    const uint64_t seed = (uint64_t)mtl__option_i64(v->o, &mtl__fit_options, "seed");
-    mtl_dataset *part[2] = {NULL, NULL};
-    mtl_status st = mtl__dataset_kfold(v->train, &by, (mtl__fold){v->folds, v->done}, seed,
-                                       &part[0], &part[1], err);
-    if (st == MTL_OK)
-        st = compete(v, SHARED, -1, part, err);
-    for (int64_t t = 0; t < v->tasks && st == MTL_OK && !v->is_cut; t++) {
+    verdict *v = self;
+    mtl_status st = compete(v, SHARED, -1, part, err);
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && !v->f.is_cut; t++) {
         st = compete(v, LINEAR, t, part, err);
-        if (v->tasks > 1 && st == MTL_OK)
+        if (v->f.tasks > 1 && st == MTL_OK)
             st = compete(v, SINGLE, t, part, err);
     }
-    for (int i = 0; i < 2 && v->tasks == 1; i++) /* the same network */
-        figures(v, i, SINGLE, 0)[v->done] = figures(v, i, SHARED, 0)[v->done];
-    mtl__dataset_destroy(part[0]);
-    mtl__dataset_destroy(part[1]);
-    return st;
-}
-
-/* The first fold has a third of the time; a later one begins when it and what comes after all folds,
-   a fit of all rows, can be expected to fit. */
-static mtl_status run_folds(verdict *v, mtl_error *err)
-{
-    const double limit = mtl__option_f64(v->o, &mtl__fit_options, "time_limit");
-    const double begun = mtl__seconds();
-    double fold = 0;
-    mtl_status st = MTL_OK;
-    v->deadline = limit > 0 ? begun + limit : 0;
-    while (st == MTL_OK && v->done < v->folds && !v->is_cut) {
-        const double now = mtl__seconds(), after = fold * 1.25;
-        v->until = v->done ? v->deadline - after : begun + limit / 3;
-        if (limit > 0 && now + fold > v->until)
-            break;
-        st = run_fold(v, err);
-        fold = fmax(fold, mtl__seconds() - now);
-        v->done += st == MTL_OK && !v->is_cut;
-    }
-    v->until = v->deadline;
+    for (int i = 0; i < 2 && v->f.tasks == 1; i++) /* the same network */
+        mtl__contest_row(&v->f, i, SINGLE, 0)[v->f.done] =
+            mtl__contest_row(&v->f, i, SHARED, 0)[v->f.done];
     return st;
 }
 
 /* --- the verdict ------------------------------------------------------------------------------- */
 
-typedef struct gain {
-    double mean, error, half; /* half of the 95 % interval */
-    int64_t folds;
-} gain;
-
-/* Half of the 95 % interval of Student's t, by degrees of freedom. */
-static const float student[] = {NAN,   12.71f, 4.303f, 3.182f, 2.776f, 2.571f, 2.447f,
-                                2.365f, 2.306f, 2.262f, 2.228f, 2.201f, 2.179f, 2.160f,
-                                2.145f, 2.131f, 2.120f, 2.110f, 2.101f, 2.093f};
-
-/* Of kind b over kind a, by paired losses. Training rows overlap between folds, so the variance of
-   the mean is that of folds times 1 / folds + judged rows / training rows (Nadeau & Bengio 2003). */
-static gain compare(const verdict *v, int64_t task, int64_t a, int64_t b)
-{
-    const double *x = figures(v, 0, a, task), *y = figures(v, 0, b, task);
-    gain g = {0};
-    double squares = 0;
-    for (int64_t f = 0; f < v->done; f++)
-        if (!isnan(x[f] - y[f])) {
-            g.mean += x[f] - y[f];
-            g.folds++;
-        }
-    g.mean /= (double)g.folds; /* NaN without any */
-    for (int64_t f = 0; f < v->done; f++)
-        if (!isnan(x[f] - y[f]))
-            squares += (x[f] - y[f] - g.mean) * (x[f] - y[f] - g.mean);
-    g.error = sqrt(squares / (double)(g.folds - 1) *
-                   (1 / (double)g.folds + 1 / (double)(v->folds - 1)));
-    if (g.folds < 2)
-        g.error = NAN;
-    g.half = g.error * (double)student[g.folds < 2 ? 0 : g.folds - 1];
-    return g;
-}
-
 static double mean_of(const verdict *v, int64_t what, int64_t kind, int64_t task)
 {
-    double sum = 0;
-    int64_t n = 0;
-    for (int64_t f = 0; f < v->done; f++) {
-        const double x = figures(v, what, kind, task)[f];
-        sum += isnan(x) ? 0 : x;
-        n += !isnan(x);
-    }
-    return n ? sum / (double)n : (double)NAN;
+    return mtl__contest_mean(&v->f, mtl__contest_row(&v->f, what, kind, task));
 }
 
 /* Judged wherever sharing was, without a failure? */
 static bool is_complete(const verdict *v, int64_t kind, int64_t task)
 {
-    int64_t n = 0;
-    for (int64_t f = 0; f < v->done; f++) {
-        const double x = figures(v, 0, kind, task)[f];
-        if (isnan(x) && isnan(figures(v, 0, SHARED, task)[f]))
-            continue;
-        if (!isfinite(x))
-            return false;
-        n++;
-    }
-    return n > 1;
+    return mtl__contest_complete(&v->f, losses(v, kind, task), losses(v, SHARED, task));
+}
+
+/* Of kind b over kind a, by paired losses. */
+static mtl__gain compare(const verdict *v, int64_t task, int64_t a, int64_t b)
+{
+    return mtl__contest_compare(&v->f, losses(v, a, task), losses(v, b, task));
 }
 
 /* The simplest whose loss is within a standard error of the best. */
@@ -305,7 +177,7 @@ static int64_t choose(const verdict *v, int64_t task)
             (best < 0 || mean_of(v, 0, k, task) < mean_of(v, 0, best, task)))
             best = k;
     for (int64_t k = 0; k < best; k++) {
-        const gain g = compare(v, task, k, best);
+        const mtl__gain g = compare(v, task, k, best);
         if (is_complete(v, k, task) && g.mean <= g.error)
             return k;
     }
@@ -326,7 +198,7 @@ static mtl_status tell_task(const verdict *v, int64_t task, mtl_report *r, mtl_e
     static const char *const what[2][KINDS] = {
         {"judge/loss/linear", "judge/loss/shared", "judge/loss/single"},
         {"judge/metric/linear", "judge/metric/shared", "judge/metric/single"}};
-    const gain g = compare(v, task, SINGLE, SHARED);
+    const mtl__gain g = compare(v, task, SINGLE, SHARED);
     const struct {
         const char *name;
         double value;
@@ -350,8 +222,8 @@ static mtl_status tell(const verdict *v, mtl_report *r, mtl_error *err)
 {
     double sum = 0;
     int64_t n = 0;
-    mtl_status st = mtl__report_number(r, "judge/folds", NULL, NULL, (double)v->done, err);
-    for (int64_t t = 0; t < v->tasks && st == MTL_OK; t++) {
+    mtl_status st = mtl__report_number(r, "judge/folds", NULL, NULL, (double)v->f.done, err);
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK; t++) {
         const double x = relative_gain(v, t);
         sum += isfinite(x) ? x : 0;
         n += isfinite(x);
@@ -367,7 +239,7 @@ static mtl_status tell(const verdict *v, mtl_report *r, mtl_error *err)
 /* Is there a task that is served by the shared network? */
 static bool is_chosen(const verdict *v, int64_t kind)
 {
-    for (int64_t t = 0; t < v->tasks; t++)
+    for (int64_t t = 0; t < v->f.tasks; t++)
         if (v->choice[t] == kind)
             return true;
     return false;
@@ -380,15 +252,15 @@ static mtl_status add_members(verdict *v, mtl_model **shared, mtl__members *s, m
     const bool keeps = is_chosen(v, SHARED);
     int64_t at = keeps;
     mtl_status st = MTL_OK;
-    for (int64_t t = 0; t < v->tasks && st == MTL_OK && !v->is_cancelled; t++) {
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && !v->f.is_cancelled; t++) {
         if (v->choice[t] == SHARED) {
             s->weight[t] = 1;
             continue;
         }
-        s->weight[at * v->tasks + t] = 1;
-        st = train(v, v->choice[t], t, v->train, &s->model[at++], NULL, err);
+        s->weight[at * v->f.tasks + t] = 1;
+        st = train(v, v->choice[t], t, v->f.train, &s->model[at++], NULL, err);
     }
-    if (keeps && !v->is_cancelled) {
+    if (keeps && !v->f.is_cancelled) {
         s->model[0] = *shared;
         *shared = NULL;
     }
@@ -402,16 +274,16 @@ static mtl_status assemble(verdict *v, mtl_model **shared, mtl_error *err)
     const mtl__allocator *al = &whole->ctx->al;
     mtl_spec *spec = NULL;
     int64_t count = is_chosen(v, SHARED);
-    for (int64_t t = 0; t < v->tasks; t++)
+    for (int64_t t = 0; t < v->f.tasks; t++)
         count += v->choice[t] != SHARED;
-    mtl__members *s = mtl__members_alloc(al, count, v->tasks);
+    mtl__members *s = mtl__members_alloc(al, count, v->f.tasks);
     mtl_status st = s ? mtl__spec_create(whole->ctx, whole->inputs, &spec, err)
                       : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld members", (long long)count);
-    for (int64_t t = 0; t < v->tasks && st == MTL_OK; t++)
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK; t++)
         st = mtl__spec_copy_task(spec, &whole->task[t], false, err);
     if (st == MTL_OK)
         st = add_members(v, shared, s, err);
-    if (st == MTL_OK && !v->is_cancelled) {
+    if (st == MTL_OK && !v->f.is_cancelled) {
         mtl__model_destroy(*shared);
         *shared = NULL;
         spec->of_members = true;
@@ -427,18 +299,20 @@ static mtl_status finish(verdict *v, mtl_report **report, mtl_error *err)
 {
     mtl_model *net = NULL;
     mtl_report *r = NULL;
-    v->is_cut = false;
-    mtl_status st = train(v, SHARED, -1, v->train, &net, &r, err);
-    for (int64_t t = 0; t < v->tasks; t++)
-        v->choice[t] = v->is_cancelled ? SHARED : choose(v, t);
+    v->f.is_cut = false;
+    mtl_status st = train(v, SHARED, -1, v->f.train, &net, &r, err);
+    for (int64_t t = 0; t < v->f.tasks; t++)
+        v->choice[t] = v->f.is_cancelled ? SHARED : choose(v, t);
     if (st == MTL_OK && (is_chosen(v, LINEAR) || is_chosen(v, SINGLE)))
         st = assemble(v, &net, err);
-    for (int64_t t = 0; t < v->tasks && v->is_cancelled; t++)
+    for (int64_t t = 0; t < v->f.tasks && v->f.is_cancelled; t++)
         v->choice[t] = SHARED;
-    if (st == MTL_OK && v->is_cut)
-        mtl__report_set_text(r, "reason", v->is_cancelled ? "cancelled" : "time_limit");
+    if (st == MTL_OK && v->f.is_cut)
+        mtl__report_set_text(r, "reason", v->f.is_cancelled ? "cancelled" : "time_limit");
     if (st == MTL_OK)
         st = tell(v, r, err);
+    if (st == MTL_OK && v->race)
+        st = mtl__race_tell(v->race, r, err);
     if (st == MTL_OK) {
         mtl__model_swap(v->m, net);
         if (report) {
@@ -478,14 +352,20 @@ static mtl_status check(const mtl_model *m, const mtl_dataset *train, const mtl_
 
 static void take(verdict *v, mtl__arena *a)
 {
-    v->figure = mtl__arena_take(a, 2 * KINDS * v->folds, v->tasks * (int64_t)sizeof *v->figure);
-    v->choice = mtl__arena_take(a, v->tasks, sizeof *v->choice);
+    mtl__contest_take(&v->f, a);
+    v->choice = mtl__arena_take(a, v->f.tasks, sizeof *v->choice);
 }
 
 mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                            const mtl_options *o, mtl_report **report, mtl_error *err)
+                            const mtl_options *o, const mtl__race *race, mtl_report **report,
+                            mtl_error *err)
 {
-    verdict v = {.m = m, .train = train, .valid = valid, .o = o, .tasks = m->net.tasks};
+    const mtl__option_group *g = &mtl__fit_options;
+    verdict v = {.f = {.m = m, .train = train, .o = o, .tasks = m->net.tasks, .kinds = KINDS,
+                       .limit = mtl__option_f64(o, g, "time_limit"), .after = 1.25},
+                 .m = m,
+                 .valid = valid,
+                 .race = race};
     mtl__arena arena = {0};
     mtl__binding all;
     mtl_status st = check(m, train, o, err);
@@ -494,16 +374,15 @@ mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_da
     /* Rows in question are named by their place in all of the data. */
     MTL_TRY(st, mtl__binding_create(m, train, "train", &all, err), done);
     mtl__binding_free(&all);
-    v.folds = mtl__min(mtl__option_i64(o, &mtl__fit_options, "judge_folds"), train->rows / 2);
+    v.f.folds = mtl__contest_count(mtl__option_i64(o, g, "judge_folds"), train);
     take(&v, &arena);
     if (!mtl__arena_reserve_raw(&arena, &m->ctx->al)) {
-        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for judging %lld tasks", (long long)v.tasks);
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for judging %lld tasks", (long long)v.f.tasks);
         goto done;
     }
     take(&v, &arena);
-    for (int64_t i = 0; i < 2 * KINDS * v.tasks * v.folds; i++)
-        v.figure[i] = NAN;
-    st = run_folds(&v, err);
+    mtl__contest_clear(&v.f);
+    st = mtl__contest_run(&v.f, run_fold, &v, err);
     if (st == MTL_OK)
         st = finish(&v, report, err);
     mtl__arena_release(&arena, &m->ctx->al);

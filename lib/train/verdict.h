@@ -3,11 +3,13 @@
 #ifndef MTL__VERDICT_H
 #define MTL__VERDICT_H
 
-#include "train/fit.h"
+#include "train/race.h"
 
-/* mtl_fit() with judge = 1, without the checks of its arguments; the model is claimed. */
+/* mtl_fit() with judge = 1, without the checks of its arguments; the model is claimed. Behind a race of
+   weightings, whose options these are, or race NULL. */
 mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_dataset *valid,
-                            const mtl_options *o, mtl_report **report, mtl_error *err);
+                            const mtl_options *o, const mtl__race *race, mtl_report **report,
+                            mtl_error *err);
 
 /* floor.c: the exact linear models of a network without layers, task by task. Tasks that have none stay
    as they are: quantiles, thresholds, a loss of the caller's, streamed or sparse inputs, no label.

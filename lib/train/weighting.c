@@ -11,10 +11,13 @@
 
 enum { MOST_COSINES = 16 }; /* tasks of which the report has all cosines */
 
-mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bool is_sparse,
-                                mtl_error *err)
+mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__network *net,
+                                bool is_sparse, mtl_error *err)
 {
     const mtl__aggregation *row = set->kind.row;
+    if (!(row->uses & MTL__AGG_PLAIN) && net->members > 1)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "an ensemble in one network is trained with weighting \"sum\" alone");
     if (row->uses & MTL__AGG_JACOBIAN)
         return MTL_FAIL(
             err, MTL_ERR_INVALID,
@@ -26,7 +29,7 @@ mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bo
                         "weighting \"%s\" of sparse inputs compares gradients by the trunk's output alone: "
                         "weighting_scope = features",
                         row->choice.name);
-    return mtl__aggregator_check(&set->kind, set->text, tasks, err);
+    return mtl__aggregator_check(&set->kind, set->text, net->tasks, err);
 }
 
 static double *figures(mtl__weighting *w, double **at, int64_t count)

@@ -51,8 +51,8 @@ typedef struct mtl__weighting {
 } mtl__weighting;
 
 /* MTL_ERR_INVALID, MTL_ERR_RANGE for a kind that cannot serve this model or data. */
-mtl_status mtl__weighting_check(const mtl__weighting_set *set, int64_t tasks, bool is_sparse,
-                                mtl_error *err);
+mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__network *net,
+                                bool is_sparse, mtl_error *err);
 void mtl__weighting_plan(struct mtl__trainer *t, mtl__arena *arena);
 void mtl__weighting_start(struct mtl__trainer *t);
 /* Once the layers to train are known, and when they change. */

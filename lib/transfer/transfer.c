@@ -222,7 +222,10 @@ static mtl_status transfer(const mtl__job *job, const mtl_dataset *target, mtl_m
     const mtl__option_group *g = &mtl__transfer_options;
     const mtl__strategy *how = mtl__option_choice(job->o, g, "strategy").row;
     const bool chooses = how == &strategies[0];
+    const mtl__choice weighting = mtl__option_choice(job->o, g, "weighting");
     mtl_status st = chooses ? MTL_OK : check_strategy(job, how, err);
+    if (st == MTL_OK && mtl__aggregation_uses(&weighting) & MTL__AGG_CHOICE)
+        st = mtl__aggregator_check(&weighting, "", job->tasks, err);
     if (st != MTL_OK)
         return st;
     if (chooses || how->walks || (mtl__variants(how) > 1 && mtl__solves_heads(job, how) &&
