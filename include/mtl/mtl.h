@@ -1141,7 +1141,10 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * "judge/negative_transfer/TASK", 1 where that lies below 0; "judge/choice/TASK", a text; and
  * "judge/delta_m", the mean over tasks of (metric of shared - metric of single) / metric of single,
  * with the sign turned for errors, so that positive is better shared (Maninis et al. 2019, equation
- * 4). NaN where there is no figure. The other entries are those of the shared network's fit.
+ * 4). NaN where there is no figure. "judge/group/TASK", from 0, is the group that it would have the task
+ * trained in, "judge/groups" their number and "judge/groups_score" what they score, as
+ * mtl_task_affinity() has "group/TASK", "groups" and "groups/score". The other entries are those of the
+ * shared network's fit.
  *
  * With a preset besides: "preset", its name, and "preset/KEY", the options that were set, by the user or by
  * it; for each task "mixture/loss/KIND/TASK", mean losses of the rows left out with KIND linear, shared and
@@ -1299,6 +1302,12 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * chosen is trained on all rows. Where every task stays with the shared network, the model is what a
  * fit without "judge" gives, bit for bit; else it becomes one of members (mtl_model_create_average())
  * with weights 0 and 1: the shared network if a task has it, and one member for each other task.
+ *
+ * The grouping that it suggests comes from the shared network's last fit, which is watched as
+ * mtl_task_affinity() watches one, every as many steps as there are tasks ("weighting_every", where that
+ * is more): that costs about one fit of the network more, and memory for a trunk's gradient of each task.
+ * Nothing else changes by it. "judge_groups" = 0 leaves it out; so do sparse inputs, an ensemble in one
+ * network, more than 256 tasks, and a trunk of which nothing is trained.
  *
  * A fit with "judge" costs about judge_folds + 1 fits of the network and of one for each task. It
  * needs a model never trained; nothing of it changes before the end, so every failure, that of a

@@ -26,9 +26,10 @@ typedef struct piece {
     double rate; /* factor of the learning rate */
 } piece;
 
-typedef struct watch {
+struct mtl__affinity {
     const mtl_model *m;
-    mtl_report *report;
+    const mtl__allocator *al; /* of the context, which outlives the model */
+    int64_t every;
     mtl__arena arena;
     piece *piece;
     int64_t pieces, floats;
@@ -42,7 +43,9 @@ typedef struct watch {
     double *count; /* the same */
     int64_t *group;
     int64_t steps; /* looked at */
-} watch;
+};
+
+typedef mtl__affinity watch;
 
 static int64_t at(const watch *w, int figure, int64_t i, int64_t j)
 {
@@ -164,7 +167,7 @@ static void observe(void *self, mtl__trainer *t)
     const int64_t tasks = w->m->net.tasks;
     const size_t bytes = (size_t)(t->feed.batch.rows * w->m->net.outputs) * sizeof(float);
     mtl__pass p = mtl__trainer_pass(t);
-    if (t->step % t->set.weighting.every != 0 || !run(w, t, &p, t->buffers.dz))
+    if (t->step % w->every != 0 || !run(w, t, &p, t->buffers.dz))
         return;
     for (int64_t i = 0; i < tasks; i++) {
         const double loss = mean_loss(t, i);
@@ -200,10 +203,9 @@ static void list_pieces(watch *w, const mtl__trainer *t)
     }
 }
 
-static void take(watch *w, const mtl__trainer *t)
+static void take(watch *w, const mtl__trainer *t, mtl__arena *a)
 {
     const mtl__network *net = &w->m->net;
-    mtl__arena *a = &w->arena;
     const int64_t n = net->tasks;
     list_pieces(w, t);
     w->piece = mtl__arena_take(a, w->pieces, sizeof *w->piece);
@@ -220,27 +222,77 @@ static void take(watch *w, const mtl__trainer *t)
     w->group = mtl__arena_take(a, n, sizeof *w->group);
 }
 
-static mtl_status reserve(void *self, mtl__trainer *t, mtl_error *err)
+static mtl_status check_network(const mtl__trainer *t, mtl_error *err)
 {
-    watch *w = self;
-    const mtl__network *net = &w->m->net;
+    const mtl__network *net = &t->m->net;
     if (t->feed.is_sparse)
         return MTL_FAIL(err, MTL_ERR_INVALID, "mtl_task_affinity: sparse inputs have no gradient "
                                               "that is whole");
-    take(w, t);
+    if (net->members > 1)
+        return MTL_FAIL(err, MTL_ERR_STATE, "mtl_task_affinity: the model is an ensemble in one "
+                                            "network, whose members have gradients of their own");
+    if (net->tasks > MOST_TASKS)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "mtl_task_affinity: %lld tasks, must be 1 .. %d",
+                        (long long)net->tasks, MOST_TASKS);
+    return MTL_OK;
+}
+
+static mtl_status reserve(watch *w, const mtl__trainer *t, mtl_error *err)
+{
+    mtl__arena arena = {0};
+    take(w, t, &arena);
     if (w->floats == 0)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "mtl_task_affinity: no tensor of the trunk is trained, the tasks share "
                         "nothing");
-    if (!mtl__arena_reserve(&w->arena, &w->m->ctx->al))
+    if (!mtl__arena_reserve(&arena, w->al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for the gradients of %lld tasks",
-                        (long long)net->tasks);
-    take(w, t);
+                        (long long)w->m->net.tasks);
+    take(w, t, &arena);
+    w->arena = arena;
     list_pieces(w, t);
-    for (int64_t i = 0; i < net->trunk_layers; i++)
+    for (int64_t i = 0; i < w->m->net.trunk_layers; i++)
         w->trunk_on[i] = t->layer_on[i];
-    mtl__trainer_hook(t, (mtl__hook){.self = w, .before_step = observe});
     return MTL_OK;
+}
+
+mtl_status mtl__affinity_watch(mtl__trainer *t, int64_t every, mtl__affinity **out, mtl_error *err)
+{
+    mtl_status st = check_network(t, err);
+    if (st != MTL_OK)
+        return st;
+    watch *w = mtl__alloc_zero(&t->m->ctx->al, sizeof *w);
+    if (!w)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory to compare tasks");
+    w->m = t->m;
+    w->al = &t->m->ctx->al;
+    w->every = every;
+    st = reserve(w, t, err);
+    if (st != MTL_OK) {
+        mtl__affinity_free(w);
+        return st;
+    }
+    mtl__trainer_hook(t, (mtl__hook){.self = w, .before_step = observe});
+    *out = w;
+    return MTL_OK;
+}
+
+void mtl__affinity_free(mtl__affinity *w)
+{
+    if (!w)
+        return;
+    mtl__arena_release(&w->arena, w->al);
+    mtl__free(w->al, w, sizeof *w);
+}
+
+int64_t mtl__affinity_steps(const mtl__affinity *w)
+{
+    return w->steps;
+}
+
+static mtl_status begin(void *self, mtl__trainer *t, mtl_error *err)
+{
+    return mtl__affinity_watch(t, t->set.weighting.every, self, err);
 }
 
 static void change_settings(void *self, mtl__train_settings *set)
@@ -251,7 +303,7 @@ static void change_settings(void *self, mtl__train_settings *set)
 
 /* --- after it ------------------------------------------------------------------------------------ */
 
-static mtl_status tell_pairs(watch *w, mtl_error *err)
+static mtl_status tell_pairs(const watch *w, mtl_report *r, mtl_error *err)
 {
     static const char *const name[FIGURES] = {"cosine", "magnitude", "conflict", "affinity"};
     const mtl__task_spec *task = w->m->spec->task;
@@ -260,7 +312,7 @@ static mtl_status tell_pairs(watch *w, mtl_error *err)
     for (int f = 0; f < FIGURES; f++)
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = f == AFFINITY ? 0 : i + 1; j < n && st == MTL_OK; j++)
-                st = mtl__report_number(w->report, name[f], task[i].name, task[j].name,
+                st = mtl__report_number(r, name[f], task[i].name, task[j].name,
                                         mean(w, f, i, j), err);
     return st;
 }
@@ -280,7 +332,8 @@ static mtl_status group_tasks(watch *w, const double *affinity, double *score, m
 }
 
 /* By what helps and harms others; what was never seen does neither. */
-static mtl_status tell_groups(watch *w, mtl_error *err)
+mtl_status mtl__affinity_groups(mtl__affinity *w, const char *const name[3], mtl_report *r,
+                                mtl_error *err)
 {
     const int64_t n = w->m->net.tasks;
     double score, *affinity = w->sum + at(w, AFFINITY, 0, 0);
@@ -293,70 +346,63 @@ static mtl_status tell_groups(watch *w, mtl_error *err)
     mtl_status st = group_tasks(w, affinity, &score, err);
     for (int64_t i = 0; i < n && st == MTL_OK; i++) {
         groups = mtl__max(groups, w->group[i] + 1);
-        st = mtl__report_number(w->report, "group", w->m->spec->task[i].name, NULL,
-                                (double)w->group[i], err);
+        st = mtl__report_number(r, name[0], w->m->spec->task[i].name, NULL, (double)w->group[i], err);
     }
     if (st == MTL_OK)
-        st = mtl__report_number(w->report, "groups", NULL, NULL, (double)groups, err);
-    return st == MTL_OK ? mtl__report_number(w->report, "groups/score", NULL, NULL, score, err) : st;
+        st = mtl__report_number(r, name[1], NULL, NULL, (double)groups, err);
+    return st == MTL_OK ? mtl__report_number(r, name[2], NULL, NULL, score, err) : st;
 }
 
-static mtl_status tell(watch *w, const mtl_report *fit, mtl_error *err)
+static mtl_status tell(watch *w, const mtl_report *fit, mtl_report *r, mtl_error *err)
 {
     static const char *const from_fit[] = {"epochs", "steps"};
-    mtl_status st = mtl__report_create(w->m->ctx, &w->report, err);
-    if (st == MTL_OK)
-        st = mtl__report_text(w->report, "reason", mtl__report_find(fit, "reason")->text, err);
+    static const char *const groups[] = {"group", "groups", "groups/score"};
+    mtl_status st = mtl__report_text(r, "reason", mtl__report_find(fit, "reason")->text, err);
     for (int i = 0; i < MTL__COUNT_OF(from_fit) && st == MTL_OK; i++)
-        st = mtl__report_number(w->report, from_fit[i], NULL, NULL,
+        st = mtl__report_number(r, from_fit[i], NULL, NULL,
                                 mtl__report_find(fit, from_fit[i])->number, err);
     if (st == MTL_OK)
-        st = mtl__report_number(w->report, "observed", NULL, NULL, (double)w->steps, err);
+        st = mtl__report_number(r, "observed", NULL, NULL, (double)w->steps, err);
     if (st == MTL_OK)
-        st = tell_pairs(w, err);
-    return st == MTL_OK ? tell_groups(w, err) : st;
+        st = tell_pairs(w, r, err);
+    return st == MTL_OK ? mtl__affinity_groups(w, groups, r, err) : st;
 }
 
 /* --- the call ------------------------------------------------------------------------------------ */
 
-static mtl_status check(const mtl_model *m, const mtl_options *o, mtl_error *err)
+static mtl_status check(const mtl_options *o, mtl_error *err)
 {
     if (mtl__option_i64(o, &mtl__fit_options, "judge"))
         return MTL_FAIL(err, MTL_ERR_INVALID, "mtl_task_affinity: judge = 1 trains many networks");
     if (*mtl__option_str(o, &mtl__fit_options, "checkpoint"))
         return MTL_FAIL(err, MTL_ERR_INVALID, "mtl_task_affinity: its run is not kept, there is "
                                               "nothing for a checkpoint");
-    if (m->net.members > 1)
-        return MTL_FAIL(err, MTL_ERR_STATE, "mtl_task_affinity: the model is an ensemble in one "
-                                            "network, whose members have gradients of their own");
-    if (m->net.tasks > MOST_TASKS)
-        return MTL_FAIL(err, MTL_ERR_RANGE, "mtl_task_affinity: %lld tasks, must be 1 .. %d",
-                        (long long)m->net.tasks, MOST_TASKS);
     return MTL_OK;
 }
 
 mtl_status mtl__task_affinity(const mtl_model *m, const mtl_dataset *train, const mtl_options *o,
                               mtl_report **report, mtl_error *err)
 {
-    watch w = {0};
+    watch *w = NULL;
     mtl_model *copy = NULL;
-    mtl_report *fit = NULL;
-    const mtl__fit_changes changes = {.self = &w, .settings = change_settings, .reserve = reserve};
-    mtl_status st = check(m, o, err);
+    mtl_report *fit = NULL, *r = NULL;
+    const mtl__fit_changes changes = {.self = &w, .settings = change_settings, .reserve = begin};
+    mtl_status st = check(o, err);
     if (st == MTL_OK)
         st = mtl__model_clone(m, &copy, err);
-    w.m = copy;
     if (st == MTL_OK)
         st = mtl__fit_changed(copy, train, NULL, o, &changes, &fit, err);
     if (st == MTL_OK)
-        st = tell(&w, fit, err);
+        st = mtl__report_create(m->ctx, &r, err);
+    if (st == MTL_OK)
+        st = tell(w, fit, r, err);
     if (st == MTL_OK) {
-        *report = w.report;
-        w.report = NULL;
+        *report = r;
+        r = NULL;
     }
-    mtl__report_destroy(w.report);
+    mtl__report_destroy(r);
     mtl__report_destroy(fit);
-    mtl__arena_release(&w.arena, &m->ctx->al);
+    mtl__affinity_free(w);
     mtl__model_destroy(copy);
     return st;
 }

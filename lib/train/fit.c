@@ -46,6 +46,8 @@ static const mtl__option table[] = {
                     "keep the best for each task; see mtl_fit"),
     MTL__OPTION_I64("judge_folds", 5, 2, 20,
                     "parts of the training rows, each judged on once, for judge = 1"),
+    MTL__OPTION_I64("judge_groups", 1, 0, 1,
+                    "1 = judge = 1 names the groups of tasks that it suggests, see mtl_fit"),
     MTL__OPTION_STR("preset", "auto", "auto|plain|fast|good|best", NULL,
                     "plain = the network as it was built, options as given; else options that were not "
                     "set have the preset's values, and candidates are mixed; auto = good for a model made "

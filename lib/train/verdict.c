@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/affinity.h"
+
 /* From simple to costly. */
 enum { LINEAR, SHARED, SINGLE, KINDS };
 enum { LEAST_BATCH = 4 }; /* rows; a norm of a batch needs some */
@@ -17,6 +19,8 @@ typedef struct verdict {
     mtl_model *m;
     const mtl_dataset *valid;
     const mtl__race *race; /* of the weighting, or NULL */
+    bool watches;          /* the network being trained */
+    mtl__affinity *watch;  /* or NULL: has nothing to see */
     int64_t *choice; /* [tasks] */
     double share;    /* of the rows that the net being trained has labels of */
 } verdict;
@@ -85,11 +89,25 @@ static void limit_single(void *self, mtl__train_settings *set)
     set->weighting = (mtl__weighting_set){0};
 }
 
+/* A look every as many steps as there are tasks takes as long as those steps. What has nothing to
+   compare is not watched. */
+static mtl_status watch(void *self, mtl__trainer *t, mtl_error *err)
+{
+    verdict *v = self;
+    mtl_error mine = {0};
+    if (!v->watches)
+        return MTL_OK;
+    const mtl_status st = mtl__affinity_watch(t, mtl__max(v->f.tasks, t->set.weighting.every),
+                                              &v->watch, &mine);
+    return st == MTL_ERR_NOMEM ? mtl__fail(err, st, "%s", mine.message) : MTL_OK;
+}
+
 /* report may be NULL. */
 static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_dataset *rows,
                         mtl_model **out, mtl_report **report, mtl_error *err)
 {
-    const mtl__fit_changes changes = {.self = v, .settings = kind == SINGLE ? limit_single : limit};
+    const mtl__fit_changes changes = {
+        .self = v, .settings = kind == SINGLE ? limit_single : limit, .reserve = watch};
     mtl_spec *s = NULL;
     mtl_model *net = NULL;
     mtl_report *r = NULL;
@@ -297,10 +315,16 @@ static mtl_status assemble(verdict *v, mtl_model **shared, mtl_error *err)
 
 static mtl_status finish(verdict *v, mtl_report **report, mtl_error *err)
 {
+    static const char *const groups[] = {"judge/group", "judge/groups", "judge/groups_score"};
     mtl_model *net = NULL;
     mtl_report *r = NULL;
     v->f.is_cut = false;
+    v->watches = v->f.tasks > 1 && mtl__option_i64(v->f.o, &mtl__fit_options, "judge_groups");
     mtl_status st = train(v, SHARED, -1, v->f.train, &net, &r, err);
+    v->watches = false;
+    if (st == MTL_OK && v->watch && mtl__affinity_steps(v->watch) > 0)
+        st = mtl__affinity_groups(v->watch, groups, r, err);
+    mtl__affinity_free(v->watch);
     for (int64_t t = 0; t < v->f.tasks; t++)
         v->choice[t] = v->f.is_cancelled ? SHARED : choose(v, t);
     if (st == MTL_OK && (is_chosen(v, LINEAR) || is_chosen(v, SINGLE)))
@@ -362,7 +386,7 @@ mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_da
 {
     const mtl__option_group *g = &mtl__fit_options;
     verdict v = {.f = {.m = m, .train = train, .o = o, .tasks = m->net.tasks, .kinds = KINDS,
-                       .limit = mtl__option_f64(o, g, "time_limit"), .after = 1.25},
+                       .limit = mtl__option_f64(o, g, "time_limit"), .after = 1.75},
                  .m = m,
                  .valid = valid,
                  .race = race};

@@ -387,6 +387,83 @@ START_TEST(figures_by_hand)
 }
 END_TEST
 
+/* ---- Groups ---------------------------------------------------------------------------------- */
+
+static const char *const pairs[] = {"a0", "b0", "a1", "b1"};
+
+/* a0 and a1 are made of the first input, b0 and b1 of the second. */
+static mtl_dataset *two_pairs(float x[2 * WAVES], float y[4][WAVES])
+{
+    uint64_t seed = 11;
+    mtl_dataset *d = NULL;
+    for (int64_t r = 0; r < WAVES; r++)
+        for (int t = 0; t < 4; t++) {
+            x[2 * r + t % 2] = t < 2 ? next_unit(&seed) : x[2 * r + t % 2];
+            y[t][r] = x[2 * r + t % 2] * (t < 2 ? 1.0f : -2.0f) + 0.1f * next_unit(&seed);
+        }
+    done(mtl_dataset_create(NULL, x, WAVES, 2, 2, &d, err));
+    for (int t = 0; t < 4; t++)
+        done(mtl_dataset_set_labels(d, pairs[t], 1, y[t], 1, err));
+    return d;
+}
+
+/* By the judge as by mtl_task_affinity() that looks as often, and nothing else is changed by it. */
+START_TEST(groups_are_named)
+{
+    static float x[2 * WAVES], y[4][WAVES];
+    static const char how[] = "epochs=20 batch_size=20 optimizer=sgd learning_rate=0.05 judge_folds=2";
+    mtl_dataset *d = two_pairs(x, y);
+    mtl_model *m[2];
+    mtl_report *r[2], *affinity = NULL;
+    char text[256];
+    for (int i = 0; i < 2; i++) {
+        m[i] = model_for(d, NULL, 1, MTL_REGRESSION);
+        snprintf(text, sizeof text, "%s judge_groups=%d", how, 1 - i);
+        r[i] = judged(m[i], d, text);
+    }
+    snprintf(text, sizeof text, "%s weighting_every=4", how);
+    mtl_options *o = options(MTL_OPTIONS_FIT, text);
+    mtl_model *fresh = model_for(d, NULL, 1, MTL_REGRESSION);
+    done(mtl_task_affinity(fresh, d, o, &affinity, err));
+    ck_assert_double_eq(figure(r[0], "judge/groups"), 2);
+    ck_assert_double_eq(figure(r[0], "judge/groups_score"), figure(affinity, "groups/score"));
+    for (int t = 0; t < 4; t++) {
+        ck_assert_double_eq(of_task(r[0], "judge/group", pairs[t]), t % 2);
+        ck_assert_double_eq(of_task(affinity, "group", pairs[t]), t % 2);
+        ck_assert_double_eq(of_task(r[0], "judge/loss/shared", pairs[t]),
+                            of_task(r[1], "judge/loss/shared", pairs[t]));
+    }
+    ck_assert_int_eq(mtl_report_type(r[1], "judge/groups"), 0);
+    float a[4 * WAVES], b[4 * WAVES];
+    done(mtl_predict(m[0], WAVES, x, 2, a, 4, err));
+    done(mtl_predict(m[1], WAVES, x, 2, b, 4, err));
+    assert_same_bits(a, b, 4 * WAVES);
+    mtl_options_destroy(o);
+    for (int i = 0; i < 2; i++) {
+        mtl_report_destroy(r[i]);
+        mtl_model_destroy(m[i]);
+    }
+    mtl_report_destroy(affinity);
+    mtl_model_destroy(fresh);
+    mtl_dataset_destroy(d);
+}
+END_TEST
+
+/* Nothing is shared without a trunk. */
+START_TEST(no_trunk_no_groups)
+{
+    static float x[2 * WAVES], y[4][WAVES];
+    mtl_dataset *d = two_pairs(x, y);
+    mtl_model *m = model_for(d, NULL, 0, MTL_REGRESSION);
+    mtl_report *r = judged(m, d, "epochs=2 judge_folds=2");
+    ck_assert_int_eq(mtl_report_type(r, "judge/groups"), 0);
+    ck_assert_int_eq(mtl_report_type(r, "judge/group/a0"), 0);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+}
+END_TEST
+
 /* ---- Limits, callbacks, failures ------------------------------------------------------------ */
 
 typedef struct watcher {
@@ -570,6 +647,8 @@ static mtl_status without_memory(void *arg)
     mtl_spec *s = NULL;
     mtl_status st = mtl_spec_create(t->ctx, PROBLEM_INPUTS, &s, NULL);
     if (st == MTL_OK)
+        st = mtl_spec_add_dense(s, 3, "relu", NULL);
+    if (st == MTL_OK)
         st = mtl_spec_add_task(s, "fails", MTL_BINARY, 1, NULL);
     if (st == MTL_OK)
         st = mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, NULL);
@@ -595,6 +674,7 @@ START_TEST(memory_runs_out)
     mtl_spec *s = NULL;
     mtl_model *m = NULL;
     done(mtl_spec_create(t.ctx, PROBLEM_INPUTS, &s, err));
+    done(mtl_spec_add_dense(s, 3, "relu", err));
     done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
     done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
     done(mtl_model_create(s, &m, err));
@@ -621,6 +701,8 @@ int main(void)
     add_case(s, "tiny data", tiny_data);
     add_case(s, "same bits everywhere, figures agree", same_bits_everywhere);
     add_case(s, "figures by hand", figures_by_hand);
+    add_case(s, "groups are named", groups_are_named);
+    add_case(s, "no trunk, no groups", no_trunk_no_groups);
     add_case(s, "cancelled", cancelled);
     add_case(s, "cancelled at the choice", cancelled_at_the_choice);
     add_case(s, "groups of a task's tensors", groups_may_name_a_task);
