@@ -1248,7 +1248,11 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * the kinds of mtl_aggregate(), the default being their sum; heads, their own layers and the linear
  * skip always get their own gradient. "weighting_scope" = trunk compares the gradients by the trained
  * parameters of the trunk, at the cost of a quarter to two thirds of a step a task; = features those by
- * the trunk's output, for next to nothing under plain heads. Memory: what the network's parameters take,
+ * the trunk's output, for next to nothing under plain heads; = layer gives each layer of the trunk
+ * weights of its own, from the gradients by its parameters alone (as GradVac of Wang et al. 2021 has
+ * it), and takes the tasks' gradients apart down the trunk in every step. It is for kinds that compare
+ * gradients, whose state each layer then has; "weight/TASK" is the mean over layers, "cosine/A/B" is of
+ * all of them together. It is not for sparse inputs, nor the strategies coral and mmd. Memory: what the network's parameters take,
  * about twice, and 16 floats for each row of a step and task; a matrix [rows of a step, widest layer] a
  * task besides in a trunk of more than two dense layers, of other layers, or under towers. Every
  * "weighting_every" steps new weights are found; famo looks at the losses of the batch once more behind such a step. A task without a label

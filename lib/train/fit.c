@@ -67,6 +67,16 @@ static const mtl__option table[] = {
 
 const mtl__option_group mtl__fit_options = MTL__OPTION_GROUP(MTL_OPTIONS_FIT, "fit", table, true);
 
+mtl__weighting_set mtl__read_weighting(const mtl_options *o, const mtl__option_group *g)
+{
+    const int64_t scope = mtl__option_index(o, g, "weighting_scope");
+    return (mtl__weighting_set){.kind = mtl__option_choice(o, g, "weighting"),
+                                .text = mtl__option_str(o, g, "weighting"),
+                                .features = scope == 1,
+                                .by_layer = scope == 2,
+                                .every = mtl__option_i64(o, g, "weighting_every")};
+}
+
 void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set)
 {
     set->optimizer = mtl__option_choice(o, g, "optimizer");
@@ -79,10 +89,7 @@ void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__tra
     set->clip_value = mtl__option_f64(o, g, "clip_value");
     set->groups = mtl__option_str(o, g, "groups");
     set->lazy = mtl__option_index(o, g, "sparse_update") == 0;
-    set->weighting = (mtl__weighting_set){mtl__option_choice(o, g, "weighting"),
-                                          mtl__option_str(o, g, "weighting"),
-                                          mtl__option_index(o, g, "weighting_scope") == 1,
-                                          mtl__option_i64(o, g, "weighting_every")};
+    set->weighting = mtl__read_weighting(o, g);
 }
 
 static mtl__train_settings read_settings(const mtl_options *o)

@@ -60,15 +60,16 @@ extern const mtl__option_group mtl__fit_options;
                     &mtl__aggregate_table,                                                         \
                     "weights of the tasks' gradients in the trunk, see mtl_aggregate; heads get "  \
                     "their own gradient; auto: mtl_fit chooses, see there"),                       \
-    MTL__OPTION_STR("weighting_scope", "trunk", "trunk|features", NULL,                            \
-                    "which gradients it compares: by the trunk's parameters, or, at less cost, by "\
-                    "its output"),                                                                 \
+    MTL__OPTION_STR("weighting_scope", "trunk", "trunk|features|layer", NULL,                      \
+                    "which gradients it compares: by the trunk's parameters, at less cost by its " \
+                    "output, or by the parameters of each layer for weights of its own"),          \
     MTL__OPTION_I64("weighting_every", 1, 1, 1000000,                                              \
                     "steps from one comparison to the next; the weights stay meanwhile"),          \
     MTL__OPTION_STR("groups", "", "", NULL,                                                        \
                     "factors of the learning rate (0 = frozen) and of l1, l2 and weight_decay of " \
                     "named tensors, e.g. trunk.0:rate=0.1,decay=0;head:rate=2;*.bias:rate=0.1")
 
+mtl__weighting_set mtl__read_weighting(const mtl_options *o, const mtl__option_group *g);
 void mtl__read_update(const mtl_options *o, const mtl__option_group *g, mtl__train_settings *set);
 
 /* mtl_fit() without the checks of its arguments; the model is claimed. */

@@ -146,7 +146,18 @@ static void plan_parts(const mtl__network *net, int64_t rows, mtl__gramian *g)
     }
 }
 
-void mtl__gramian_plan(mtl__trainer *t, bool features, mtl__arena *arena, mtl__gramian *g)
+/* Of the sum of the tasks' gradients of a dense layer's output. */
+static int64_t mix_floats(const mtl__network *net, int64_t rows)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < net->trunk_layers; i++)
+        if (net->layer[i].type == &mtl__dense_layer)
+            most = mtl__max(most, rows * net->layer[i].out);
+    return most;
+}
+
+void mtl__gramian_plan(mtl__trainer *t, bool features, bool by_layer, mtl__arena *arena,
+                       mtl__gramian *g)
 {
     const mtl__network *net = &t->m->net;
     const int64_t rows = mtl__feed_max_rows(&t->feed), tasks = net->tasks;
@@ -170,6 +181,8 @@ void mtl__gramian_plan(mtl__trainer *t, bool features, mtl__arena *arena, mtl__g
     g->part = mtl__arena_floats(arena, g->part_floats);
     g->row_products = mtl__arena_floats(arena, g->row_most);
     g->work = mtl__arena_floats(arena, work_floats(g, t, rows));
+    g->scale = by_layer ? mtl__arena_take(arena, tasks, sizeof *g->scale) : NULL;
+    g->mix = by_layer ? mtl__arena_floats(arena, mix_floats(net, rows)) : NULL;
 }
 
 void mtl__gramian_start(const mtl__trainer *t, mtl__gramian *g)
@@ -189,6 +202,9 @@ typedef struct run {
     const mtl__pass *p;
     mtl__gramian *g;
     int64_t count, rows, stop; /* live tasks, rows of the batch, lowest layer of the trunk */
+    bool compares;
+    mtl__gramian_fn *fn; /* by layer, or NULL */
+    void *self;
 } run;
 
 /* out[i, j] += <x_i, y_j> for j <= i, i from `first` on: vectors of `rows` pieces of n floats, the
@@ -375,21 +391,68 @@ static void compare_dense(const run *r, int64_t layer)
 
 /* --- other layers ------------------------------------------------------------------------------ */
 
-/* What the layer's backward pass has left of the trained tensors' gradients for one task; returns
-   its length. */
-static int64_t take_tensors(const run *r, int64_t layer, float *to)
+/* What the layer's backward pass has left of the trained tensors' gradients for one task, or, scale not
+   NULL, what is to be there: the sum of those that were taken. Returns its length. */
+static int64_t take_tensors(const run *r, int64_t layer, const double *scale, int64_t all, float *to)
 {
     mtl__layer l = r->net->layer[layer];
     int64_t n = 0;
     for (int32_t k = 0; k < l.type->params; k++) {
         const int64_t count = mtl__layer_floats(&l, k);
+        float *grad = r->p->grads + *mtl__layer_offset(&l, k);
         if (l.type->param[k].role == MTL__STATE || !(r->g->trained[layer] >> k & 1))
             continue;
-        memcpy(to + n, r->p->grads + *mtl__layer_offset(&l, k), (size_t)count * sizeof *to);
+        if (scale)
+            memset(grad, 0, (size_t)count * sizeof *grad);
+        else
+            memcpy(to + n, grad, (size_t)count * sizeof *to);
+        for (int64_t i = 0; scale && i < r->count; i++)
+            r->p->vec->axpy(count, (float)scale[i], to + i * all + n, grad);
         n += count;
     }
     return n;
 }
+
+/* --- by layer ------------------------------------------------------------------------------------ */
+
+/* Both triangles. */
+static void mirror(const run *r)
+{
+    for (int64_t i = 0; i < r->count; i++)
+        for (int64_t j = 0; j < i; j++)
+            r->g->sum[j * r->count + i] = r->g->sum[i * r->count + j];
+}
+
+/* The layer's weights. */
+static bool ask(const run *r, int64_t layer)
+{
+    mirror(r);
+    return r->fn(r->self, layer, r->g->scale);
+}
+
+/* The layer's gradient from the sum of the tasks' gradients of its output. */
+static void sum_dense(const run *r, int64_t layer)
+{
+    const mtl__layer *l = &r->net->layer[layer];
+    mtl__gramian *g = r->g;
+    const int64_t most = block_cols(g->block_floats, r->rows, r->count, l->out);
+    const mtl__layer_io io = mtl__network_trunk_io(r->net, &r->t->buffers, layer, r->rows,
+                                                   r->t->feed.batch.x, r->net->inputs);
+    memset(g->mix, 0, (size_t)(r->rows * l->out) * sizeof *g->mix);
+    for (int64_t first = 0, cols; first < l->out; first += cols) {
+        cols = mtl__min(most, l->out - first);
+        if (cols < l->out || !r->compares) /* else they are there */
+            fill(r, layer, first, cols);
+        for (int64_t row = 0; row < r->rows; row++)
+            for (int64_t i = 0; i < r->count; i++)
+                r->p->vec->axpy(cols, (float)g->scale[i], g->block + (row * r->count + i) * cols,
+                                g->mix + row * l->out + first);
+    }
+    l->type->backward(l, r->p, &io,
+                      &(mtl__layer_grad){.dy = g->mix, .lddy = l->out, .want_params = true});
+}
+
+/* --- down the trunk ------------------------------------------------------------------------------ */
 
 /* One task through a layer; what was its place is the next one's. */
 static void step_down(const run *r, int64_t layer, int64_t i)
@@ -416,16 +479,29 @@ static void compare_trunk(const run *r)
         const mtl__layer *l = &r->net->layer[layer];
         const bool is_dense = l->type == &mtl__dense_layer, is_on = r->t->layer_on[layer];
         int64_t n = 0;
-        if (is_dense && is_on)
+        if (r->fn)
+            memset(g->sum, 0, (size_t)(r->count * r->count) * sizeof *g->sum);
+        if (is_dense && is_on && r->compares)
             compare_dense(r, layer);
+        if (is_dense && is_on && r->fn) {
+            if (!ask(r, layer))
+                return;
+            sum_dense(r, layer);
+        }
         if (is_dense && (layer == r->stop || comes_from_above(r, layer - 1)))
             continue;
         for (int64_t i = 0; i < r->count; i++) {
             step_down(r, layer, i);
             if (!is_dense && is_on)
-                n = take_tensors(r, layer, g->part + i * n);
+                n = take_tensors(r, layer, NULL, n, g->part + i * n);
         }
-        add_own_products(r, g->sum, 1, n, g->part);
+        if (r->compares)
+            add_own_products(r, g->sum, 1, n, g->part);
+        if (r->fn && n > 0) {
+            if (!ask(r, layer))
+                return;
+            take_tensors(r, layer, g->scale, n, g->part);
+        }
     }
 }
 
@@ -489,7 +565,7 @@ void mtl__gramian_run(const mtl__trainer *t, const mtl__pass *p, mtl__gramian *g
 {
     const run r = {t, &t->m->net, p, g, count, t->feed.batch.rows,
                    g->features ? t->m->net.trunk_layers - 1
-                               : mtl__network_trunk_stop(&t->m->net, t->layer_on)};
+                               : mtl__network_trunk_stop(&t->m->net, t->layer_on), true, NULL, NULL};
     memset(g->sum, 0, (size_t)(count * count) * sizeof *g->sum);
     for (int64_t i = 0; i < count && !g->is_product; i++)
         begin(&r, i);
@@ -499,7 +575,16 @@ void mtl__gramian_run(const mtl__trainer *t, const mtl__pass *p, mtl__gramian *g
         compare_features(&r);
     else
         compare_trunk(&r);
+    mirror(&r);
+}
+
+void mtl__gramian_layers(const mtl__trainer *t, const mtl__pass *p, mtl__gramian *g, int64_t count,
+                         bool asks, mtl__gramian_fn *fn, void *self)
+{
+    const run r = {t,    &t->m->net, p, g, count, t->feed.batch.rows,
+                   mtl__network_trunk_stop(&t->m->net, t->layer_on),
+                   asks, fn,         self};
     for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j < i; j++)
-            g->sum[j * count + i] = g->sum[i * count + j];
+        begin(&r, i);
+    compare_trunk(&r);
 }

@@ -28,13 +28,24 @@ typedef struct mtl__gramian {
     int64_t block_floats, part_floats, row_most;
     uint8_t *trained; /* [layers]: bit k = tensor k is trained */
     bool *off;        /* [layers] */
+    double *scale;    /* [tasks], by layer: of the live ones */
+    float *mix;       /* by layer: [rows, widest dense layer] */
 } mtl__gramian;
 
-void mtl__gramian_plan(struct mtl__trainer *t, bool features, mtl__arena *arena, mtl__gramian *g);
+/* by_layer: also for mtl__gramian_layers(). */
+void mtl__gramian_plan(struct mtl__trainer *t, bool features, bool by_layer, mtl__arena *arena,
+                       mtl__gramian *g);
 /* Once the layers to train are known. */
 void mtl__gramian_start(const struct mtl__trainer *t, mtl__gramian *g);
 /* g->sum of the `count` live tasks, from the losses' gradient in the trainer's buffers, which stays. */
 void mtl__gramian_run(const struct mtl__trainer *t, const mtl__pass *p, mtl__gramian *g,
                       int64_t count);
+
+/* With g->sum of a layer's parameters alone (asks = false: without), from the top down: the weights of
+   the live tasks into scale [count]. The layer's gradient is then the sum of theirs with these. false =
+   no further. */
+typedef bool mtl__gramian_fn(void *self, int64_t layer, double *scale);
+void mtl__gramian_layers(const struct mtl__trainer *t, const mtl__pass *p, mtl__gramian *g,
+                         int64_t count, bool asks, mtl__gramian_fn *fn, void *self);
 
 #endif

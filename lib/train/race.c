@@ -281,9 +281,7 @@ static mtl_status line_up(mtl__race *r, mtl_error *err)
         st = name_kind(r, k, r->loss, err);
         if (st != MTL_OK)
             return st;
-        const mtl__weighting_set set = {.kind = mtl__option_choice(r->o, g, "weighting"),
-                                        .text = mtl__option_str(r->o, g, "weighting"),
-                                        .features = mtl__option_index(r->o, g, "weighting_scope") == 1};
+        const mtl__weighting_set set = mtl__read_weighting(r->o, g);
         r->is_on[k] = r->f.m->net.trunk_layers > 0 &&
                       mtl__weighting_check(&set, &r->f.m->net, mtl__dataset_is_sparse(r->f.train),
                                            NULL) == MTL_OK;

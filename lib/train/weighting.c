@@ -29,6 +29,10 @@ mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__networ
                         "weighting \"%s\" of sparse inputs compares gradients by the trunk's output alone: "
                         "weighting_scope = features",
                         row->choice.name);
+    if (set->by_layer && !(row->uses & (MTL__AGG_GRAM | MTL__AGG_PLAIN)))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting_scope = layer is for kinds that compare gradients, not for \"%s\"",
+                        row->choice.name);
     return mtl__aggregator_check(&set->kind, set->text, net->tasks, err);
 }
 
@@ -46,7 +50,7 @@ static void lay_out(mtl__weighting *w, int64_t tasks, double *at)
     const int64_t pairs = w->wants_gram ? tasks * tasks : 0;
     w->figures = 0;
     w->kept = (mtl__weighting_kept){.step = figures(w, &at, 1),
-                                    .weight = figures(w, &at, tasks),
+                                    .weight = figures(w, &at, w->scopes * tasks),
                                     .sum = figures(w, &at, tasks),
                                     .count = figures(w, &at, tasks),
                                     .cosine = figures(w, &at, pairs),
@@ -64,10 +68,14 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
     if (!w->is_on)
         return;
     w->wants_gram = row->uses & MTL__AGG_GRAM;
+    w->scopes = t->set.weighting.by_layer ? mtl__max(1, net->trunk_layers) : 1;
     mtl__aggregator_plan(&w->agg, &t->set.weighting.kind, t->set.weighting.text, net->tasks, 0,
                          t->set.seed, arena);
     if (w->agg.epoch_steps == 0)
         w->agg.epoch_steps = mtl__max(1, t->feed.steps / t->set.weighting.every);
+    w->state = t->set.weighting.by_layer
+                   ? mtl__arena_take(arena, w->scopes, w->agg.states * (int64_t)sizeof *w->state)
+                   : w->agg.state;
     lay_out(w, net->tasks, NULL);
     w->figure = mtl__arena_take(arena, w->figures, sizeof *w->figure);
     lay_out(w, net->tasks, w->figure);
@@ -77,7 +85,7 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
     w->factor = mtl__arena_floats(arena, net->outputs);
     w->series = mtl__arena_take(arena, net->tasks, sizeof *w->series);
     w->dz = mtl__arena_floats(arena, mtl__feed_max_rows(&t->feed) * net->outputs);
-    w->state = row->uses & MTL__AGG_FEEDBACK ? mtl__arena_floats(arena, net->params) : NULL;
+    w->values = row->uses & MTL__AGG_FEEDBACK ? mtl__arena_floats(arena, net->params) : NULL;
     w->heads_on = mtl__arena_take(arena, net->layers, sizeof *w->heads_on);
     w->trunk_on = mtl__arena_take(arena, net->layers, sizeof *w->trunk_on);
     if (!w->wants_gram) {
@@ -85,7 +93,9 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
         return;
     }
     w->cosines = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->cosines);
-    mtl__gramian_plan(t, t->set.weighting.features, arena, &w->gramian);
+    if (t->set.weighting.by_layer)
+        w->gram = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->gram);
+    mtl__gramian_plan(t, t->set.weighting.features, t->set.weighting.by_layer, arena, &w->gramian);
     w->live = w->gramian.live;
 }
 
@@ -95,11 +105,12 @@ void mtl__weighting_start(mtl__trainer *t)
     const mtl__network *net = &t->m->net;
     if (!w->is_on)
         return;
-    mtl__aggregator_reset(&w->agg);
-    for (int64_t i = 0; i < net->tasks; i++) {
+    w->agg.step = 0;
+    memset(w->state, 0, (size_t)(w->scopes * w->agg.states) * sizeof *w->state);
+    for (int64_t i = 0; i < net->tasks; i++)
         w->name[i] = t->m->spec->task[i].name;
+    for (int64_t i = 0; i < w->scopes * net->tasks; i++)
         w->kept.weight[i] = 1;
-    }
 }
 
 void mtl__weighting_select(mtl__trainer *t)
@@ -119,10 +130,9 @@ void mtl__weighting_select(mtl__trainer *t)
  */
 
 /* Cosines and conflicts of this step to the epoch's sums. */
-static void note_cosines(mtl__trainer *t, int64_t count)
+static void note_cosines(mtl__trainer *t, const double *gram, int64_t count)
 {
     const mtl__weighting *w = &t->weighting;
-    const double *gram = w->gramian.sum;
     for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < i; j++) {
             const double size = sqrt(gram[i * count + i]) * sqrt(gram[j * count + j]);
@@ -171,24 +181,42 @@ static int64_t find_live(mtl__trainer *t)
     return count;
 }
 
-/* New weights of the live tasks; w->scale is room for them. */
+/* Is there a Gramian to go by? If not the run ends. */
+static bool is_gramian(mtl__trainer *t, int64_t count)
+{
+    const bool fine = is_finite(t->weighting.gramian.sum, count * count);
+    if (!fine)
+        t->step_loss = (double)INFINITY;
+    return fine;
+}
+
+/* New weights of the live tasks in a scope; w->scale is room for them. */
+static mtl_status ask(mtl__trainer *t, int64_t scope, int64_t count, mtl_error *err)
+{
+    mtl__weighting *w = &t->weighting;
+    const int64_t tasks = t->m->net.tasks;
+    const mtl__agg_step step = {
+        .gram = w->gramian.sum, .gram_stride = tasks, .losses = w->loss, .names = w->name};
+    if (w->wants_gram)
+        spread(t, count);
+    w->agg.state = w->state + scope * w->agg.states;
+    w->agg.step = (int64_t)*w->kept.step;
+    mtl_status st = mtl__aggregator_run(&w->agg, &step, w->scale, NULL, NULL, err);
+    for (int64_t i = 0; i < count && st == MTL_OK; i++)
+        w->kept.weight[scope * tasks + w->live[i]] = w->scale[w->live[i]];
+    return st;
+}
+
 static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_error *err)
 {
     mtl__weighting *w = &t->weighting;
-    const mtl__agg_step step = {
-        .gram = w->gramian.sum, .gram_stride = t->m->net.tasks, .losses = w->loss, .names = w->name};
     if (w->wants_gram && count > 0) {
         mtl__gramian_run(t, p, &w->gramian, count);
-        if (!is_finite(w->gramian.sum, count * count)) {
-            t->step_loss = (double)INFINITY; /* and so the run ends */
+        if (!is_gramian(t, count))
             return MTL_OK;
-        }
-        note_cosines(t, count);
-        spread(t, count);
+        note_cosines(t, w->gramian.sum, count);
     }
-    mtl_status st = mtl__aggregator_run(&w->agg, &step, w->scale, NULL, NULL, err);
-    for (int64_t i = 0; i < count && st == MTL_OK; i++)
-        w->kept.weight[w->live[i]] = w->scale[w->live[i]];
+    mtl_status st = ask(t, 0, count, err);
     *w->kept.step = (double)w->agg.step;
     return st;
 }
@@ -205,6 +233,62 @@ static void scale_dz(const mtl__trainer *t)
         t->m->ctx->vec->mul(ld, w->factor, t->buffers.dz + r * ld);
 }
 
+static void note_weights(mtl__trainer *t, int64_t scope, double part, int64_t count)
+{
+    const mtl__weighting *w = &t->weighting;
+    for (int64_t i = 0; i < count; i++)
+        w->kept.sum[w->live[i]] += part * w->kept.weight[scope * t->m->net.tasks + w->live[i]];
+}
+
+/* --- by layer ------------------------------------------------------------------------------------
+ */
+
+typedef struct layers {
+    mtl__trainer *t;
+    int64_t count, on; /* live tasks, layers that have weights */
+    bool asks;
+    mtl_status st;
+    mtl_error *err;
+} layers;
+
+static bool weigh_layer(void *self, int64_t layer, double *scale)
+{
+    layers *s = self;
+    const mtl__weighting *w = &s->t->weighting;
+    const int64_t pairs = s->count * s->count;
+    if (s->asks) {
+        if (!is_gramian(s->t, s->count))
+            return false;
+        for (int64_t i = 0; i < pairs; i++)
+            w->gram[i] += w->gramian.sum[i];
+        s->st = ask(s->t, layer, s->count, s->err);
+    }
+    for (int64_t i = 0; i < s->count; i++)
+        scale[i] = w->kept.weight[layer * s->t->m->net.tasks + w->live[i]];
+    note_weights(s->t, layer, 1 / (double)s->on, s->count);
+    return s->st == MTL_OK;
+}
+
+/* The trunk's gradient, each layer's with weights of its own. Cosines are of all layers together. */
+static mtl_status backward_layers(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_error *err)
+{
+    mtl__weighting *w = &t->weighting;
+    layers s = {.t = t, .count = count, .asks = t->step % t->set.weighting.every == 0, .err = err};
+    if (t->buffers.has_dh)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "weighting_scope = layer weighs gradients of tasks "
+                                              "alone: it is not for strategies with a penalty on "
+                                              "the trunk's output");
+    for (int64_t i = 0; i < t->m->net.trunk_layers; i++)
+        s.on += t->layer_on[i];
+    memset(w->gram, 0, (size_t)(count * count) * sizeof *w->gram);
+    mtl__gramian_layers(t, p, &w->gramian, count, s.asks, weigh_layer, &s);
+    if (s.st != MTL_OK || !isfinite(t->step_loss) || !s.asks)
+        return s.st;
+    note_cosines(t, w->gram, count);
+    *w->kept.step = (double)w->agg.step;
+    return MTL_OK;
+}
+
 mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_error *err)
 {
     mtl__weighting *w = &t->weighting;
@@ -215,15 +299,20 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
     mtl_status st = MTL_OK;
     if (!isfinite(t->step_loss))
         return MTL_OK;
-    if (mtl__network_trunk_stop(net, t->layer_on) < net->trunk_layers) {
-        if (t->step % t->set.weighting.every == 0)
+    const bool has_trunk = mtl__network_trunk_stop(net, t->layer_on) < net->trunk_layers;
+    const bool by_layer = t->set.weighting.by_layer && count > 0;
+    if (has_trunk) {
+        if (by_layer)
+            st = backward_layers(t, p, count, err);
+        else if (t->step % t->set.weighting.every == 0)
             st = weigh(t, p, count, err);
         if (st != MTL_OK || !isfinite(t->step_loss))
             return st;
-        for (int64_t i = 0; i < count; i++) {
-            w->kept.sum[w->live[i]] += w->kept.weight[w->live[i]];
+        for (int64_t i = 0; i < count; i++)
             w->kept.count[w->live[i]] += 1;
-        }
+    }
+    if (has_trunk && !by_layer) {
+        note_weights(t, 0, 1, count);
         memcpy(w->dz, t->buffers.dz, bytes);
         scale_dz(t);
         mtl__network_backward(net, p, &t->buffers, t->chain_on, w->trunk_on, b->rows, b->x,
@@ -244,7 +333,7 @@ void mtl__weighting_after_step(mtl__trainer *t)
         t->step % t->set.weighting.every != 0)
         return;
     mtl__pass p = mtl__trainer_pass(t);
-    p.state = w->state;
+    p.state = w->values;
     mtl__network_forward(&t->m->net, &p, &t->buffers, t->chain_on, b->rows, b->x, t->m->net.inputs);
     mtl__targets_run(&t->feed.batch.targets, b->rows, t->buffers.z, t->task_weight, NULL);
     find_live(t);
@@ -315,8 +404,8 @@ void mtl__weighting_push(mtl__trainer *t)
 
 bool mtl__weighting_block(mtl__weighting *w, int index, double **values, int64_t *count)
 {
-    *values = index == 0 ? w->figure : w->agg.state;
-    *count = index == 0 ? w->figures : w->agg.states;
+    *values = index == 0 ? w->figure : w->state;
+    *count = index == 0 ? w->figures : w->scopes * w->agg.states;
     return w->is_on && index < 2;
 }
 
@@ -325,7 +414,7 @@ bool mtl__weighting_resume(mtl__weighting *w)
     if (!w->is_on)
         return true;
     const double step = *w->kept.step;
-    if (!is_finite(w->figure, w->figures) || !is_finite(w->agg.state, w->agg.states) ||
+    if (!is_finite(w->figure, w->figures) || !is_finite(w->state, w->scopes * w->agg.states) ||
         !(step >= 0 && step < 0x1p53) || step != (double)(int64_t)step)
         return false;
     w->agg.step = (int64_t)step;

@@ -18,6 +18,7 @@ typedef struct mtl__weighting_set {
     mtl__choice kind;
     const char *text; /* of the kind */
     bool features;    /* gradients by the trunk's output, not by its parameters */
+    bool by_layer;    /* weights for each layer of the trunk, by its parameters */
     int64_t every;    /* steps from one comparison to the next */
 } mtl__weighting_set;
 
@@ -25,7 +26,7 @@ typedef struct mtl__weighting_set {
    own state; [figures] of doubles. */
 typedef struct mtl__weighting_kept {
     double *step;                 /* of the aggregator */
-    double *weight;               /* [tasks] */
+    double *weight;               /* [scopes, tasks] */
     double *sum, *count;          /* [tasks]: weights, steps in which the task took part */
     double *cosine, *pairs;       /* [tasks, tasks], with a Gramian: of the lower triangle */
     double *conflicts, *compared; /* pairs */
@@ -34,6 +35,8 @@ typedef struct mtl__weighting_kept {
 typedef struct mtl__weighting {
     bool is_on; /* anything but "sum" */
     bool wants_gram;
+    int64_t scopes;      /* layers of the trunk, or 1 */
+    double *state;       /* [scopes, states of the aggregator], which has that of one at a time */
     struct mtl_aggregator agg;
     double *figure;
     int64_t figures;
@@ -43,7 +46,8 @@ typedef struct mtl__weighting {
     int64_t *live;        /* [tasks] */
     mtl__gramian gramian;
     float *factor;        /* [outputs]: of a row of dz */
-    float *dz, *state;    /* a copy of dz; parameters for a forward pass that is to leave no trace */
+    double *gram;         /* by layer: of all of them, [tasks, tasks] */
+    float *dz, *values;   /* a copy of dz; parameters for a forward pass that is to leave no trace */
     bool *heads_on, *trunk_on; /* [layers] */
     int64_t *series;           /* [tasks]: "weight/TASK", -1 = none */
     int64_t *cosines;          /* [tasks, tasks], likewise */

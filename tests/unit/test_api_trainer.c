@@ -20,6 +20,7 @@ static const char *const runs[] = {
      "optimizer=rmsprop:momentum=0.5 train_metrics=1"),
     "epochs=3 batch_size=12 seed=4 sampling=balanced:task=grade scaler=robust",
     "epochs=3 batch_size=12 seed=4 weighting=gradvac",
+    "epochs=3 batch_size=12 seed=4 weighting=gradvac weighting_scope=layer weighting_every=2",
     "epochs=4 batch_size=12 seed=4 weighting=famo weighting_every=2",
     "epochs=4 batch_size=12 seed=4 weighting=dwa patience=3",
 };
@@ -494,7 +495,8 @@ END_TEST
 #define STREAM "epochs=1 batch_size=11 shuffle=0 scale_inputs=0 scale_targets=0 optimizer=adamw"
 /* Weightings go on with their state, too. */
 static const char *const streams[] = {STREAM, STREAM " weighting=gradnorm:rate=0.3",
-                                      STREAM " weighting=famo", STREAM " weighting=upgrad"};
+                                      STREAM " weighting=famo", STREAM " weighting=upgrad",
+                                      STREAM " weighting=gradnorm weighting_scope=layer"};
 
 /* But for dropout, whose stream has the call's number in its seed, both are the same run. */
 static void check_stream(const fixture *f, const char *text)

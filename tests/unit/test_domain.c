@@ -535,6 +535,7 @@ START_TEST(what_cannot_be_says_why)
     refuse(s, NULL, "strategy=statistics", MTL_ERR_INVALID, "known");
     refuse(s, NULL, "strategy=coral", MTL_ERR_INVALID, "known");
     refuse(s, NULL, "strategy=mmd", MTL_ERR_INVALID, "known");
+    refuse(s, known, "strategy=mmd weighting=upgrad weighting_scope=layer", MTL_ERR_INVALID, "penalty");
     done(mtl_dataset_set_labels(s->target, "new", 1, s->far.fails, 1, err));
     refuse(s, known, "strategy=statistics", MTL_ERR_INVALID, "new domain");
     s->far.x[7] = INFINITY;

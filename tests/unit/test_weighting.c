@@ -485,6 +485,122 @@ START_TEST(features_are_compared_at_the_trunks_output)
 }
 END_TEST
 
+/* ---- Scope "layer" ---- */
+
+/* Where a layer's tensors stand among those of the trunk, and where they end; false = no such layer. */
+static bool layer_range(const mtl_model *m, int layer, int64_t *first, int64_t *end)
+{
+    char prefix[32];
+    int64_t at = 0;
+    bool any = false;
+    snprintf(prefix, sizeof prefix, "trunk.%d.", layer);
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *name;
+        const int64_t size = tensor_size(m, i, &name);
+        const bool is_its = strncmp(name, prefix, strlen(prefix)) == 0;
+        if (strncmp(name, "trunk.", 6) != 0 || strstr(name, "running"))
+            continue;
+        *first = is_its && !any ? at : *first;
+        at += size;
+        *end = is_its ? at : *end;
+        any = any || is_its;
+    }
+    return any;
+}
+
+/* Each layer's own columns of J, with the weights that the aggregation has for these alone. */
+static void expect_by_layer(const char *kind, const gradients *g, const mtl_model *m,
+                            double weights[4], float *want)
+{
+    static gradients part;
+    int64_t first = 0, end = 0;
+    int layers = 0;
+    memset(weights, 0, 4 * sizeof *weights);
+    for (int layer = 0; layer_range(m, layer, &first, &end); layer++) {
+        double own[4], size = 0;
+        memset(&part, 0, sizeof part);
+        part.n = end - first;
+        memcpy(part.loss, g->loss, sizeof part.loss);
+        for (int t = 0; t < 4; t++)
+            for (int64_t i = first; i < end; i++) {
+                part.trunk[t][i - first] = g->trunk[t][i];
+                size += fabs((double)g->trunk[t][i]);
+            }
+        if (size == 0) { /* frozen */
+            memset(want + first, 0, (size_t)part.n * sizeof *want);
+            continue;
+        }
+        expect(kind, &part, own, want + first);
+        for (int t = 0; t < 4; t++)
+            weights[t] += own[t];
+        layers++;
+    }
+    for (int t = 0; t < 4; t++)
+        weights[t] /= layers;
+}
+
+static void check_layers(const struct net *net, const problem *p, int mask, const char *kind)
+{
+    static gradients g;
+    static float want[MOST], got[MOST];
+    char text[256];
+    double weights[4];
+    mtl_model *fresh, *m;
+    take_gradients(net, p, mask, &g, &fresh);
+    expect_by_layer(kind, &g, fresh, weights, want);
+    snprintf(text, sizeof text, ONE_STEP "weighting_scope=layer weighting=%s", kind);
+    mtl_report *r = fit_one(net, p, NULL, mask, text, &m);
+    change(fresh, m, true, got);
+    check_near(got, want, g.n, kind, net->name);
+    change(fresh, m, false, got);
+    check_near(got, g.head, g.heads, kind, net->name);
+    check_weights(r, weights, mask, kind, net);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(fresh);
+}
+
+START_TEST(each_layer_may_have_weights_of_its_own)
+{
+    static const char *const of_gradients[] = {"mgda:normalise=l2", "pcgrad",   "cagrad",
+                                               "gradvac",           "fairgrad", "gradnorm"};
+    problem p = make_problem(15);
+    for (int n = 0; n < MTL__COUNT_OF(nets); n++)
+        check_layers(&nets[n], &p, 15, "upgrad");
+    for (int k = 0; k < MTL__COUNT_OF(of_gradients); k++)
+        for (int n = 0; n < 2; n++)
+            check_layers(&nets[n], &p, 15, of_gradients[k]);
+    check_layers(&nets[0], &p, 13, "imtl_g");
+    check_layers(&nets[1], &p, 4, "nash");
+    problem_free(&p);
+}
+END_TEST
+
+/* Of one layer it is the scope "trunk"; and in a step without labels there is nothing to weigh. */
+START_TEST(one_layer_is_the_trunk)
+{
+    problem p = make_problem(15);
+    for (int64_t i = 0; i < ROWS / 2; i++) {
+        p.fails[i] = p.grade[i] = NAN;
+        p.tags[2 * i] = p.tags[2 * i + 1] = p.hours[2 * i] = p.hours[2 * i + 1] = NAN;
+    }
+    static const struct net one = {"frozen below", with_plain_heads, "trunk.0..1"};
+    static const char *const scope[] = {"trunk", "layer"};
+    static float x[2][MOST];
+    int64_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        mtl_model *m;
+        char text[256];
+        snprintf(text, sizeof text, "epochs=2 batch_size=10 shuffle=0 seed=3 weighting=gradvac "
+                                    "weighting_every=2 weighting_scope=%s", scope[i]);
+        mtl_report_destroy(fit_one(&one, &p, NULL, 15, text, &m));
+        n = pick(m, true, x[i]);
+        mtl_model_destroy(m);
+    }
+    check_near(x[1], x[0], n, "gradvac", one.name);
+    problem_free(&p);
+}
+END_TEST
+
 /* ---- The report ---- */
 
 START_TEST(cosines_and_conflicts_are_reported)
@@ -594,6 +710,9 @@ static const struct golden {
     {9, "epochs=3 batch_size=12 seed=4 weighting=upgrad", 0xafb97dcb0fe28ddc},
     {8, "epochs=3 batch_size=40 seed=4 weighting=cagrad weighting_scope=features", 0xd1a7f79e82170a1c},
     {10, "epochs=2 batch_size=12 seed=4 weighting=nash", 0x61a7e817dd1f5b02},
+    {2, "epochs=3 batch_size=12 seed=4 weighting=gradvac weighting_scope=layer", 0xd8fb2470495a5022},
+    {10, "epochs=2 batch_size=12 seed=4 weighting=upgrad weighting_scope=layer weighting_every=2",
+     0x0e1000a5f27a4765},
 };
 
 START_TEST(the_bits_do_not_depend_on_the_machine)
@@ -635,6 +754,8 @@ START_TEST(kinds_that_cannot_serve_are_refused)
         {"weighting=graddrop", MTL_ERR_INVALID, "graddrop"},
         {"weighting=db_mtl", MTL_ERR_INVALID, "db_mtl"},
         {"weighting=constant:weights=1/2", MTL_ERR_RANGE, "2 numbers are listed for 4 tasks"},
+        {"weighting=uw weighting_scope=layer", MTL_ERR_INVALID, "compare gradients"},
+        {"weighting=mean weighting_scope=layer", MTL_ERR_INVALID, "\"mean\""},
     };
     fit(m, d, "epochs=1");
     done(mtl_model_clone(m, &before, err));
@@ -815,6 +936,8 @@ int main(void)
     add_case(s, "absent", absent_tasks_take_no_part);
     add_case(s, "a step without labels", a_step_may_have_no_labels);
     add_case(s, "features", features_are_compared_at_the_trunks_output);
+    add_case(s, "layers", each_layer_may_have_weights_of_its_own);
+    add_case(s, "one layer", one_layer_is_the_trunk);
     add_case(s, "cosines", cosines_and_conflicts_are_reported);
     add_case(s, "sum", the_sum_and_weights_of_one_are_the_plain_fit);
     add_case(s, "no trunk", a_model_without_trunk_has_nothing_to_weigh);
