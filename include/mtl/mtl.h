@@ -1252,12 +1252,17 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * weights of its own, from the gradients by its parameters alone (as GradVac of Wang et al. 2021 has
  * it), and takes the tasks' gradients apart down the trunk in every step. It is for kinds that compare
  * gradients, whose state each layer then has; "weight/TASK" is the mean over layers, "cosine/A/B" is of
- * all of them together. It is not for sparse inputs, nor the strategies coral and mmd. Memory: what the network's parameters take,
- * about twice, and 16 floats for each row of a step and task; a matrix [rows of a step, widest layer] a
- * task besides in a trunk of more than two dense layers, of other layers, or under towers. Every
- * "weighting_every" steps new weights are found; famo looks at the losses of the batch once more behind such a step. A task without a label
- * in the step takes no part. graddrop, db_mtl and excess_mtl are not to be had in training, nor is the
- * scope "trunk" of kinds that compare gradients with sparse inputs. With everything in the trunk frozen there is nothing to weigh.
+ * all of them together. It is not for sparse inputs, nor the strategies coral and mmd. Memory: what
+ * the network's parameters take, about twice, and 16 floats for each row of a step and task; a matrix
+ * [rows of a step, widest layer] a task besides in a trunk of more than two dense layers, of other
+ * layers, or under towers. Every "weighting_every" steps new weights are found; famo looks at the losses
+ * of the batch once more behind such a step. A task without a label in the step takes no part. The scope
+ * "trunk" of kinds that compare gradients is not for sparse inputs. graddrop, db_mtl and excess_mtl look
+ * at every value: they take one way back for each task in each step, keep a gradient of the trunk for
+ * each (the last two 8 bytes a value more), of tasks times parameters up to 4194304, and are for the
+ * scope "trunk" and "weighting_every" = 1 alone, without sparse inputs and strategies that set rates of
+ * tensors or penalties on the trunk's output. With everything in the trunk frozen there is nothing to
+ * weigh.
  *
  * With "average" the averaged parameters are what is judged after an epoch, what early stopping picks
  * its best from, and what the model has in the end, also when the fit is stopped or diverges; the

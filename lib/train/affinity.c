@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "aggregate/grouping.h"
-#include "train/groups.h"
+#include "train/jacobian.h"
 
 enum {
     CHUNK = 1024, /* floats of one inner product, which are added in double */
@@ -20,23 +20,13 @@ static const double enough = 0.9; /* share of the best score */
 /* Figures of pairs. */
 enum { COSINE, MAGNITUDE, CONFLICT, AFFINITY, FIGURES };
 
-/* A trained tensor of the trunk. */
-typedef struct piece {
-    int64_t offset, count;
-    double rate; /* factor of the learning rate */
-} piece;
-
 struct mtl__affinity {
     const mtl_model *m;
     const mtl__allocator *al; /* of the context, which outlives the model */
     int64_t every;
     mtl__arena arena;
-    piece *piece;
-    int64_t pieces, floats;
-    bool *trunk_on, *chain_on; /* [layers], [heads] */
-    float *grad;               /* [tasks, floats] */
-    float *moved, *state;      /* [net.params]: after a task's step; statistics that nobody wants */
-    float *dz;
+    mtl__jacobian j;
+    float *moved, *state; /* [net.params]: after a task's step; statistics that nobody wants */
     double *gram;  /* [tasks, tasks] */
     double *loss;  /* [tasks] before a step; NaN = takes no part */
     double *sum;   /* [FIGURES, tasks, tasks] */
@@ -87,32 +77,13 @@ static bool run(watch *w, mtl__trainer *t, mtl__pass *p, float *dz)
     return t->feed.batch.targets.refused < 0;
 }
 
-/* From the task's columns of the outputs' gradient alone. */
-static void take_gradient(watch *w, mtl__trainer *t, const mtl__pass *p, int64_t task)
-{
-    const mtl__network *net = &w->m->net;
-    const mtl__batch *b = &t->feed.batch;
-    const int64_t ld = net->outputs, column = net->task[task].column;
-    const size_t bytes = (size_t)w->m->spec->task[task].outputs * sizeof(float);
-    float *to = w->grad + task * w->floats;
-    memset(t->buffers.dz, 0, (size_t)(b->rows * ld) * sizeof(float));
-    for (int64_t r = 0; r < b->rows; r++)
-        memcpy(t->buffers.dz + r * ld + column, w->dz + r * ld + column, bytes);
-    w->chain_on[net->task[task].chain] = true;
-    mtl__network_backward(net, p, &t->buffers, w->chain_on, w->trunk_on, b->rows, b->x, net->inputs);
-    w->chain_on[net->task[task].chain] = false;
-    for (int64_t i = 0; i < w->pieces; i++) {
-        memcpy(to, p->grads + w->piece[i].offset, (size_t)w->piece[i].count * sizeof *to);
-        to += w->piece[i].count;
-    }
-}
-
 static double product(const watch *w, int64_t i, int64_t j)
 {
-    const float *a = w->grad + i * w->floats, *b = w->grad + j * w->floats;
+    const int64_t n = w->j.floats;
+    const float *a = w->j.grad + i * n, *b = w->j.grad + j * n;
     double sum = 0;
-    for (int64_t k = 0; k < w->floats; k += CHUNK)
-        sum += (double)w->m->ctx->vec->dot(mtl__min(CHUNK, w->floats - k), a + k, b + k);
+    for (int64_t k = 0; k < n; k += CHUNK)
+        sum += (double)w->m->ctx->vec->dot(mtl__min(CHUNK, n - k), a + k, b + k);
     return sum;
 }
 
@@ -139,12 +110,12 @@ static void compare(watch *w)
 static void step_trunk(const watch *w, const mtl__trainer *t, int64_t task)
 {
     const double rate = t->set.rate * mtl__sched_factor(&t->sched, &t->now.sched, t->step);
-    const float *g = w->grad + task * w->floats;
+    const float *g = w->j.grad + task * w->j.floats;
     memcpy(w->moved, w->m->values, (size_t)w->m->net.params * sizeof *w->moved);
-    for (int64_t i = 0; i < w->pieces; i++) {
-        w->m->ctx->vec->axpy(w->piece[i].count, (float)(-rate * w->piece[i].rate), g,
-                             w->moved + w->piece[i].offset);
-        g += w->piece[i].count;
+    for (int64_t i = 0; i < w->j.pieces; i++) {
+        const mtl__piece *p = &w->j.piece[i];
+        w->m->ctx->vec->axpy(p->count, (float)(-rate * p->rate), g, w->moved + p->offset);
+        g += p->count;
     }
 }
 
@@ -165,7 +136,6 @@ static void observe(void *self, mtl__trainer *t)
 {
     watch *w = self;
     const int64_t tasks = w->m->net.tasks;
-    const size_t bytes = (size_t)(t->feed.batch.rows * w->m->net.outputs) * sizeof(float);
     mtl__pass p = mtl__trainer_pass(t);
     if (t->step % w->every != 0 || !run(w, t, &p, t->buffers.dz))
         return;
@@ -173,11 +143,7 @@ static void observe(void *self, mtl__trainer *t)
         const double loss = mean_loss(t, i);
         w->loss[i] = isfinite(loss) ? loss : (double)NAN;
     }
-    memcpy(w->dz, t->buffers.dz, bytes);
-    for (int64_t i = 0; i < tasks; i++)
-        if (!isnan(w->loss[i]))
-            take_gradient(w, t, &p, i);
-    memcpy(t->buffers.dz, w->dz, bytes);
+    mtl__jacobian_run(t, &p, w->loss, &w->j);
     compare(w);
     for (int64_t i = 0; i < tasks; i++)
         if (!isnan(w->loss[i]) && !look_ahead(w, t, &p, i))
@@ -187,34 +153,13 @@ static void observe(void *self, mtl__trainer *t)
 
 /* --- before the fit ------------------------------------------------------------------------------ */
 
-static void list_pieces(watch *w, const mtl__trainer *t)
-{
-    w->pieces = w->floats = 0;
-    for (int64_t i = 0; i < w->m->params; i++) {
-        const mtl__param *p = &w->m->param[i];
-        if (p->layer >= w->m->net.trunk_layers || !mtl__trainer_trains(t, p))
-            continue;
-        const piece one = {p->offset, mtl__round_floats(mtl__param_rows(p) * mtl__param_cols(p)),
-                           mtl__group_of(t->set.groups, p).rate};
-        if (w->piece)
-            w->piece[w->pieces] = one;
-        w->pieces++;
-        w->floats += one.count;
-    }
-}
-
 static void take(watch *w, const mtl__trainer *t, mtl__arena *a)
 {
     const mtl__network *net = &w->m->net;
     const int64_t n = net->tasks;
-    list_pieces(w, t);
-    w->piece = mtl__arena_take(a, w->pieces, sizeof *w->piece);
-    w->trunk_on = mtl__arena_take(a, net->layers, sizeof *w->trunk_on);
-    w->chain_on = mtl__arena_take(a, net->heads, sizeof *w->chain_on);
-    w->grad = mtl__arena_take(a, n, mtl__max(1, w->floats) * (int64_t)sizeof *w->grad);
+    mtl__jacobian_plan(t, a, &w->j);
     w->moved = mtl__arena_floats(a, net->params);
     w->state = mtl__arena_floats(a, net->params);
-    w->dz = mtl__arena_floats(a, mtl__feed_max_rows(&t->feed) * net->outputs);
     w->gram = mtl__arena_take(a, n * n, sizeof *w->gram);
     w->loss = mtl__arena_take(a, n, sizeof *w->loss);
     w->sum = mtl__arena_take(a, FIGURES * n * n, sizeof *w->sum);
@@ -241,7 +186,7 @@ static mtl_status reserve(watch *w, const mtl__trainer *t, mtl_error *err)
 {
     mtl__arena arena = {0};
     take(w, t, &arena);
-    if (w->floats == 0)
+    if (w->j.floats == 0)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "mtl_task_affinity: no tensor of the trunk is trained, the tasks share "
                         "nothing");
@@ -250,9 +195,7 @@ static mtl_status reserve(watch *w, const mtl__trainer *t, mtl_error *err)
                         (long long)w->m->net.tasks);
     take(w, t, &arena);
     w->arena = arena;
-    list_pieces(w, t);
-    for (int64_t i = 0; i < w->m->net.trunk_layers; i++)
-        w->trunk_on[i] = t->layer_on[i];
+    mtl__jacobian_start(t, &w->j);
     return MTL_OK;
 }
 

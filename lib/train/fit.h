@@ -55,6 +55,7 @@ extern const mtl__option_group mtl__fit_options;
                     "pcgrad:order=seed|gradvac:beta=0.5|cagrad:c=0.4,rescale=0|imtl_g|"            \
                     "nash:max_norm=1|fairgrad:alpha=1|aligned_mtl:mode=min|upgrad|dualproj|"       \
                     "config|gradnorm:alpha=1.5,rate=1|gated:main=1/0,decay=0.9|a_gem:main=1/0|"   \
+                    "graddrop:leak=0|db_mtl:beta=0.9,sigma=0|excess_mtl:eta=0.01|"                 \
                     "uw:rate=0.01|dwa:temperature=2|gls|"                                          \
                     "imtl_l:rate=0.01|stch:mu=1,warm_up=0|famo:rate=0.025,decay=0.001|auto:folds=5",\
                     &mtl__aggregate_table,                                                         \

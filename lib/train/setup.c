@@ -340,7 +340,12 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
     if (t->bound[1].label && mtl__binding_is_sparse(&t->bound[0]) != mtl__binding_is_sparse(&t->bound[1]))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "the inputs of one data set are sparse, of the other not");
-    if (t->set.weighting.kind.row) {
+    const mtl__aggregation *weighting = t->set.weighting.kind.row;
+    if (weighting && (weighting->uses & MTL__AGG_JACOBIAN) && t->set.rates)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" keeps gradients of the same tensors from step to step: it is "
+                        "not for strategies with rates of tensors", weighting->choice.name);
+    if (weighting) {
         mtl_status st = mtl__weighting_check(&t->set.weighting, &t->m->net,
                                              mtl__binding_is_sparse(&t->bound[0]), err);
         if (st != MTL_OK)

@@ -10,6 +10,8 @@
  */
 
 enum { MOST_COSINES = 16 }; /* tasks of which the report has all cosines */
+/* Values of all tasks' gradients that a kind may look at, and keep in a checkpoint as text. */
+static const int64_t most_values = 1 << 22;
 
 mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__network *net,
                                 bool is_sparse, mtl_error *err)
@@ -18,12 +20,18 @@ mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__networ
     if (!(row->uses & MTL__AGG_PLAIN) && net->members > 1)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "an ensemble in one network is trained with weighting \"sum\" alone");
-    if (row->uses & MTL__AGG_JACOBIAN)
-        return MTL_FAIL(
-            err, MTL_ERR_INVALID,
-            "weighting \"%s\" needs every value of every task's gradient, which training "
-            "does not keep; mtl_aggregate() has it",
-            row->choice.name);
+    if ((row->uses & MTL__AGG_JACOBIAN) &&
+        (is_sparse || set->features || set->by_layer || set->every > 1))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" needs every value of every task's gradient in every step: "
+                        "weighting_scope = trunk, weighting_every = 1, and inputs that are not sparse",
+                        row->choice.name);
+    if ((row->uses & MTL__AGG_JACOBIAN) && net->params > most_values / net->tasks)
+        return MTL_FAIL(err, MTL_ERR_RANGE,
+                        "weighting \"%s\" keeps a gradient for each task: %lld tasks and %lld parameters "
+                        "are too many, their product must be at most %lld",
+                        row->choice.name, (long long)net->tasks, (long long)net->params,
+                        (long long)most_values);
     if (is_sparse && !set->features && (row->uses & MTL__AGG_GRAM))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "weighting \"%s\" of sparse inputs compares gradients by the trunk's output alone: "
@@ -69,8 +77,12 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
         return;
     w->wants_gram = row->uses & MTL__AGG_GRAM;
     w->scopes = t->set.weighting.by_layer ? mtl__max(1, net->trunk_layers) : 1;
-    mtl__aggregator_plan(&w->agg, &t->set.weighting.kind, t->set.weighting.text, net->tasks, 0,
-                         t->set.seed, arena);
+    if (row->uses & MTL__AGG_JACOBIAN) {
+        mtl__jacobian_plan(t, arena, &w->jacobian);
+        w->update = mtl__arena_floats(arena, w->jacobian.floats);
+    }
+    mtl__aggregator_plan(&w->agg, &t->set.weighting.kind, t->set.weighting.text, net->tasks,
+                         w->jacobian.floats, t->set.seed, arena);
     if (w->agg.epoch_steps == 0)
         w->agg.epoch_steps = mtl__max(1, t->feed.steps / t->set.weighting.every);
     w->state = t->set.weighting.by_layer
@@ -124,6 +136,8 @@ void mtl__weighting_select(mtl__trainer *t)
     }
     if (w->wants_gram)
         mtl__gramian_start(t, &w->gramian);
+    if (w->update)
+        mtl__jacobian_start(t, &w->jacobian);
 }
 
 /* --- weights -------------------------------------------------------------------------------------
@@ -221,6 +235,31 @@ static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_
     return st;
 }
 
+/* Kinds that look at single values give the gradient itself, which goes where the tasks' came from. */
+static mtl_status aggregate_rows(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_error *err)
+{
+    mtl__weighting *w = &t->weighting;
+    mtl__jacobian *j = &w->jacobian;
+    mtl__jacobian_run(t, p, w->loss, j);
+    for (int64_t i = 0; i < count; i++)
+        if (!t->m->ctx->vec->all_finite(j->floats, j->grad + w->live[i] * j->floats)) {
+            t->step_loss = (double)INFINITY;
+            return MTL_OK;
+        }
+    const mtl__agg_step step = {
+        .rows = j->grad, .row_stride = j->floats, .losses = w->loss, .names = w->name};
+    mtl_status st = mtl__aggregator_run(&w->agg, &step, w->scale, w->update, NULL, err);
+    const float *from = w->update;
+    for (int64_t i = 0; i < j->pieces && st == MTL_OK; i++) {
+        memcpy(p->grads + j->piece[i].offset, from, (size_t)j->piece[i].count * sizeof *from);
+        from += j->piece[i].count;
+    }
+    for (int64_t i = 0; i < count && st == MTL_OK; i++)
+        w->kept.weight[w->live[i]] = w->scale[w->live[i]];
+    *w->kept.step = (double)w->agg.step;
+    return st;
+}
+
 /* dz times the tasks' weights. */
 static void scale_dz(const mtl__trainer *t)
 {
@@ -274,10 +313,6 @@ static mtl_status backward_layers(mtl__trainer *t, const mtl__pass *p, int64_t c
 {
     mtl__weighting *w = &t->weighting;
     layers s = {.t = t, .count = count, .asks = t->step % t->set.weighting.every == 0, .err = err};
-    if (t->buffers.has_dh)
-        return MTL_FAIL(err, MTL_ERR_INVALID, "weighting_scope = layer weighs gradients of tasks "
-                                              "alone: it is not for strategies with a penalty on "
-                                              "the trunk's output");
     for (int64_t i = 0; i < t->m->net.trunk_layers; i++)
         s.on += t->layer_on[i];
     memset(w->gram, 0, (size_t)(count * count) * sizeof *w->gram);
@@ -301,9 +336,17 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
         return MTL_OK;
     const bool has_trunk = mtl__network_trunk_stop(net, t->layer_on) < net->trunk_layers;
     const bool by_layer = t->set.weighting.by_layer && count > 0;
+    if (t->buffers.has_dh && (by_layer || w->update))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" puts the trunk's gradient together from the tasks' alone: "
+                        "it is not for strategies with a penalty on the trunk's output, but with "
+                        "weighting_scope = trunk of a kind that needs no more than inner products",
+                        w->agg.row->choice.name);
     if (has_trunk) {
         if (by_layer)
             st = backward_layers(t, p, count, err);
+        else if (w->update)
+            st = aggregate_rows(t, p, count, err);
         else if (t->step % t->set.weighting.every == 0)
             st = weigh(t, p, count, err);
         if (st != MTL_OK || !isfinite(t->step_loss))
@@ -311,8 +354,9 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
         for (int64_t i = 0; i < count; i++)
             w->kept.count[w->live[i]] += 1;
     }
-    if (has_trunk && !by_layer) {
+    if (has_trunk && !by_layer)
         note_weights(t, 0, 1, count);
+    if (has_trunk && !by_layer && !w->update) {
         memcpy(w->dz, t->buffers.dz, bytes);
         scale_dz(t);
         mtl__network_backward(net, p, &t->buffers, t->chain_on, w->trunk_on, b->rows, b->x,

@@ -9,6 +9,7 @@
 
 #include "aggregate/aggregate.h"
 #include "train/gramian.h"
+#include "train/jacobian.h"
 #include "train/report.h"
 #include "train/targets.h"
 
@@ -45,6 +46,8 @@ typedef struct mtl__weighting {
     double *loss, *scale; /* [tasks] */
     int64_t *live;        /* [tasks] */
     mtl__gramian gramian;
+    mtl__jacobian jacobian; /* for kinds that look at single values */
+    float *update;          /* [jacobian.floats] of these */
     float *factor;        /* [outputs]: of a row of dz */
     double *gram;         /* by layer: of all of them, [tasks, tasks] */
     float *dz, *values;   /* a copy of dz; parameters for a forward pass that is to leave no trace */

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What sharing does on real tables: one net per task, the shared one with every weighting, the judge.
 
-  multitask.py PATH/TO/mtl_quality [--splits N] [--only NAMES] [--per-task] [--csv FILE] FOLDER...
+  multitask.py PATH/TO/mtl_quality [--splits N] [--only NAMES] [--per-task] [--csv FILE]
+               [--options TEXT] FOLDER...
 
 The nets are trained by mtl_quality, on the same splits and with the same options but for the weighting
 (see quality.c for what a folder holds). For each set and method it prints the mean over tasks of the
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-STOP = "epochs=200 validation_split=0.2 validation=random patience=15"
+STOP = "epochs=100 validation_split=0.2 validation=random patience=10"
 WEIGHTINGS = [
     "sum", "rlw", "mgda", "mgda:normalise=l2", "pcgrad", "gradvac", "cagrad", "imtl_g", "nash",
     "fairgrad", "aligned_mtl", "upgrad", "dualproj", "config", "gradnorm", "uw", "dwa", "gls", "imtl_l",
@@ -115,9 +116,12 @@ def main():
     p.add_argument("--splits", type=int, default=5)
     p.add_argument("--only", help="methods, with commas")
     p.add_argument("--per-task", action="store_true")
+    p.add_argument("--options", help="of every fit besides, as weighting_scope=features")
     p.add_argument("--csv", help="write set,method,split,task,metric,value,cpu_seconds")
     a = p.parse_args()
-    chosen = [r for r in recipes() if not a.only or r[0] in a.only.split(",")]
+    extra = " " + a.options if a.options else ""
+    chosen = [(name, own, options + extra) for name, own, options in recipes()
+              if not a.only or name in a.only.split(",")]
     out = open(a.csv, "w") if a.csv else None
     for path in a.folder:
         folder = os.path.basename(os.path.normpath(path))

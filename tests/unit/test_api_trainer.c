@@ -21,6 +21,8 @@ static const char *const runs[] = {
     "epochs=3 batch_size=12 seed=4 sampling=balanced:task=grade scaler=robust",
     "epochs=3 batch_size=12 seed=4 weighting=gradvac",
     "epochs=3 batch_size=12 seed=4 weighting=gradvac weighting_scope=layer weighting_every=2",
+    "epochs=3 batch_size=12 seed=4 weighting=db_mtl:sigma=0.3",
+    "epochs=3 batch_size=12 seed=4 weighting=excess_mtl:eta=1",
     "epochs=4 batch_size=12 seed=4 weighting=famo weighting_every=2",
     "epochs=4 batch_size=12 seed=4 weighting=dwa patience=3",
 };

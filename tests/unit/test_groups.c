@@ -594,7 +594,7 @@ START_TEST(what_cannot_be_is_refused)
     refuse(m, bare, "", MTL_ERR_DATA, "");
     refuse(m, d, "judge=1", MTL_ERR_INVALID, "judge");
     refuse(m, d, "checkpoint=x", MTL_ERR_INVALID, "checkpoint");
-    refuse(m, d, "weighting=graddrop", MTL_ERR_INVALID, "graddrop");
+    refuse(m, d, "weighting=graddrop weighting_every=2", MTL_ERR_INVALID, "graddrop");
     refuse(still, d, "", MTL_ERR_INVALID, "trunk");
     refuse(m, d, "learning_rate=1e30 optimizer=sgd", MTL_ERR_DIVERGED, "finite");
     int64_t start[ROWS + 1] = {0};

@@ -929,6 +929,7 @@ START_TEST(what_cannot_be_says_why)
 {
     scene *s = scene_make(NULL);
     refuse(s, "strategy=norm_only", MTL_ERR_STATE, "norm");
+    refuse(s, "strategy=discriminative weighting=db_mtl", MTL_ERR_INVALID, "rates of tensors");
     refuse(s, "strategy=lora average=ema", MTL_ERR_INVALID, "average");
     refuse(s, "strategy=lora weighting=upgrad", MTL_ERR_INVALID, "weighting");
     static const char *const with_known[] = {"l2_sp_fisher", "ewc", "gated", "a_gem"};

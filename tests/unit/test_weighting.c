@@ -313,6 +313,8 @@ static const char *const kinds[] = {"mean",
                                     "imtl_l",
                                     "stch",
                                     "famo",
+                                    "db_mtl",
+                                    "excess_mtl:eta=0.5",
                                     "upgrad:pref=1/2/3/4"};
 
 START_TEST(the_trunk_gets_what_the_aggregation_says)
@@ -331,6 +333,7 @@ START_TEST(whatever_the_network_is_made_of)
         check_step(&nets[n], &p, 15, "upgrad");
         check_step(&nets[n], &p, 15, "mgda:normalise=l2");
         check_step(&nets[n], &p, 15, "gls");
+        check_step(&nets[n], &p, 15, "excess_mtl");
     }
     problem_free(&p);
 }
@@ -364,7 +367,7 @@ END_TEST
 START_TEST(absent_tasks_take_no_part)
 {
     problem p = make_problem(15);
-    static const char *const some[] = {"mgda", "nash", "upgrad", "gls", "rlw", "mean", "dwa"};
+    static const char *const some[] = {"db_mtl", "mgda", "nash", "upgrad", "gls", "rlw", "mean", "dwa"};
     for (int mask = 1; mask < 15; mask++)
         for (int k = 0; k < MTL__COUNT_OF(some); k++)
             if (mask == 5 || mask == 8 || mask == 14)
@@ -601,6 +604,90 @@ START_TEST(one_layer_is_the_trunk)
 }
 END_TEST
 
+/* ---- Kinds that look at single values ---- */
+
+/* Of each value the parts of one sign: chance, which is not what it is elsewhere, says of which. */
+START_TEST(graddrop_keeps_one_sign)
+{
+    static gradients g;
+    static float got[MOST];
+    problem p = make_problem(15);
+    for (int n = 0; n < 2; n++) {
+        mtl_model *fresh, *m;
+        int64_t up = 0, down = 0;
+        take_gradients(&nets[n], &p, 15, &g, &fresh);
+        mtl_report *r = fit_one(&nets[n], &p, NULL, 15, ONE_STEP "weighting=graddrop", &m);
+        change(fresh, m, true, got);
+        for (int64_t i = 0; i < g.n; i++) {
+            float sum[2] = {0, 0};
+            for (int t = 0; t < 4; t++)
+                sum[g.trunk[t][i] > 0] += g.trunk[t][i];
+            const bool is_up = fabsf(got[i] - sum[1]) <= fabsf(got[i] - sum[0]);
+            ck_assert_msg(fabsf(got[i] - sum[is_up]) <= 2e-6f + 1e-5f * fabsf(sum[is_up]),
+                          "value %lld is %g, not %g or %g", (long long)i, (double)got[i],
+                          (double)sum[0], (double)sum[1]);
+            up += is_up && sum[0] < -1e-4f && sum[1] > 1e-4f;
+            down += !is_up && sum[0] < -1e-4f && sum[1] > 1e-4f;
+        }
+        ck_assert(up > 3 && down > 3);
+        change(fresh, m, false, got);
+        check_near(got, g.head, g.heads, "graddrop", nets[n].name);
+        mtl_report_destroy(r);
+        mtl_model_destroy(m), mtl_model_destroy(fresh);
+    }
+    problem_free(&p);
+}
+END_TEST
+
+/* ---- Many tasks ---- */
+
+/* A thousand tasks of which a row has a few: every kind of the losses stays finite and learns. */
+START_TEST(a_thousand_tasks)
+{
+    enum { N = 200, TASKS = 1000, EVERY = 20 };
+    static const char *const of_losses[] = {"mean", "rlw", "uw", "dwa", "gls", "imtl_l", "stch",
+                                            "famo", "constant"};
+    static float x[N * 3], y[TASKS][N];
+    uint64_t seed = 5;
+    mtl_spec *s = NULL;
+    mtl_dataset *d = NULL;
+    for (int64_t i = 0; i < 3 * N; i++)
+        x[i] = next_unit(&seed);
+    done(mtl_spec_create(NULL, 3, &s, err));
+    done(mtl_spec_add_dense(s, 8, "tanh", err));
+    done(mtl_dataset_create(NULL, x, N, 3, 3, &d, err));
+    for (int t = 0; t < TASKS; t++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", t);
+        for (int64_t r = 0; r < N; r++)
+            y[t][r] = (t + r) % EVERY ? NAN : x[3 * r + t % 3] + x[3 * r + (t + 1) % 3];
+        done(mtl_spec_add_task(s, name, MTL_REGRESSION, 1, err));
+        done(mtl_dataset_set_labels(d, name, 1, y[t], 1, err));
+    }
+    for (int k = 0; k < MTL__COUNT_OF(of_losses); k++) {
+        mtl_model *m = NULL;
+        mtl_report *r = NULL;
+        char text[128];
+        const double *series;
+        int64_t count;
+        snprintf(text, sizeof text, "epochs=25 batch_size=50 learning_rate=0.01 weighting=%s",
+                 of_losses[k]);
+        mtl_options *o = options(MTL_OPTIONS_FIT, text);
+        done(mtl_model_create(s, &m, err));
+        done(mtl_fit(m, d, NULL, o, &r, err));
+        done(mtl_report_get_series(r, "loss/train", &count, &series, err));
+        ck_assert_msg(isfinite(series[count - 1]) && series[count - 1] < 0.7 * series[0],
+                      "%s: from %g to %g", of_losses[k], series[0], series[count - 1]);
+        ck_assert(isfinite(figure(r, "weight/t7")) && figure(r, "weight/t7") > 0);
+        mtl_report_destroy(r);
+        mtl_options_destroy(o);
+        mtl_model_destroy(m);
+    }
+    mtl_dataset_destroy(d);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
 /* ---- The report ---- */
 
 START_TEST(cosines_and_conflicts_are_reported)
@@ -710,6 +797,9 @@ static const struct golden {
     {9, "epochs=3 batch_size=12 seed=4 weighting=upgrad", 0xafb97dcb0fe28ddc},
     {8, "epochs=3 batch_size=40 seed=4 weighting=cagrad weighting_scope=features", 0xd1a7f79e82170a1c},
     {10, "epochs=2 batch_size=12 seed=4 weighting=nash", 0x61a7e817dd1f5b02},
+    {2, "epochs=3 batch_size=12 seed=4 weighting=db_mtl:sigma=0.5", 0xefd4a731d33d83d7},
+    {10, "epochs=3 batch_size=12 seed=4 weighting=excess_mtl:eta=1", 0x5f869988d5c99e9a},
+    {1, "epochs=3 batch_size=12 seed=4 weighting=graddrop", 0x0fc9ef97cfa67668},
     {2, "epochs=3 batch_size=12 seed=4 weighting=gradvac weighting_scope=layer", 0xd8fb2470495a5022},
     {10, "epochs=2 batch_size=12 seed=4 weighting=upgrad weighting_scope=layer weighting_every=2",
      0x0e1000a5f27a4765},
@@ -751,8 +841,9 @@ START_TEST(kinds_that_cannot_serve_are_refused)
         mtl_status status;
         const char *part;
     } bad[] = {
-        {"weighting=graddrop", MTL_ERR_INVALID, "graddrop"},
-        {"weighting=db_mtl", MTL_ERR_INVALID, "db_mtl"},
+        {"weighting=graddrop weighting_every=2", MTL_ERR_INVALID, "graddrop"},
+        {"weighting=db_mtl weighting_scope=features", MTL_ERR_INVALID, "db_mtl"},
+        {"weighting=excess_mtl weighting_scope=layer", MTL_ERR_INVALID, "excess_mtl"},
         {"weighting=constant:weights=1/2", MTL_ERR_RANGE, "2 numbers are listed for 4 tasks"},
         {"weighting=uw weighting_scope=layer", MTL_ERR_INVALID, "compare gradients"},
         {"weighting=mean weighting_scope=layer", MTL_ERR_INVALID, "\"mean\""},
@@ -810,12 +901,13 @@ typedef struct swept {
     mtl_context *ctx;
     mtl_dataset *d;
     mtl_model *m;
+    const char *text;
 } swept;
 
 static mtl_status fit_swept(void *arg)
 {
     swept *s = arg;
-    mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1 weighting=gradvac");
+    mtl_options *o = options(MTL_OPTIONS_FIT, s->text);
     mtl_report *r = NULL;
     mtl_status st = mtl_fit(s->m, s->d, NULL, o, &r, NULL);
     mtl_report_destroy(r);
@@ -843,12 +935,21 @@ START_TEST(a_step_takes_no_memory_and_none_fails_unseen)
     swept s = {.ctx = counted_context(&memory, "threads=1")};
     s.d = data_of(&p, s.ctx, 15);
     s.m = make_model(&nets[0], s.ctx);
-    ck_assert_int_gt(sweep_allocations(&memory, fit_swept, &s), 1);
+    static const char *const texts[] = {"epochs=1 weighting=gradvac", "epochs=1 weighting=db_mtl",
+                                        "epochs=1 weighting=gradvac weighting_scope=layer"};
+    for (int i = 0; i < MTL__COUNT_OF(texts); i++) {
+        s.text = texts[i];
+        ck_assert_int_gt(sweep_allocations(&memory, fit_swept, &s), 1);
+    }
     mtl_model_destroy(s.m);
     mtl_dataset_destroy(s.d);
     mtl_context_destroy(s.ctx);
     ck_assert_int_eq(calls_of(&p, "epochs=1 batch_size=40 weighting=upgrad"),
                      calls_of(&p, "epochs=1 batch_size=2 weighting=upgrad"));
+    ck_assert_int_eq(calls_of(&p, "epochs=1 batch_size=40 weighting=upgrad weighting_scope=layer"),
+                     calls_of(&p, "epochs=1 batch_size=2 weighting=upgrad weighting_scope=layer"));
+    ck_assert_int_eq(calls_of(&p, "epochs=1 batch_size=40 weighting=excess_mtl"),
+                     calls_of(&p, "epochs=1 batch_size=2 weighting=excess_mtl"));
     problem_free(&p);
 }
 END_TEST
@@ -938,6 +1039,8 @@ int main(void)
     add_case(s, "features", features_are_compared_at_the_trunks_output);
     add_case(s, "layers", each_layer_may_have_weights_of_its_own);
     add_case(s, "one layer", one_layer_is_the_trunk);
+    add_case(s, "graddrop", graddrop_keeps_one_sign);
+    add_case(s, "a thousand tasks", a_thousand_tasks);
     add_case(s, "cosines", cosines_and_conflicts_are_reported);
     add_case(s, "sum", the_sum_and_weights_of_one_are_the_plain_fit);
     add_case(s, "no trunk", a_model_without_trunk_has_nothing_to_weigh);
