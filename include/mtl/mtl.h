@@ -1147,8 +1147,8 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * shared network's fit.
  *
  * With a preset besides: "preset", its name, and "preset/KEY", the options that were set, by the user or by
- * it; for each task "mixture/loss/KIND/TASK", mean losses of the rows left out with KIND linear, shared and
- * single, and "mixture/loss/mixed/TASK" (values in units of the labels' variance or deviation); and
+ * it; for each task "mixture/loss/KIND/TASK", mean losses of the rows left out with KIND pooled, linear,
+ * shared and single, and "mixture/loss/mixed/TASK" (values in units of the labels' variance or deviation); and
  * "mixture/weight/KIND/TASK". NaN where there is no figure. The other entries are those of the first
  * shared network; without one "reason" is "solved". "seconds" are those of the whole.
  *
@@ -1333,8 +1333,10 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * - the rows are dealt into "folds" parts so that each has its share of every task's labels and classes
  *   (rarest first, after Sechidis et al. 2011); with "group_by" rows of one value of that label column
  *   stay together. A data set @p valid is the one part then.
- * - "folds_run" parts (0 = all) are left out in turn. On the others are trained the "candidates": linear,
- *   an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
+ * - "folds_run" parts (0 = all) are left out in turn. On the others are trained the "candidates": pooled,
+ *   one exact linear model of all regression tasks of one value under squared error, in units of each
+ *   task's mean and deviation and with an intercept for each, where rows have at most two labels of such
+ *   on average; linear, an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
  *   own layers, or, for a model made without layers, "layers" under an ensemble of "members" (mini,
  *   mtl_spec_set_ensemble()); single, the same network (of a model without layers with a quarter of the
  *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
@@ -1344,11 +1346,11 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * - the part left out stops a network, and what is predicted of it judges: at the epoch that the other
  *   parts would have chosen, for its own best was chosen by the rows that judge.
  * - each task takes a mixture of its candidates (stacking, Breiman 1996, with weights that are a mean's):
- *   the best for all tasks together by their relative losses, nearer to linear as far as one standard
- *   error over parts allows, then the task's own as far as it has many labels beside 300. Losses are
+ *   the best for all tasks together by their relative losses, nearer to the simplest (pooled or linear) as
+ *   far as one standard error over parts allows, then the task's own as far as it has many labels beside 300. Losses are
  *   cross-entropy, squared error (absolute for losses of that kind), pinball or Poisson's.
- * - the model becomes one of members (mtl_model_create_average()): for each part its networks, and a linear
- *   model of all rows; a single member becomes the model as it is.
+ * - the model becomes one of members (mtl_model_create_average()): for each part its networks, and linear
+ *   models of all rows; a single member becomes the model as it is.
  * auto, the default, is good for a model that was made without layers, never trained, when the
  * options say nothing of how to train (only "seed", "time_limit" and those of presets are set) and there
  * are at least 20 dense rows in memory; else plain. A preset asked for by name needs a model never trained

@@ -52,7 +52,7 @@ static const mtl__option table[] = {
                     "plain = the network as it was built, options as given; else options that were not "
                     "set have the preset's values, and candidates are mixed; auto = good for a model made "
                     "without layers, else plain; see mtl_fit"),
-    MTL__OPTION_LIST("candidates", "linear shared single", "linear|shared|single", &mtl__candidates,
+    MTL__OPTION_LIST("candidates", "pooled linear shared single", "pooled|linear|shared|single", &mtl__candidates,
                      "of presets, separated by spaces"),
     MTL__OPTION_I64("folds", 5, 2, 50, "of presets: parts of the training rows, left out in turn"),
     MTL__OPTION_I64("folds_run", 0, 0, 50, "how many of them have a turn; 0 = all"),

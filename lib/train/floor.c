@@ -18,6 +18,11 @@ bool mtl__floor_serves(const mtl__task_spec *t)
     return family_of(t) >= 0;
 }
 
+bool mtl__floor_pools(const mtl__task_spec *t)
+{
+    return family_of(t) == MTL__LINEAR_SQUARE && t->outputs == 1;
+}
+
 /* Inputs and the labels of one task as the network sees them, and what is found. */
 typedef struct exact {
     int64_t task, outputs, labels;
@@ -111,14 +116,136 @@ static bool can_solve(const mtl_model *m, const mtl__binding *b, int64_t task)
            !mtl__binding_is_sparse(b);
 }
 
-mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
-                          mtl_error *err)
+/* --- one model for all tasks --------------------------------------------------------------------- */
+
+/* Rows of all tasks one after the other, inputs and targets without their task's means. */
+typedef struct pool {
+    int64_t rows;
+    float *all, *x, *y, *w, *head; /* all: [rows of the data, inputs] */
+    int64_t *scratch;
+    double *mean; /* [tasks, inputs] */
+    double *weights, bias;
+} pool;
+
+static void take_pool(pool *p, const mtl_model *m, const mtl__binding *b, mtl__arena *a)
+{
+    const int64_t in = m->net.inputs;
+    p->all = mtl__arena_take(a, b->data->rows, in * (int64_t)sizeof(float));
+    p->scratch = mtl__arena_take(a, b->data->rows, sizeof *p->scratch);
+    p->x = mtl__arena_take(a, p->rows, in * (int64_t)sizeof(float));
+    p->y = mtl__arena_floats(a, p->rows);
+    p->w = mtl__arena_floats(a, p->rows);
+    p->head = mtl__arena_floats(a, in);
+    p->mean = mtl__arena_take(a, m->net.tasks, in * (int64_t)sizeof(double));
+    p->weights = mtl__arena_take(a, in, sizeof(double));
+}
+
+static bool is_pooled(const mtl_model *m, const mtl__binding *b, int64_t task)
+{
+    return can_solve(m, b, task) && mtl__floor_pools(&m->spec->task[task]);
+}
+
+/* The rows of a task from row `at` on; returns their end. */
+static int64_t stack(pool *p, const mtl_model *m, const mtl__binding *b, int64_t task, int64_t at)
+{
+    const mtl__labels *l = &b->data->labels[b->label[task]];
+    const mtl__array *weight = mtl__dataset_weight(b->data, b->label[task]);
+    const int64_t in = m->net.inputs, column = m->net.task[task].column, first = at;
+    double *mean = p->mean + task * in, total = 0;
+    for (int64_t r = 0; r < b->data->rows; r++) {
+        if (!mtl__labels_at(l, r))
+            continue;
+        const float *x = p->all + r * in;
+        p->w[at] = weight ? *mtl__array_row(weight, r) : 1;
+        p->y[at] = (*mtl__array_row(&l->y, r) - m->pipe.y_mean[column]) / m->pipe.y_scale[column];
+        for (int64_t j = 0; j < in; j++) {
+            p->x[at * in + j] = x[j];
+            mean[j] += (double)p->w[at] * (double)x[j];
+        }
+        total += (double)p->w[at++];
+    }
+    for (int64_t j = 0; j < in && total > 0; j++)
+        mean[j] /= total;
+    for (int64_t r = first; r < at; r++)
+        for (int64_t j = 0; j < in; j++)
+            p->x[r * in + j] -= (float)mean[j];
+    return at;
+}
+
+/* The same weights for each task, and an intercept of its own. */
+static void set_heads(mtl_model *m, const mtl__binding *b, pool *p)
+{
+    const int64_t in = m->net.inputs;
+    for (int64_t i = 0; i < m->params; i++) {
+        const mtl__param *q = &m->param[i];
+        const bool is_bias = q->role != MTL__MATRIX;
+        double bias = p->bias;
+        if (q->task < 0 || !is_pooled(m, b, q->task))
+            continue;
+        for (int64_t j = 0; j < in; j++) {
+            p->head[j] = (float)p->weights[j];
+            bias -= p->weights[j] * p->mean[q->task * in + j];
+        }
+        if (is_bias)
+            p->head[0] = (float)bias;
+        mtl__param_set(m, q, p->head);
+    }
+    m->is_set = true;
+}
+
+static mtl_status solve_pool(mtl_model *m, const mtl__binding *b, const mtl_options *o,
+                             mtl_error *err)
+{
+    const mtl__allocator *al = &m->ctx->al;
+    const mtl__rows all = {.count = b->data->rows};
+    mtl__arena arena = {0};
+    pool p = {0};
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        for (int64_t r = 0; r < all.count && is_pooled(m, b, t); r++)
+            p.rows += mtl__labels_at(&b->data->labels[b->label[t]], r);
+    take_pool(&p, m, b, &arena);
+    if (!mtl__arena_reserve(&arena, al))
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a linear model of %lld rows",
+                        (long long)p.rows);
+    take_pool(&p, m, b, &arena);
+    mtl__binding_inputs(b, m, all, p.scratch, p.all);
+    int64_t at = 0;
+    for (int64_t t = 0; t < m->net.tasks; t++)
+        if (is_pooled(m, b, t))
+            at = stack(&p, m, b, t, at);
+    const mtl__linear_problem problem = {
+        .family = MTL__LINEAR_SQUARE,
+        .rows = p.rows,
+        .cols = m->net.inputs,
+        .outputs = 1,
+        .x = p.x,
+        .x_stride = m->net.inputs,
+        .label = p.y,
+        .label_stride = 1,
+        .weight = p.w,
+        .seed = (uint64_t)mtl__option_i64(o, &mtl__fit_options, "seed"),
+        .al = al,
+        .pool = atomic_load(&m->ctx->pool),
+    };
+    const mtl__linear_result found = {.weights = p.weights, .bias = &p.bias};
+    mtl_status st = mtl__linear_fit(&problem, &found, err);
+    if (st == MTL_OK)
+        set_heads(m, b, &p);
+    mtl__arena_release(&arena, al);
+    return st;
+}
+
+/* --- the calls ----------------------------------------------------------------------------------- */
+
+static mtl_status fit(mtl_model *m, bool pooled, const mtl_dataset *train, const mtl_options *o,
+                      mtl_error *err)
 {
     mtl__binding b = {0};
     mtl__scaling s = {0};
     int64_t first = 0;
     mtl_status st = mtl__binding_create(m, train, "train", &b, err);
-    while (st == MTL_OK && first < m->net.tasks && !can_solve(m, &b, first))
+    while (st == MTL_OK && first < m->net.tasks &&
+           !(pooled ? is_pooled(m, &b, first) : can_solve(m, &b, first)))
         first++;
     if (st == MTL_OK && first == m->net.tasks)
         st = MTL_FAIL(err, MTL_ERR_DATA, "task \"%.64s\" has no linear model",
@@ -127,10 +254,24 @@ mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_opti
         st = mtl__fit_scaling(m, &b, o, &s, err);
     if (st == MTL_OK)
         mtl__scaling_apply(&s, m);
-    for (int64_t t = first; t < m->net.tasks && st == MTL_OK; t++)
+    if (st == MTL_OK && pooled)
+        st = solve_pool(m, &b, o, err);
+    for (int64_t t = first; t < m->net.tasks && !pooled && st == MTL_OK; t++)
         if (can_solve(m, &b, t))
             st = solve(m, t, &b, o, err);
     mtl__scaling_free(&s);
     mtl__binding_free(&b);
     return st;
+}
+
+mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
+                          mtl_error *err)
+{
+    return fit(m, false, train, o, err);
+}
+
+mtl_status mtl__floor_fit_pooled(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
+                                 mtl_error *err)
+{
+    return fit(m, true, train, o, err);
 }

@@ -322,6 +322,9 @@ static void start(const solver *s)
     for (int64_t t = 0; t < tasks; t++) {
         weights equal = {0};
         const int mask = s->mask[t] = mask_of(s, t);
+        int kinds = 0;
+        for (int k = 0; k < MTL__KINDS; k++)
+            kinds += mask >> k & 1;
         for (int k = 0; k <= MTL__KINDS; k++)
             s->x->loss[k * tasks + t] = NAN;
         for (int k = 0; k < MTL__KINDS; k++) {
@@ -330,7 +333,7 @@ static void start(const solver *s)
                 continue;
             one[k] = 1;
             s->x->loss[k * tasks + t] = measure(s, t, one);
-            equal[k] = 1 / (double)((mask & 1) + (mask >> 1 & 1) + (mask >> 2 & 1));
+            equal[k] = 1 / (double)kinds;
         }
         s->base[t] = mask ? measure(s, t, equal) : NAN;
     }

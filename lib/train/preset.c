@@ -31,13 +31,14 @@ static const mtl__preset presets[] = {
     {"good",
      {OF_ALL, {"patience", "16"}}},
     {"best",
-     {OF_ALL, {"candidates", "linear shared single"}, {"members", "16"}, {"folds", "10"},
+     {OF_ALL, {"candidates", "pooled linear shared single"}, {"members", "16"}, {"folds", "10"},
       {"epochs", "400"}, {"patience", "24"}}},
 };
 
 static const struct {
     mtl__choice_row choice;
-} candidates[MTL__KINDS] = {{{"linear", NULL}}, {{"shared", NULL}}, {{"single", NULL}}};
+} candidates[MTL__KINDS] = {
+    {{"pooled", NULL}}, {{"linear", NULL}}, {{"shared", NULL}}, {{"single", NULL}}};
 
 const mtl__choice_table mtl__candidates = MTL__CHOICE_TABLE("candidate", candidates);
 
@@ -155,8 +156,8 @@ static mtl_status fill(const mtl__preset *p, int64_t rows, mtl_options *o, mtl_e
              (long long)mtl__max(LEAST_EPOCHS, mtl__min(MOST_EPOCHS, PASSED_ROWS / rows)));
     const setting by_rows[] = {{"batch_size", batch},
                                {"epochs", epochs},
-                               {"candidates", rows < MANY_ROWS ? "linear shared single"
-                                                               : "linear shared"},
+                               {"candidates", rows < MANY_ROWS ? "pooled linear shared single"
+                                                               : "pooled linear shared"},
                                {"members", rows < MANY_ROWS ? "8" : "4"},
                                {"folds", rows < MANY_ROWS ? "5" : "3"},
                                {NULL, NULL}};

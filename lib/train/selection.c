@@ -12,13 +12,14 @@
 /* Fewer labels are too few for a network of one task. Of members it has a part: there are many such
    networks, and one that is needed is better by far. */
 enum { SINGLE_LABELS = 200, SINGLE_PART = 4, SINGLE_TASKS = 16, SINGLE_LOSSES = 3 };
+enum { POOLED_LABELS = 2 }; /* of a row, on average at most */
 /* Values are worth a mixture with a network that is a little worse on one part. */
 #define SINGLE_WORSE 1.1
 /* Numbers in which a network's predictions of all epochs are kept; more, and those of its best epoch
    stand in for them. */
 #define HISTORY 8388608
 
-static const char *const names[MTL__KINDS] = {"linear", "shared", "single"};
+static const char *const names[MTL__KINDS] = {"pooled", "linear", "shared", "single"};
 
 typedef struct member {
     mtl_model *net;
@@ -65,7 +66,8 @@ static bool serves(const selection *s, const member *k, int64_t task)
 {
     return (k->task < 0 || k->task == task) && s->folds.label[task] >= 0 &&
            mtl__folds_labels(&s->folds, k->part, task) > 0 &&
-           (k->kind != MTL__LINEAR || mtl__floor_serves(&s->m->spec->task[task]));
+           (k->kind != MTL__LINEAR || mtl__floor_serves(&s->m->spec->task[task])) &&
+           (k->kind != MTL__POOLED || mtl__floor_pools(&s->m->spec->task[task]));
 }
 
 /* Has every task a member? */
@@ -106,11 +108,11 @@ static mtl_status describe(const selection *s, int kind, int64_t task, mtl_spec 
     const mtl_spec *whole = s->m->spec;
     const mtl__option_group *g = &mtl__fit_options;
     mtl_spec *d = NULL;
-    mtl_status st = kind == MTL__LINEAR ? mtl__spec_create(whole->ctx, whole->inputs, &d, err)
+    mtl_status st = kind <= MTL__LINEAR ? mtl__spec_create(whole->ctx, whole->inputs, &d, err)
                                         : mtl__spec_clone(whole, true, &d, err);
-    if (st == MTL_OK && kind == MTL__LINEAR)
+    if (st == MTL_OK && kind <= MTL__LINEAR)
         d->missing_indicators = whole->missing_indicators;
-    if (st == MTL_OK && kind != MTL__LINEAR && s->own_shape) {
+    if (st == MTL_OK && kind > MTL__LINEAR && s->own_shape) {
         st = mtl__spec_add_layers(d, mtl__option_str(s->o, g, "layers"), err);
         if (st == MTL_OK)
             st = mtl__spec_set_initializer(d, "he_uniform", err);
@@ -121,7 +123,7 @@ static mtl_status describe(const selection *s, int kind, int64_t task, mtl_spec 
     }
     for (int64_t t = 0; t < whole->tasks && st == MTL_OK; t++)
         if (task < 0 || t == task)
-            st = mtl__spec_copy_task(d, &whole->task[t], kind != MTL__LINEAR, err);
+            st = mtl__spec_copy_task(d, &whole->task[t], kind > MTL__LINEAR, err);
     if (st == MTL_OK)
         *out = d;
     else
@@ -313,23 +315,25 @@ static void free_turns(selection *s)
 
 /* --- the candidates ------------------------------------------------------------------------------ */
 
-static mtl_status fit_linear(selection *s, const mtl_dataset *rows, int64_t part, mtl_error *err)
+static mtl_status fit_linear(selection *s, int kind, const mtl_dataset *rows, int64_t part,
+                             mtl_error *err)
 {
     mtl_spec *spec = NULL;
     mtl_model *net = NULL;
-    mtl_status st = describe(s, MTL__LINEAR, -1, &spec, err);
+    mtl_status st = describe(s, kind, -1, &spec, err);
     if (st == MTL_OK)
         st = mtl__model_create_blank(spec, &net, err);
     mtl__spec_destroy(spec);
     if (st == MTL_OK)
-        st = mtl__floor_fit(net, rows, s->o, err);
+        st = kind == MTL__POOLED ? mtl__floor_fit_pooled(net, rows, s->o, err)
+                                 : mtl__floor_fit(net, rows, s->o, err);
     if (st == MTL_OK)
-        return add_member(s, (member){net, MTL__LINEAR, part, -1}, err);
+        return add_member(s, (member){net, kind, part, -1}, err);
     mtl__model_destroy(net);
     return st;
 }
 
-static mtl_status linear_part(selection *s, int64_t part, mtl_error *err)
+static mtl_status linear_part(selection *s, int kind, int64_t part, mtl_error *err)
 {
     mtl_dataset *rows[2] = {NULL, NULL};
     mtl_error mine = {0};
@@ -337,14 +341,14 @@ static mtl_status linear_part(selection *s, int64_t part, mtl_error *err)
     mtl__judge *j = NULL;
     mtl_status st = mtl__folds_part(&s->folds, part, -1, &rows[0], &rows[1], &mine);
     if (st == MTL_OK)
-        st = fit_linear(s, rows[0], part, &mine);
+        st = fit_linear(s, kind, rows[0], part, &mine);
     if (st == MTL_OK)
         st = mtl__binding_create(s->list[s->count - 1].net, rows[1], "train", &bound, &mine);
     if (st == MTL_OK)
         st = mtl__judge_create(s->list[s->count - 1].net, &bound, &j, &mine);
     if (st == MTL_OK) {
         mtl__judge_run(j);
-        put(s, MTL__LINEAR, part, -1, j->m, j->predicted);
+        put(s, kind, part, -1, j->m, j->predicted);
     }
     mtl__judge_destroy(j);
     mtl__dataset_destroy(rows[0]);
@@ -352,12 +356,25 @@ static mtl_status linear_part(selection *s, int64_t part, mtl_error *err)
     return pardon(st, &mine, err);
 }
 
-static mtl_status run_linear(selection *s, mtl_error *err)
+static mtl_status run_linear(selection *s, int kind, mtl_error *err)
 {
     mtl_status st = MTL_OK;
     for (int64_t i = 0; i < s->run && st == MTL_OK && !(i && is_over(s)); i++)
-        st = linear_part(s, i, err);
+        st = linear_part(s, kind, i, err);
     return st;
+}
+
+/* Where rows have one task each, or few, tasks of one value each: else each task has rows of its own in
+   plenty, and all together may be more than memory holds. */
+static bool is_for_pooling(const selection *s)
+{
+    int64_t tasks = 0, labels = 0;
+    for (int64_t t = 0; t < s->m->net.tasks; t++)
+        if (s->folds.label[t] >= 0 && mtl__floor_pools(&s->m->spec->task[t])) {
+            labels += mtl__folds_labels(&s->folds, -1, t);
+            tasks++;
+        }
+    return s->mix.held[MTL__POOLED] && tasks > 1 && labels <= POOLED_LABELS * s->folds.data->rows;
 }
 
 static mtl_status run_shared(selection *s, mtl_error *err)
@@ -425,7 +442,9 @@ static mtl_status run_singles(selection *s, mtl_error *err)
 
 static mtl_status run_candidates(selection *s, mtl_error *err)
 {
-    mtl_status st = s->mix.held[MTL__LINEAR] ? run_linear(s, err) : MTL_OK;
+    mtl_status st = is_for_pooling(s) ? run_linear(s, MTL__POOLED, err) : MTL_OK;
+    if (st == MTL_OK && s->mix.held[MTL__LINEAR])
+        st = run_linear(s, MTL__LINEAR, err);
     if (st == MTL_OK && s->mix.held[MTL__SHARED])
         st = run_shared(s, err);
     s->report = s->turn[0].report; /* the first one is told as that of a fit */
@@ -440,25 +459,19 @@ static mtl_status run_candidates(selection *s, mtl_error *err)
 
 /* --- the result ---------------------------------------------------------------------------------- */
 
-/* Linear models of all rows in the place of those of parts. */
-static mtl_status refit_linear(selection *s, mtl_error *err)
+/* A linear model of all rows in the place of those of parts. */
+static mtl_status refit_linear(selection *s, int kind, mtl_error *err)
 {
+    const int64_t before = s->count;
+    int64_t kept = 0;
     bool any = false;
     for (int64_t t = 0; t < s->m->net.tasks; t++)
-        any = any || s->mix.weight[MTL__LINEAR * s->m->net.tasks + t] > 0;
+        any = any || s->mix.weight[kind * s->m->net.tasks + t] > 0;
     if (!any || is_over(s))
         return MTL_OK;
-    const int64_t before = s->count;
-    mtl_status st = fit_linear(s, s->train, -1, err);
-    for (int64_t k = 0; k < before && st == MTL_OK; k++)
-        if (s->list[k].kind == MTL__LINEAR) {
-            mtl__model_destroy(s->list[k].net);
-            s->list[k] = s->list[--s->count];
-            break;
-        }
-    int64_t kept = 0;
+    mtl_status st = fit_linear(s, kind, s->train, -1, err);
     for (int64_t k = 0; k < s->count && st == MTL_OK; k++) {
-        if (s->list[k].kind == MTL__LINEAR && s->list[k].part >= 0)
+        if (k < before && s->list[k].kind == kind)
             mtl__model_destroy(s->list[k].net);
         else
             s->list[kept++] = s->list[k];
@@ -510,7 +523,7 @@ static mtl_status check_served(const selection *s, mtl_error *err)
     for (int64_t t = 0; t < s->m->net.tasks; t++) {
         bool any = false;
         for (int64_t k = 0; k < s->count; k++)
-            any = any || (s->list[k].task < 0 && s->list[k].kind != MTL__LINEAR) ||
+            any = any || (s->list[k].task < 0 && s->list[k].kind > MTL__LINEAR) ||
                   serves(s, &s->list[k], t) ||
                   (s->folds.label[t] < 0 && mtl__floor_serves(&s->m->spec->task[t]));
         if (!any)
@@ -580,8 +593,8 @@ static mtl_status make_result(selection *s, mtl_model **out, mtl_error *err)
     mtl_status st = check_served(s, err);
     if (st == MTL_OK)
         st = mtl__mixture_solve(&s->mix, err);
-    if (st == MTL_OK)
-        st = refit_linear(s, err);
+    for (int kind = MTL__POOLED; kind <= MTL__LINEAR && st == MTL_OK; kind++)
+        st = refit_linear(s, kind, err);
     if (st != MTL_OK)
         return st;
     const int64_t bytes = s->count * s->m->net.tasks * (int64_t)sizeof(double);
@@ -604,9 +617,9 @@ static mtl_status make_result(selection *s, mtl_model **out, mtl_error *err)
 
 static mtl_status tell(const selection *s, mtl_report *r, mtl_error *err)
 {
-    static const char *const loss[] = {"mixture/loss/linear", "mixture/loss/shared",
+    static const char *const loss[] = {"mixture/loss/pooled", "mixture/loss/linear", "mixture/loss/shared",
                                        "mixture/loss/single", "mixture/loss/mixed"};
-    static const char *const weight[] = {"mixture/weight/linear", "mixture/weight/shared",
+    static const char *const weight[] = {"mixture/weight/pooled", "mixture/weight/linear", "mixture/weight/shared",
                                          "mixture/weight/single"};
     const int64_t tasks = s->m->net.tasks;
     mtl_status st = MTL_OK;

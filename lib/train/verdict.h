@@ -15,6 +15,11 @@ mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_da
    as they are: quantiles, thresholds, a loss of the caller's, streamed or sparse inputs, no label.
    MTL_ERR_DATA when that is all of them. */
 bool mtl__floor_serves(const mtl__task_spec *t);
+/* The same weights for all tasks of one value each under squared error, in their units, each with an
+   intercept of its own: what tasks of few rows have in common. Others stay as they are. */
+bool mtl__floor_pools(const mtl__task_spec *t);
+mtl_status mtl__floor_fit_pooled(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
+                                 mtl_error *err);
 mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
                           mtl_error *err);
 

@@ -247,11 +247,11 @@ static void mixed_free(mixed *m)
 START_TEST(weights_are_those_of_least_squares)
 {
     mixed m;
-    mixed_make(&m, (const float[]){1, 0.5f, 0.5f}, MIXED);
-    const double best[] = {1 / 9.0, 4 / 9.0, 4 / 9.0};
+    mixed_make(&m, (const float[]){0, 1, 0.5f, 0.5f}, MIXED);
+    const double best[] = {0, 1 / 9.0, 4 / 9.0, 4 / 9.0};
     for (int k = 0; k < MTL__KINDS; k++)
         assert_near(m.weight[k], best[k], 0.06);
-    assert_near(m.weight[0] + m.weight[1] + m.weight[2], 1, 1e-12);
+    assert_near(m.weight[1] + m.weight[2] + m.weight[3], 1, 1e-12);
     /* Losses are in units of the labels' variance, 4/3; those of the candidates v = size^2 / 3. */
     assert_near(m.loss[MTL__LINEAR], 0.25, 0.02);
     assert_near(m.loss[MTL__SHARED], 0.0625, 0.005);
@@ -263,15 +263,15 @@ END_TEST
 START_TEST(the_simplest_is_taken_where_it_is_as_good)
 {
     mixed m;
-    mixed_make(&m, (const float[]){0.5f, 2, 2}, MIXED); /* best: 0.89, 0.055, 0.055 */
+    mixed_make(&m, (const float[]){0, 0.5f, 2, 2}, MIXED); /* best: 0.89, 0.055, 0.055 */
     ck_assert_double_ge(m.weight[MTL__LINEAR], 0.85);
     mixed_free(&m);
-    mixed_make(&m, (const float[]){0.5f, 0, 0.02f}, MIXED);
+    mixed_make(&m, (const float[]){0, 0.5f, 0, 0.02f}, MIXED);
     ck_assert_double_ge(m.weight[MTL__SINGLE], 0.95);
     ck_assert_double_eq(m.weight[MTL__SHARED], 0);
     ck_assert(isnan(m.loss[MTL__SHARED]));
     mixed_free(&m);
-    mixed_make(&m, (const float[]){0, 0.3f, 0}, 40);
+    mixed_make(&m, (const float[]){0, 0, 0.3f, 0}, 40);
     ck_assert_double_eq(m.weight[MTL__SHARED], 1);
     assert_near(m.loss[MTL__KINDS], m.loss[MTL__SHARED], 1e-15);
     mixed_free(&m);
@@ -415,6 +415,61 @@ START_TEST(lines_stay_lines)
 }
 END_TEST
 
+/* Tasks of few rows each, with the same slopes in other units: one model for all of them is what plain
+   least squares on rows without their task's means gives, and it is taken. */
+START_TEST(few_rows_are_pooled)
+{
+    enum { TASKS = 8, EACH = 30, ROWS = TASKS * EACH, INPUTS = 5 };
+    static const double slope[INPUTS] = {1, -2, 0.5, 0, 3};
+    uint64_t seed = 3;
+    float x[ROWS * INPUTS], y[TASKS][ROWS], p[ROWS * TASKS];
+    mtl_dataset *d = NULL;
+    for (int64_t i = 0; i < ROWS * INPUTS; i++)
+        x[i] = next_unit(&seed);
+    for (int64_t i = 0; i < TASKS * ROWS; i++)
+        y[i / ROWS][i % ROWS] = NAN;
+    for (int64_t r = 0; r < ROWS; r++) {
+        double u = 3 * (double)next_unit(&seed);
+        for (int j = 0; j < INPUTS; j++)
+            u += slope[j] * (double)x[r * INPUTS + j];
+        y[r % TASKS][r] = (float)((double)(1 << r % TASKS) * u) + 100 * (float)(r % TASKS);
+    }
+    done(mtl_dataset_create(NULL, x, ROWS, INPUTS, INPUTS, &d, err));
+    for (int t = 0; t < TASKS; t++)
+        done(mtl_dataset_set_labels(d, (const char[]){(char)('a' + t), 0}, 1, y[t], 1, err));
+    mtl_model *m = bare_model(d, NULL, MTL_REGRESSION);
+    mtl_report *r = fitted(m, d, NULL, SMALL);
+    double better = 0;
+    for (int t = 0; t < TASKS; t++) {
+        const char *const name = mtl_dataset_task_name(d, t);
+        ck_assert_double_ge(of_task(r, "weight/pooled", name), 0.5);
+        better += of_task(r, "loss/linear", name) - of_task(r, "loss/pooled", name);
+    }
+    ck_assert_double_gt(better, 0);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    m = bare_model(d, NULL, MTL_REGRESSION);
+    mtl_options *o = options(MTL_OPTIONS_FIT, "preset=good candidates=pooled folds=3");
+    done(mtl_fit(m, d, NULL, o, NULL, err));
+    done(mtl_predict(m, ROWS, x, INPUTS, p, TASKS, err));
+    for (int t = 0; t < TASKS; t++) { /* slopes in the task's units; errors of mean 0 within a task */
+        double error = 0;
+        for (int64_t i = t; i < ROWS; i += TASKS)
+            error += (double)(y[t][i] - p[i * TASKS + t]) / EACH;
+        assert_near(error / (1 << t), 0, 1e-4);
+        for (int j = 0; j < INPUTS; j++) {
+            float at[2 * INPUTS] = {0}, q[2 * TASKS];
+            at[INPUTS + j] = 1;
+            done(mtl_predict(m, 2, at, INPUTS, q, TASKS, err));
+            assert_near((double)(q[TASKS + t] - q[t]) / (1 << t), slope[j], 0.9);
+        }
+    }
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+}
+END_TEST
+
 /* Candidates by name: a line alone is a model with layers of its own, for it is one member. */
 START_TEST(candidates_by_name)
 {
@@ -470,6 +525,7 @@ START_TEST(all_kinds_with_own_layers)
         ck_assert(isfinite(of_task(r, "loss/mixed", all[t])));
         ck_assert(isfinite(of_task(r, "loss/shared", all[t])));
         ck_assert_int_eq(isfinite(of_task(r, "loss/linear", all[t])), t < 5);
+        ck_assert_double_eq(of_task(r, "weight/pooled", all[t]), 0); /* rows have many labels */
         assert_near(of_task(r, "weight/linear", all[t]) + of_task(r, "weight/shared", all[t]) +
                         of_task(r, "weight/single", all[t]), 1, 1e-12);
     }
@@ -602,7 +658,7 @@ START_TEST(diverging_networks_lose)
     waves w = waves_make(NULL, 9);
     mtl_model *m = bare_model(w.d, NULL, MTL_REGRESSION);
     mtl_report *r = fitted(m, w.d, NULL, SMALL " optimizer=sgd learning_rate=1e20 average=none");
-    ck_assert_double_eq(of_task(r, "weight/linear", "a"), 1);
+    assert_near(of_task(r, "weight/linear", "a") + of_task(r, "weight/pooled", "a"), 1, 1e-12);
     mtl_report_destroy(r);
     mtl_model_destroy(m);
     m = bare_model(w.d, NULL, MTL_REGRESSION);
@@ -743,6 +799,7 @@ int main(void)
     add_case(s, "the row can be taken", the_row_can_be_taken_and_changed);
     add_case(s, "waves take networks", waves_take_networks);
     add_case(s, "lines stay lines", lines_stay_lines);
+    add_case(s, "few rows are pooled", few_rows_are_pooled);
     add_case(s, "candidates by name", candidates_by_name);
     add_case(s, "all kinds of tasks", all_kinds_with_own_layers);
     add_case(s, "validation rows", validation_rows_of_the_users);
