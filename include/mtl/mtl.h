@@ -1963,7 +1963,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   W0 + alpha / rank A B, A [in, rank] and B [rank, out] being trained in their place (Hu et al. 2022;
  *   B = 0 at first). The result has the sum; the report has "adapter/scale" and the series
  *   "adapter/TENSOR/a" and "/b", row by row, from which mtl_model_tensor_add_product() makes the same
- *   bits of the source's tensor. Weighting and average are not for it.
+ *   bits of the source's tensor (empty where the run went back to an epoch before). Weighting and
+ *   average are not for it.
  * - "discriminative:factor=2.6": as "tune", each layer of the trunk with a rate that many times smaller
  *   than the one above it, the topmost than the heads' (Howard & Ruder 2018, section 3.2).
  * - "gradual:every=1": as "tune", the heads alone at first and then one more layer of the trunk, from the
@@ -1994,7 +1995,7 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * - "replay": the same with rows of the known tasks.
  * - "gated", "a_gem": as "replay" with the weighting of that name (see mtl_aggregate), the new tasks being
  *   the main ones: known tasks whose gradients oppose are left out; or count only as far as keeps them
- *   from getting worse.
+ *   from getting worse. Their weights are in the report ("weight/TASK").
  * - "lp_ft": as "tune" with the head by steps (Kumar et al. 2022), and known rows if there are.
  * - "fine_tune": everything by steps from the source's trunk, and known rows if there are.
  * - "scratch": a new network for the new tasks.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Some tasks are what it is about, by a list of which those above 0 are; the others are to help them, or
-   to be kept. */
+/* Some tasks are what it is about, by a list of which those above 0 are; the others are to help
+   them, or to be kept. */
 #include "aggregate/aggregate_priv.h"
 
 enum { MAIN, DECAY };
@@ -14,8 +14,8 @@ static double with_main(const mtl__agg *p, int64_t i)
     return sum;
 }
 
-/* Du et al. 2018, the unweighted form: a task helps while its gradient and that of the main tasks have
-   a cosine that is not below 0, which is an exponential average here. */
+/* Du et al. 2018, the unweighted form: a task helps while its gradient and that of the main tasks
+   have a cosine that is not below 0, which is an exponential average here. */
 void mtl__agg_gated(mtl__agg *p)
 {
     const double decay = mtl__agg_param(p, DECAY);
@@ -30,8 +30,8 @@ void mtl__agg_gated(mtl__agg *p)
     }
 }
 
-/* Chaudhry et al. 2019, equation 11: g - (g'r / r'r) r where g'r < 0, g the main gradients' sum, r that of
-   the others; which is how much of r is needed so that these get no worse. */
+/* Chaudhry et al. 2019, equation 11: g - (g'r / r'r) r where g'r < 0, g the main gradients' sum, r
+   that of the others; which is how much of r is needed so that these get no worse. */
 void mtl__agg_a_gem(mtl__agg *p)
 {
     double both = 0, square = 0;

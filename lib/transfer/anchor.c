@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Parameters that are drawn to what they were, alpha / 2 |w - w0|^2, and new heads to 0, beta / 2 |w|^2:
-   Li, Grandvalet & Davoine 2018, equation 4. The gradient is added behind the losses'. With a Fisher
-   information F it is alpha / 2 sum of F (w - w0)^2, as there in section 3.4 and in Kirkpatrick et al.
-   2017, equation 3. */
+/* Parameters that are drawn to what they were, alpha / 2 |w - w0|^2, and new heads to 0, beta / 2
+   |w|^2: Li, Grandvalet & Davoine 2018, equation 4. The gradient is added behind the losses'. With
+   a Fisher information F it is alpha / 2 sum of F (w - w0)^2, as there in section 3.4 and in
+   Kirkpatrick et al. 2017, equation 3. */
 #include <string.h>
 
 #include "data/csr.h"
@@ -11,13 +11,16 @@
 enum { ALPHA, BETA }; /* ewc has no beta, which then is 0 */
 enum { CHUNK = 256, MOST_ROWS = 1024 };
 
-/* --- what is drawn ------------------------------------------------------------------------------- */
+/* --- what is drawn ---------------------------------------------------------------------------- */
 
 /* A tensor without gaps is one row. */
 static mtl__pull pull_of(const mtl__guiding *g, const mtl__trainer *t, const mtl__param *p)
 {
-    mtl__pull x = {.first = p->offset, .ld = p->ld, .rows = mtl__param_rows(p),
-                   .cols = mtl__param_cols(p), .is_held = p->task < 0 || mtl__guide_knows(g, p->task),
+    mtl__pull x = {.first = p->offset,
+                   .ld = p->ld,
+                   .rows = mtl__param_rows(p),
+                   .cols = mtl__param_cols(p),
+                   .is_held = p->task < 0 || mtl__guide_knows(g, p->task),
                    .is_lazy = t->feed.is_sparse && p->role == MTL__MATRIX &&
                               mtl__network_reads_inputs(&t->m->net, p->layer)};
     if (!x.is_lazy && x.ld == x.cols) {
@@ -51,7 +54,7 @@ static mtl_status hold(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
     return MTL_OK;
 }
 
-/* --- the Fisher information ------------------------------------------------------------------------ */
+/* --- the Fisher information ------------------------------------------------------------------- */
 
 static void plan_fisher(mtl__guiding *g, const mtl__trainer *t, mtl__arena *a)
 {
@@ -75,7 +78,8 @@ static mtl_status take_singly(const mtl__guiding *g, const mtl__trainer *t, mtl_
     set.progress = NULL;
     for (int64_t i = 0; i < m->net.layers; i++)
         m->net.layer[i].rate = 0;
-    mtl_status st = mtl__binding_create_of(m, g->job->source->spec, g->job->known, "known", &rows, err);
+    mtl_status st =
+        mtl__binding_create_of(m, g->job->source->spec, g->job->known, "known", &rows, err);
     if (st == MTL_OK)
         st = mtl__trainer_create(m, &set, &rows, NULL, NULL, out, err);
     for (int64_t i = 0; i < m->net.layers && st == MTL_OK; i++)
@@ -106,8 +110,8 @@ static void add_squares(const mtl__guiding *g, mtl__trainer *one)
     }
 }
 
-/* The mean over known rows of the squared gradient of a row's loss, its labels being those that it has.
-   The square of a batch's mean gradient, which is quicker, is another thing. */
+/* The mean over known rows of the squared gradient of a row's loss, its labels being those that it
+   has. The square of a batch's mean gradient, which is quicker, is another thing. */
 static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
 {
     const mtl__vec *v = t->m->ctx->vec;
@@ -127,8 +131,8 @@ static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
     if (st == MTL_OK)
         v->scale(t->m->net.params, 1 / (float)rows, g->fisher);
     if (st == MTL_OK && !v->all_finite(t->m->net.params, g->fisher))
-        st = MTL_FAIL(err, MTL_ERR_DIVERGED, "strategy \"%s\": a gradient of the known rows is too large",
-                      g->name);
+        st = MTL_FAIL(err, MTL_ERR_DIVERGED,
+                      "strategy \"%s\": a gradient of the known rows is too large", g->name);
     mtl__trainer_destroy(one);
     mtl__model_destroy(m);
     return st == MTL_OK ? hold(g, t, err) : st;
@@ -139,11 +143,11 @@ static mtl_status check_dense(const mtl__guiding *g, mtl_error *err)
     return mtl__dataset_is_dense(g->job->known, "a Fisher information", err);
 }
 
-/* --- a step -------------------------------------------------------------------------------------- */
+/* --- a step ----------------------------------------------------------------------------------- */
 
 /* What stands where it was has no gradient, to the bit. */
-static void pull_run(const mtl__guiding *g, const mtl__trainer *t, const mtl__pull *x, int64_t first,
-                     int64_t count)
+static void pull_run(const mtl__guiding *g, const mtl__trainer *t, const mtl__pull *x,
+                     int64_t first, int64_t count)
 {
     const mtl__vec *v = t->m->ctx->vec;
     const float strength = (float)g->value[x->is_held ? ALPHA : BETA];
@@ -170,8 +174,8 @@ static void pull_all(void *self, mtl__trainer *t)
     }
 }
 
-const struct mtl__guide mtl__l2_sp_fisher = {.check = check_dense, .plan = plan_fisher,
-                                             .start = take_fisher, .before_update = pull_all};
-const struct mtl__guide mtl__ewc = {.check = check_dense, .plan = plan_fisher, .start = take_fisher,
-                                    .before_update = pull_all};
+const struct mtl__guide mtl__l2_sp_fisher = {
+    .check = check_dense, .plan = plan_fisher, .start = take_fisher, .before_update = pull_all};
+const struct mtl__guide mtl__ewc = {
+    .check = check_dense, .plan = plan_fisher, .start = take_fisher, .before_update = pull_all};
 const struct mtl__guide mtl__l2_sp = {.plan = plan_pulls, .start = hold, .before_update = pull_all};

@@ -14,7 +14,8 @@ bool mtl__guide_knows(const mtl__guiding *g, int64_t task)
 static void plan_about(mtl__guiding *g, mtl__arena *a)
 {
     g->rate = g->row->rates ? mtl__arena_take(a, g->m->params, sizeof *g->rate) : NULL;
-    g->unlabelled = g->row->teaches ? mtl__arena_take(a, g->m->net.tasks, sizeof *g->unlabelled) : NULL;
+    g->unlabelled =
+        g->row->teaches ? mtl__arena_take(a, g->m->net.tasks, sizeof *g->unlabelled) : NULL;
     g->text = g->row->weighting ? mtl__arena_take(a, 64 + 2 * g->m->net.tasks, 1) : NULL;
 }
 
@@ -23,8 +24,10 @@ static mtl_status set_weighting(mtl__guiding *g, mtl__train_settings *set, mtl_e
 {
     const mtl__aggregation *given = set->weighting.kind.row;
     if (!(given->uses & MTL__AGG_PLAIN))
-        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" weighs the tasks itself: weighting \"%s\" "
-                                              "does not go with it", g->name, given->choice.name);
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "strategy \"%s\" weighs the tasks itself: weighting \"%s\" "
+                        "does not go with it",
+                        g->name, given->choice.name);
     char *at = g->text + strlen(g->row->weighting);
     memcpy(g->text, g->row->weighting, strlen(g->row->weighting));
     for (int64_t i = 0; i < g->m->net.tasks; i++) {

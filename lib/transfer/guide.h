@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the steps of a strategy do beside following the losses: rates of layers, gradients of penalties
-   that are added to those of the losses. One row for each strategy that does more than its phases say;
-   what one of them holds while its steps run is an mtl__guiding. */
+/* What the steps of a strategy do beside following the losses: rates of layers, gradients of
+   penalties that are added to those of the losses. One row for each strategy that does more than
+   its phases say; what one of them holds while its steps run is an mtl__guiding. */
 #ifndef MTL__GUIDE_H
 #define MTL__GUIDE_H
 
@@ -11,12 +11,15 @@
 typedef struct mtl__guiding mtl__guiding;
 
 struct mtl__guide {
-    /* Why it is not for this job, if it is not; m: the new model, its heads solved. NULL = it is. */
+    /* Why it is not for this job, if it is not; m: the new model, its heads solved. NULL = it is.
+     */
     mtl_status (*check)(const mtl__guiding *g, mtl_error *err);
     /* Factors of the rates of the trunk's tensors in an epoch, 0 = frozen; all are 1 before. */
     void (*rates)(const mtl__guiding *g, int64_t epoch, double *rate);
-    bool (*teaches)(const mtl__guiding *g, int64_t task); /* which train without labels; NULL = none */
-    const char *weighting; /* of aggregate/ that is told which tasks are the job's; NULL = the options' */
+    bool (*teaches)(const mtl__guiding *g,
+                    int64_t task); /* which train without labels; NULL = none */
+    const char
+        *weighting; /* of aggregate/ that is told which tasks are the job's; NULL = the options' */
     /* Memory, called again once the arena was reserved; then what it begins with. */
     void (*plan)(mtl__guiding *g, const mtl__trainer *t, mtl__arena *a);
     mtl_status (*start)(mtl__guiding *g, mtl__trainer *t, mtl_error *err);
@@ -66,8 +69,8 @@ struct mtl__guiding {
     mtl__teacher teacher;
     mtl__relation *relation; /* [tasks]: of the new ones to the source's */
     float *work;
-    double *sum; /* of an eigenproblem */
-    char *text; /* of the weighting */
+    double *sum;            /* of an eigenproblem */
+    char *text;             /* of the weighting */
     float *adapter, *slope; /* of all layers one behind the other: A, B; their gradients */
     int64_t *series;        /* of the report: A and B of each */
     mtl__optim optim;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Low-rank adapters (Hu et al. 2022): of each dense layer of the trunk W = W0 + s A B is trained by A
-   [in, rank] and B [rank, out] alone, s = alpha / rank. W stands in the model as it is, so nothing is
-   left to merge at the end, and the report has A and B for who keeps them apart; from W's gradient G
-   come those of A and B, s G B' and s A' G. */
+/* Low-rank adapters (Hu et al. 2022): of each dense layer of the trunk W = W0 + s A B is trained by
+   A [in, rank] and B [rank, out] alone, s = alpha / rank. W stands in the model as it is, so
+   nothing is left to merge at the end, and the report has A and B for who keeps them apart; from
+   W's gradient G come those of A and B, s G B' and s A' G. */
 #include <math.h>
 #include <string.h>
 
@@ -52,7 +52,8 @@ static mtl_status check(const mtl__guiding *g, mtl_error *err)
 {
     if (numbers_of(g) > 0)
         return MTL_OK;
-    return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\": the source's trunk has no dense layer that may move",
+    return MTL_FAIL(err, MTL_ERR_STATE,
+                    "strategy \"%s\": the source's trunk has no dense layer that may move",
                     g->name);
 }
 
@@ -85,18 +86,23 @@ static void draw(mtl__guiding *g, const mtl__trainer *t)
 static mtl_status start(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
 {
     if (t->weighting.is_on || t->average)
-        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" goes with weighting \"sum\" and average "
-                                              "\"none\" alone", g->name);
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "strategy \"%s\" goes with weighting \"sum\" and average "
+                        "\"none\" alone",
+                        g->name);
     memcpy(g->held, t->m->values, (size_t)t->m->net.params * sizeof *g->held);
     draw(g, t);
-    mtl_status st = mtl__report_number(t->report, "adapter", "scale", NULL, (double)scale_of(g), err);
+    mtl_status st =
+        mtl__report_number(t->report, "adapter", "scale", NULL, (double)scale_of(g), err);
     int64_t i = 0, *to = g->series;
     for (const mtl__param *p; st == MTL_OK && (p = next_matrix(g, &i));) {
-        t->layer_on[p->layer] = true; /* gradients are wanted, the optimizer's ranges leave it out */
-        st = mtl__report_series(t->report, "adapter", p->name, "a", p->shape[0] * rank_of(g), to++, err);
+        t->layer_on[p->layer] =
+            true; /* gradients are wanted, the optimizer's ranges leave it out */
+        st = mtl__report_series(t->report, "adapter", p->name, "a", p->shape[0] * rank_of(g), to++,
+                                err);
         if (st == MTL_OK)
-            st = mtl__report_series(t->report, "adapter", p->name, "b", rank_of(g) * p->shape[1], to++,
-                                    err);
+            st = mtl__report_series(t->report, "adapter", p->name, "b", rank_of(g) * p->shape[1],
+                                    to++, err);
     }
     return st;
 }
@@ -144,8 +150,11 @@ static void step(void *self, mtl__trainer *t)
 {
     mtl__guiding *g = self;
     const double momentum = mtl__sched_momentum(&t->sched, t->step);
-    const mtl__range all = {.count = numbers_of(g), .rate_factor = t->set.trunk_factor,
-                            .l1 = t->set.l1, .l2 = t->set.l2, .decay = 1};
+    const mtl__range all = {.count = numbers_of(g),
+                            .rate_factor = t->set.trunk_factor,
+                            .l1 = t->set.l1,
+                            .l2 = t->set.l2,
+                            .decay = 1};
     go_down(g, t);
     if (momentum > 0)
         mtl__optim_set_momentum(&g->optim, momentum);
@@ -173,5 +182,9 @@ static void tell(void *self, mtl__trainer *t)
                 mtl__report_push(t->report, to[k], (double)*at++);
 }
 
-const struct mtl__guide mtl__lora = {.check = check, .rates = rest, .plan = plan, .start = start,
-                                     .before_update = step, .at_end = tell};
+const struct mtl__guide mtl__lora = {.check = check,
+                                     .rates = rest,
+                                     .plan = plan,
+                                     .start = start,
+                                     .before_update = step,
+                                     .at_end = tell};

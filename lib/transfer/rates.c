@@ -11,8 +11,8 @@ static int64_t groups_from(const mtl_model *m, int64_t from)
     int64_t count = 0;
     for (int64_t i = from; i < m->net.trunk_layers; i++) {
         const mtl__layer_type *type = m->net.layer[i].type;
-        const bool goes_on = i > from && type == &mtl__embedding_layer &&
-                             m->net.layer[i - 1].type == type;
+        const bool goes_on =
+            i > from && type == &mtl__embedding_layer && m->net.layer[i - 1].type == type;
         count += type->params > 0 && !goes_on;
     }
     return count;
@@ -24,7 +24,7 @@ static int64_t height_below_heads(const mtl_model *m, const mtl__param *p)
     return p->layer < m->net.trunk_layers ? groups_from(m, p->layer) : 0;
 }
 
-/* --- discriminative rates ----------------------------------------------------------------------- */
+/* --- discriminative rates --------------------------------------------------------------------- */
 
 static void rates_by_depth(const mtl__guiding *g, int64_t epoch, double *rate)
 {
@@ -36,7 +36,7 @@ static void rates_by_depth(const mtl__guiding *g, int64_t epoch, double *rate)
 
 const struct mtl__guide mtl__discriminative = {.rates = rates_by_depth};
 
-/* --- gradual unfreezing -------------------------------------------------------------------------- */
+/* --- gradual unfreezing ----------------------------------------------------------------------- */
 
 static void rates_by_epoch(const mtl__guiding *g, int64_t epoch, double *rate)
 {
@@ -57,7 +57,7 @@ static void thaw(void *self, mtl__trainer *t)
 
 const struct mtl__guide mtl__gradual = {.rates = rates_by_epoch, .before_step = thaw};
 
-/* --- some tensors alone -------------------------------------------------------------------------- */
+/* --- some tensors alone ----------------------------------------------------------------------- */
 
 static bool is_bias(const mtl_model *m, const mtl__param *p)
 {
@@ -85,7 +85,8 @@ static mtl_status check_any(const mtl__guiding *g, const char *what,
     for (int64_t i = 0; i < g->m->params; i++)
         if (height_below_heads(g->m, &g->m->param[i]) > 0 && is_trained(g->m, &g->m->param[i]))
             return MTL_OK;
-    return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\": the source's trunk has no %s", g->name, what);
+    return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\": the source's trunk has no %s", g->name,
+                    what);
 }
 
 static void rates_of_biases(const mtl__guiding *g, int64_t epoch, double *rate)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Batch spectral shrinkage (Chen et al. 2019, equation 5): eta times the sum of the k smallest squared
-   singular values of a batch's features, directions in which they hardly differ being what is not
-   worth to be moved. With F = U S V' their gradient is 2 U U' F over those of them, or 2 F V V'. */
+/* Batch spectral shrinkage (Chen et al. 2019, equation 5): eta times the sum of the k smallest
+   squared singular values of a batch's features, directions in which they hardly differ being what
+   is not worth to be moved. With F = U S V' their gradient is 2 U U' F over those of them, or 2 F V
+   V'. */
 #include <string.h>
 
 #include "solve/solve.h"
@@ -11,14 +12,16 @@ enum { ETA, SMALLEST };
 
 static void plan(mtl__guiding *g, const mtl__trainer *t, mtl__arena *a)
 {
-    const int64_t rows = mtl__feed_max_rows(&t->feed) * t->m->net.members, cols = t->m->net.trunk_out;
+    const int64_t rows = mtl__feed_max_rows(&t->feed) * t->m->net.members,
+                  cols = t->m->net.trunk_out;
     const int64_t n = mtl__min(rows, cols);
     g->sum = mtl__arena_take(a, n * n + 2 * n + mtl__max(rows, cols), sizeof *g->sum);
 }
 
 /* F [count, n], numbers `step` and vectors `ld` apart: the Gramian's vectors [n, n] of length 1, by
    ascending values. */
-static bool spectrum_of(const float *f, int64_t n, int64_t ld, int64_t count, int64_t step, double *gram)
+static bool spectrum_of(const float *f, int64_t n, int64_t ld, int64_t count, int64_t step,
+                        double *gram)
 {
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j <= i; j++) {

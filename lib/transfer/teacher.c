@@ -4,7 +4,7 @@
 
 #include "transfer/guide.h"
 
-/* --- the teacher --------------------------------------------------------------------------------- */
+/* --- the teacher ------------------------------------------------------------------------------ */
 
 static int64_t rows_of(const mtl__trainer *t)
 {
@@ -47,15 +47,15 @@ static void ask(const mtl__guiding *g, const mtl__trainer *t)
                          net->inputs);
 }
 
-/* --- distillation -------------------------------------------------------------------------------- */
+/* --- distillation ----------------------------------------------------------------------------- */
 
 enum { ALPHA, TEMPERATURE };
 
 static void plan_distil(mtl__guiding *g, const mtl__trainer *t, mtl__arena *a)
 {
     plan_teacher(g, t, a);
-    g->work = mtl__arena_floats(a, mtl__feed_max_rows(&t->feed) * t->m->net.members *
-                                       t->m->net.outputs);
+    g->work =
+        mtl__arena_floats(a, mtl__feed_max_rows(&t->feed) * t->m->net.members * t->m->net.outputs);
 }
 
 /* Outputs of a task, with gaps, to what is compared: probabilities at the temperature, or as they
@@ -86,7 +86,8 @@ static void distil_task(const mtl__guiding *g, mtl__trainer *t, int64_t task)
     const double slope = softmax || sigmoid ? g->value[TEMPERATURE] : 2;
     const double parts = (double)rows * (softmax ? 1 : (double)cols);
     const float factor = (float)(g->value[ALPHA] * t->task_weight[task] * slope / parts);
-    float *want = g->teacher.seen.z + column, *have = g->work + column, *dz = t->buffers.dz + column;
+    float *want = g->teacher.seen.z + column, *have = g->work + column,
+          *dz = t->buffers.dz + column;
     soften(v, softmax, sigmoid, g->value[TEMPERATURE], rows, cols, want, ld);
     soften(v, softmax, sigmoid, g->value[TEMPERATURE], rows, cols, have, ld);
     const bool adds = mtl__targets_has_task(&t->feed.batch.targets, task);
@@ -109,13 +110,15 @@ static void distil(void *self, mtl__trainer *t)
             distil_task(g, t, i);
 }
 
-const struct mtl__guide mtl__distil = {.teaches = mtl__guide_knows, .plan = plan_distil,
-                                       .start = start_teacher, .before_backward = distil};
+const struct mtl__guide mtl__distil = {.teaches = mtl__guide_knows,
+                                       .plan = plan_distil,
+                                       .start = start_teacher,
+                                       .before_backward = distil};
 
-/* --- features ------------------------------------------------------------------------------------ */
+/* --- features --------------------------------------------------------------------------------- */
 
-/* alpha / 2 times the mean over rows of |h - h0|^2, h the trunk's outputs: Li et al. 2019, equation 4,
-   all of them counting alike. */
+/* alpha / 2 times the mean over rows of |h - h0|^2, h the trunk's outputs: Li et al. 2019, equation
+   4, all of them counting alike. */
 static void hold_features(void *self, mtl__trainer *t)
 {
     const mtl__guiding *g = self;
@@ -130,13 +133,13 @@ static void hold_features(void *self, mtl__trainer *t)
     t->buffers.has_dh = true;
 }
 
-const struct mtl__guide mtl__delta = {.plan = plan_teacher, .start = start_teacher,
-                                      .before_backward = hold_features};
+const struct mtl__guide mtl__delta = {
+    .plan = plan_teacher, .start = start_teacher, .before_backward = hold_features};
 
-/* --- classes of new and known tasks --------------------------------------------------------------- */
+/* --- classes of new and known tasks ----------------------------------------------------------- */
 
-/* You et al. 2020, equation 3: the known heads learn p(known class | new class), which is told by the
-   source's predictions for the target's rows ("direct approach" there). */
+/* You et al. 2020, equation 3: the known heads learn p(known class | new class), which is told by
+   the source's predictions for the target's rows ("direct approach" there). */
 
 static bool has_classes(const mtl__task_spec *t)
 {
@@ -212,13 +215,15 @@ static mtl_status start_relation(mtl__guiding *g, mtl__trainer *t, mtl_error *er
     const int64_t inputs = d->inputs, rows = d->rows;
     const mtl__allocator *al = &t->m->ctx->al;
     float *x = mtl__alloc_array(al, rows, inputs * (int64_t)sizeof *x);
-    mtl_status st = x ? MTL_OK : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)rows);
+    mtl_status st =
+        x ? MTL_OK : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)rows);
     if (x)
         mtl__array_gather(&d->x, inputs, (mtl__rows){.count = rows}, x, inputs);
     for (int64_t k = 0; k < t->m->net.tasks && st == MTL_OK; k++) {
         if (!is_related(g, k))
             continue;
-        st = mtl__model_predict(t->m, k, rows, x, inputs, g->work, t->m->spec->task[k].outputs, err);
+        st =
+            mtl__model_predict(t->m, k, rows, x, inputs, g->work, t->m->spec->task[k].outputs, err);
         for (int64_t i = 0; i < t->m->net.tasks && st == MTL_OK; i++)
             if (g->relation[i].of_class)
                 relate(g, i, k, g->work);
@@ -260,7 +265,8 @@ static void co_tune(void *self, mtl__trainer *t)
         soften(t->m->ctx->vec, spec->kind == MTL_MULTICLASS, spec->kind == MTL_BINARY, 1, rows,
                spec->outputs, p, ld);
         for (int64_t r = 0; r < rows; r++)
-            memset(t->buffers.dz + r * ld + net->task[k].column, 0, (size_t)spec->outputs * sizeof *p);
+            memset(t->buffers.dz + r * ld + net->task[k].column, 0,
+                   (size_t)spec->outputs * sizeof *p);
         for (int64_t i = 0; i < net->tasks; i++)
             if (g->relation[i].of_class && x->weight[i] > 0)
                 draw_to_relation(g, t, k, i,
@@ -268,6 +274,8 @@ static void co_tune(void *self, mtl__trainer *t)
     }
 }
 
-const struct mtl__guide mtl__co_tuning = {.check = check_relation, .teaches = is_related,
-                                          .plan = plan_relation, .start = start_relation,
+const struct mtl__guide mtl__co_tuning = {.check = check_relation,
+                                          .teaches = is_related,
+                                          .plan = plan_relation,
+                                          .start = start_relation,
                                           .before_backward = co_tune};

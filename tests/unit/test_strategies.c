@@ -178,18 +178,20 @@ END_TEST
 /* Some tensors of the trunk alone, and the heads. */
 START_TEST(tensors_alone)
 {
-    static const char *const all[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight",
-                                      "trunk.1.bias", "trunk.2.weight", "trunk.2.bias"};
+    static const char *const all[] = {"trunk.0.weight", "trunk.0.bias",   "trunk.1.weight",
+                                      "trunk.1.bias",   "trunk.2.weight", "trunk.2.bias"};
     static const bool trained[2][6] = {{false, true, false, true, false, true},
                                        {false, false, true, true, false, false}};
-    static const char *const ways[] = {"bias_only", "norm_only"}, *const norms[] = {"layer", "batch"};
+    static const char *const ways[] = {"bias_only", "norm_only"}, *const norms[] = {"layer",
+                                                                                    "batch"};
     for (int k = 0; k < 2; k++) {
         scene *s = scene_of(NULL, trunk_of(NULL, norms[k]));
         for (int w = 0; w < 2; w++) {
             mtl_model *start = moved(s, "tune", "epochs=1 learning_rate=0");
             mtl_model *m = moved(s, ways[w], "epochs=4 l2=0.01");
             for (int i = 0; i < 6; i++)
-                ck_assert_msg(changed(m, s->source, all[i]) == trained[w][i], "%s: %s", ways[w], all[i]);
+                ck_assert_msg(changed(m, s->source, all[i]) == trained[w][i], "%s: %s", ways[w],
+                              all[i]);
             ck_assert(changed(m, start, "head.both.weight"));
             ck_assert(!changed(m, s->source, "head.grade.weight"));
             if (k == 1) /* its figures follow while it is trained */
@@ -227,9 +229,51 @@ START_TEST(l2_sp_gradient)
     for (int64_t j = 0; j < n; j++)
         ck_assert_double_eq_tol((double)(x[j] - b[j]), -0.1 * 3 * (double)a[j], 1e-6);
     ck_assert(!changed(head, w1, "head.both.bias") && !changed(head, w1, "trunk.0.weight"));
+    mtl_model *cut = moved(s, "l2_sp:alpha=0,beta=3", PLAIN "epochs=1 clip_norm=1e-9");
+    get(cut, "head.both.weight", x); /* the losses' gradient is cut, not the pull */
+    for (int64_t j = 0; j < n; j++)
+        ck_assert_double_eq_tol((double)(x[j] - a[j]), -0.1 * 3 * (double)a[j], 1e-6);
+    mtl_model_destroy(cut);
     mtl_model *const all[] = {w0, w1, w2, first, m, head};
     for (size_t i = 0; i < COUNT(all); i++)
         mtl_model_destroy(all[i]);
+    scene_free(s);
+}
+END_TEST
+
+/* Sparse inputs of known tasks in a new domain: rows of weights are drawn back while they are in
+   the batch, here always, so it is as with the same inputs dense. */
+START_TEST(l2_sp_of_sparse_inputs)
+{
+    int64_t start[FEW + 1];
+    int32_t column[FEW * IN];
+    scene *s = scene_make(NULL);
+    mtl_model *m[2];
+    mtl_model_destroy(s->source);
+    mtl_spec *spec = trunk_of(NULL, NULL);
+    done(mtl_model_create(spec, &s->source, err));
+    mtl_spec_destroy(spec);
+    fit(s->source, s->known, "epochs=20 learning_rate=0.01 scale_inputs=0");
+    for (int i = 0; i <= FEW; i++)
+        start[i] = i * IN;
+    for (int i = 0; i < FEW * IN; i++)
+        column[i] = i % IN;
+    for (int k = 0; k < 2; k++) {
+        mtl_dataset_destroy(s->target);
+        if (k)
+            done(mtl_dataset_create_csr(NULL, FEW, IN, start, column, s->few.x, &s->target, err));
+        else
+            done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+        done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
+        mtl_options *o = options(MTL_OPTIONS_TRANSFER, "strategy=l2_sp:alpha=5 epochs=20 "
+                                                       "optimizer=sgd trunk_rate=1");
+        done(mtl_transfer(s->source, s->target, NULL, o, &m[k], NULL, err));
+        mtl_options_destroy(o);
+    }
+    ck_assert(changed(m[0], s->source, "trunk.0.weight"));
+    ck_assert_float_lt(tensor_bits_differ(m[0], m[1], "trunk.0.weight"), 1e-5f);
+    ck_assert_float_lt(tensor_bits_differ(m[0], m[1], "head.grade.weight"), 1e-5f);
+    mtl_model_destroy(m[0]), mtl_model_destroy(m[1]);
     scene_free(s);
 }
 END_TEST
@@ -249,14 +293,16 @@ static double way_from(const mtl_model *m, const mtl_model *source)
     return sqrt(sum);
 }
 
-/* The stronger, the nearer to the source (Li et al. 2018, figure 2). Clipping is of the losses alone. */
+/* The stronger, the nearer to the source (Li et al. 2018, figure 2). Clipping is of the losses
+ * alone. */
 START_TEST(l2_sp_stays_near)
 {
     static const char *const ways[] = {"tune", "l2_sp", "l2_sp:alpha=1", "l2_sp:alpha=10"};
     scene *s = scene_make(NULL);
     double last = INFINITY;
     for (size_t i = 0; i < COUNT(ways); i++) {
-        mtl_model *m = moved(s, ways[i], "epochs=200 trunk_rate=1 optimizer=sgd learning_rate=0.05");
+        mtl_model *m =
+            moved(s, ways[i], "epochs=200 trunk_rate=1 optimizer=sgd learning_rate=0.05");
         const double way = way_from(m, s->source);
         ck_assert_msg(way < 0.95 * last, "%s: %g after %g", ways[i], way, last);
         last = way;
@@ -297,8 +343,7 @@ static double distance_to_source(const scene *s, const mtl_model *m, double temp
             for (int j = 0; j < n; j++) {
                 double p = (double)a[r * n + j], q = (double)b[r * n + j];
                 if (t == 3) {
-                    const double unit =
-                        (double)m->pipe.y_scale[m->net.task[t].column + j];
+                    const double unit = (double)m->pipe.y_scale[m->net.task[t].column + j];
                     task += (p - q) * (p - q) / (unit * unit) / n;
                     continue;
                 }
@@ -317,12 +362,13 @@ static double distance_to_source(const scene *s, const mtl_model *m, double temp
     return sum;
 }
 
-/* What the second step of plain descent has more than that of "tune" is the distance's gradient where
-   the first one ended, by central differences, for trunk and old heads. */
+/* What the second step of plain descent has more than that of "tune" is the distance's gradient
+   where the first one ended, by central differences, for trunk and old heads. */
 START_TEST(distil_gradient)
 {
-    static const char *const tensors[] = {"trunk.0.weight", "trunk.1.bias", "head.fails.weight",
-                                          "head.grade.weight", "tower0.tags.weight", "head.hours.bias"};
+    static const char *const tensors[] = {"trunk.0.weight",     "trunk.1.bias",
+                                          "head.fails.weight",  "head.grade.weight",
+                                          "tower0.tags.weight", "head.hours.bias"};
     static const double temperatures[] = {1, 2, 0.7};
     scene *s = scene_make(NULL);
     mtl_model *w1 = moved(s, "tune", PLAIN "epochs=1"), *w2 = moved(s, "tune", PLAIN "epochs=2");
@@ -351,8 +397,8 @@ START_TEST(distil_gradient)
                 const double expected = (side[0] - side[1]) / 0.01;
                 const double found = -(double)(with[j] - without[j]) / 0.1 / 3;
                 ck_assert_msg(fabs(found - expected) < 3e-5 + 5e-3 * fabs(expected),
-                              "T %g, %s, number %d: %g, not %g", temperatures[k], tensors[i], (int)j,
-                              found, expected);
+                              "T %g, %s, number %d: %g, not %g", temperatures[k], tensors[i],
+                              (int)j, found, expected);
                 most = fmax(most, fabs(expected));
             }
         }
@@ -387,8 +433,13 @@ static void fisher_of(const scene *s, const char *tensor, double *fisher)
     const int64_t n = get(s->source, tensor, before);
     memset(fisher, 0, (size_t)n * sizeof *fisher);
     for (int r = 0; r < ROWS; r++) {
-        problem one = {1,          s->p.x + r * IN,       s->p.fails + r, s->p.grade + r,
-                       s->p.tags + 2 * r, s->p.hours + 2 * r, NULL};
+        problem one = {1,
+                       s->p.x + r * IN,
+                       s->p.fails + r,
+                       s->p.grade + r,
+                       s->p.tags + 2 * r,
+                       s->p.hours + 2 * r,
+                       NULL};
         mtl_dataset *d = problem_data(&one, NULL);
         mtl_model *m = NULL;
         done(mtl_model_clone(s->source, &m, err));
@@ -427,6 +478,42 @@ START_TEST(fisher_is_of_single_rows)
     mtl_model *const all[] = {w0, w1, w2, m, ewc};
     for (size_t i = 0; i < COUNT(all); i++)
         mtl_model_destroy(all[i]);
+    scene_free(s);
+}
+END_TEST
+
+typedef struct reader {
+    const float *x;
+    int64_t fail_at; /* rows from this one on are not to be had */
+} reader;
+
+static int32_t read_rows(int64_t first, int64_t rows, float *x, void *user)
+{
+    const reader *r = user;
+    if (first + rows > r->fail_at)
+        return 0;
+    memcpy(x, r->x + first * IN, (size_t)(rows * IN) * sizeof *x);
+    return MTL_CONTINUE;
+}
+
+/* Known rows that are read as they are needed; one that cannot be read ends it. */
+START_TEST(fisher_of_a_stream)
+{
+    scene *s = scene_make(NULL);
+    mtl_model *whole = moved(s, "ewc:lambda=100", "epochs=5"), *m = NULL;
+    reader r = {s->p.x, ROWS};
+    mtl_dataset_destroy(s->known);
+    done(mtl_dataset_create_stream(NULL, ROWS, IN, 64, read_rows, &r, &s->known, err));
+    done(mtl_dataset_set_labels(s->known, "fails", 1, s->p.fails, 1, err));
+    done(mtl_dataset_set_labels(s->known, "grade", 1, s->p.grade, 1, err));
+    done(mtl_dataset_set_labels(s->known, "tags", 2, s->p.tags, 2, err));
+    done(mtl_dataset_set_labels(s->known, "hours", 2, s->p.hours, 2, err));
+    m = moved(s, "ewc:lambda=100", "epochs=5");
+    ck_assert_float_lt(tensor_bits_differ(m, whole, "trunk.0.weight"), 1e-5f);
+    ck_assert(changed(m, s->source, "trunk.0.weight"));
+    r.fail_at = 100;
+    refuse(s, "strategy=ewc", MTL_ERR_IO, "");
+    mtl_model_destroy(m), mtl_model_destroy(whole);
     scene_free(s);
 }
 END_TEST
@@ -496,8 +583,8 @@ static double smallest(const scene *s, const mtl_model *m, int64_t rows, int k)
     return sum;
 }
 
-/* mean over related known tasks and rows of the cross entropy of what the source says of the new class
-   and what the model says of the row. */
+/* mean over related known tasks and rows of the cross entropy of what the source says of the new
+   class and what the model says of the row. */
 static double relation_entropy(const scene *s, const mtl_model *m, int64_t rows, int k)
 {
     static const int outputs[] = {1, 3};
@@ -524,8 +611,8 @@ static double relation_entropy(const scene *s, const mtl_model *m, int64_t rows,
 
 typedef double penalty_fn(const scene *s, const mtl_model *m, int64_t rows, int k);
 
-/* What step number `steps` of plain descent has more than that of "tune" is the penalty's gradient where
-   the one before ended, by central differences. */
+/* What step number `steps` of plain descent has more than that of "tune" is the penalty's gradient
+   where the one before ended, by central differences. */
 static void check_penalty(const scene *s, const char *way, const char *base, penalty_fn *penalty,
                           int64_t rows, int k, int steps, const char *const *tensors, size_t count,
                           double factor)
@@ -556,7 +643,8 @@ static void check_penalty(const scene *s, const char *way, const char *base, pen
             const double expected = (side[0] - side[1]) / 0.01;
             const double found = -(double)(with[j] - bare[j]) / 0.1 / factor;
             ck_assert_msg(fabs(found - expected) < 4e-5 + 5e-3 * fabs(expected),
-                          "%s, %s, number %d: %g, not %g", way, tensors[i], (int)j, found, expected);
+                          "%s, %s, number %d: %g, not %g", way, tensors[i], (int)j, found,
+                          expected);
             most = fmax(most, fabs(expected));
         }
     }
@@ -564,12 +652,14 @@ static void check_penalty(const scene *s, const char *way, const char *base, pen
     mtl_model_destroy(at), mtl_model_destroy(m), mtl_model_destroy(without);
 }
 
-static const char *const of_trunk[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight", "trunk.1.bias"};
+static const char *const of_trunk[] = {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight",
+                                       "trunk.1.bias"};
 
 START_TEST(delta_gradient)
 {
     scene *s = scene_make(NULL);
-    check_penalty(s, "delta:alpha=2", "tune", feature_distance, FEW, 0, 2, of_trunk, COUNT(of_trunk), 2);
+    check_penalty(s, "delta:alpha=2", "tune", feature_distance, FEW, 0, 2, of_trunk,
+                  COUNT(of_trunk), 2);
     scene_free(s);
 }
 END_TEST
@@ -578,8 +668,10 @@ END_TEST
 START_TEST(bss_gradient)
 {
     scene *s = scene_make(NULL);
-    check_penalty(s, "bss:eta=0.1,k=1", "tune", smallest, FEW, 1, 1, of_trunk, COUNT(of_trunk), 0.1);
-    check_penalty(s, "bss:eta=0.1,k=3", "tune", smallest, FEW, 3, 1, of_trunk, COUNT(of_trunk), 0.1);
+    check_penalty(s, "bss:eta=0.1,k=1", "tune", smallest, FEW, 1, 1, of_trunk, COUNT(of_trunk),
+                  0.1);
+    check_penalty(s, "bss:eta=0.1,k=3", "tune", smallest, FEW, 3, 1, of_trunk, COUNT(of_trunk),
+                  0.1);
     mtl_dataset_destroy(s->target);
     done(mtl_dataset_create(NULL, s->few.x, 4, IN, IN, &s->target, err));
     done(mtl_dataset_set_labels(s->target, "both", 1, s->both, 1, err));
@@ -591,14 +683,16 @@ END_TEST
 
 START_TEST(co_tuning_gradient)
 {
-    static const char *const tensors[] = {"trunk.0.weight", "trunk.1.bias", "head.fails.weight",
-                                          "head.fails.bias", "head.grade.weight", "head.grade.bias"};
+    static const char *const tensors[] = {"trunk.0.weight",    "trunk.1.bias",
+                                          "head.fails.weight", "head.fails.bias",
+                                          "head.grade.weight", "head.grade.bias"};
     scene *s = scene_make(NULL);
     s->both[3] = s->both[17] = NAN;
-    check_penalty(s, "co_tuning:lambda=3", "tune", relation_entropy, FEW, 0, 1, tensors, COUNT(tensors),
-                  3);
+    check_penalty(s, "co_tuning:lambda=3", "tune", relation_entropy, FEW, 0, 1, tensors,
+                  COUNT(tensors), 3);
     mtl_model *m = moved(s, "co_tuning", "epochs=2");
-    ck_assert(!changed(m, s->source, "head.tags.weight") && !changed(m, s->source, "head.hours.weight"));
+    ck_assert(!changed(m, s->source, "head.tags.weight") &&
+              !changed(m, s->source, "head.hours.weight"));
     mtl_model_destroy(m);
     mtl_dataset_destroy(s->target);
     done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
@@ -763,7 +857,8 @@ START_TEST(lora_steps)
 END_TEST
 
 /* A and B of a tensor from the report, and how often. */
-static void add_adapter(mtl_model *m, const mtl_report *r, const char *tensor, int64_t rank, double sign)
+static void add_adapter(mtl_model *m, const mtl_report *r, const char *tensor, int64_t rank,
+                        double sign)
 {
     float factor[2][NUMBERS];
     for (int k = 0; k < 2; k++) {
@@ -785,7 +880,8 @@ START_TEST(adapters_apart)
     static const char *const names[] = {"trunk.0.weight", "trunk.1.weight"};
     scene *s = scene_make(NULL);
     mtl_report *r = NULL;
-    mtl_model *m = transferred(s->source, s->target, s->known, "strategy=lora:rank=3,alpha=2 epochs=20", &r);
+    mtl_model *m =
+        transferred(s->source, s->target, s->known, "strategy=lora:rank=3,alpha=2 epochs=20", &r);
     mtl_model *copy = NULL;
     done(mtl_model_clone(s->source, &copy, err));
     for (int i = 0; i < 2; i++) {
@@ -811,14 +907,17 @@ START_TEST(products_that_are_refused)
     done(mtl_model_clone(s->source, &copy, err));
     refused(mtl_model_tensor_add_product(NULL, w, 2, 1, a, b, err), MTL_ERR_INVALID, "model");
     refused(mtl_model_tensor_add_product(copy, w, 2, 1, NULL, b, err), MTL_ERR_INVALID, "a");
-    refused(mtl_model_tensor_add_product(copy, "trunk.7.weight", 2, 1, a, b, err), MTL_ERR_NAME, "trunk.7");
-    refused(mtl_model_tensor_add_product(copy, "trunk.0.bias", 2, 1, a, b, err), MTL_ERR_SHAPE, "bias");
+    refused(mtl_model_tensor_add_product(copy, "trunk.7.weight", 2, 1, a, b, err), MTL_ERR_NAME,
+            "trunk.7");
+    refused(mtl_model_tensor_add_product(copy, "trunk.0.bias", 2, 1, a, b, err), MTL_ERR_SHAPE,
+            "bias");
     refused(mtl_model_tensor_add_product(copy, w, 0, 1, a, b, err), MTL_ERR_SHAPE, "rank is 0");
     refused(mtl_model_tensor_add_product(copy, w, 2, 1e300, a, b, err), MTL_ERR_VALUE, "finite");
     refused(mtl_model_tensor_add_product(copy, w, 2, 1, a, bad, err), MTL_ERR_VALUE, "finite");
     refused(mtl_model_tensor_add_product(copy, w, 2, 2, a, large, err), MTL_ERR_VALUE, "sum");
     assert_same_model(copy, s->source);
-    done(mtl_model_tensor_add_product(copy, "head.grade.weight", 1, 2, b, b, err)); /* a slice of a matrix */
+    done(mtl_model_tensor_add_product(copy, "head.grade.weight", 1, 2, b, b,
+                                      err)); /* a slice of a matrix */
     for (int64_t i = 0; i < mtl_model_tensor_count(copy); i++) {
         const char *name;
         tensor_size(copy, i, &name);
@@ -831,16 +930,18 @@ END_TEST
 
 /* ---- The way back -------------------------------------------------------------------------- */
 
-/* Every parameter stands on the line between where the steps began and came to, at the alpha that the
-   report tells; alpha is one of the grid. */
+/* Every parameter stands on the line between where the steps began and came to, at the alpha that
+   the report tells; alpha is one of the grid. */
 START_TEST(wise_is_on_the_line)
 {
     bool seen[5] = {false};
     scene *s = scene_make(NULL);
     for (int k = 0; k < 6; k++) {
-        static const char *const how[] = {"epochs=2 seed=1", "epochs=60 seed=1",
+        static const char *const how[] = {"epochs=2 seed=1",
+                                          "epochs=60 seed=1",
                                           "epochs=300 learning_rate=0.05 trunk_rate=1",
-                                          "epochs=20 learning_rate=0.3 trunk_rate=1", "epochs=30",
+                                          "epochs=20 learning_rate=0.3 trunk_rate=1",
+                                          "epochs=30",
                                           "epochs=400 learning_rate=0.02 trunk_rate=0.3"};
         char text[200], still[200];
         mtl_report *r = NULL;
@@ -856,8 +957,7 @@ START_TEST(wise_is_on_the_line)
         int64_t n;
         float *a = parameters(w0, &n), *b = parameters(w1, &n), *x = parameters(m, &n);
         for (int64_t i = 0; i < n; i++)
-            ck_assert_double_eq_tol((double)x[i],
-                                    (1 - alpha) * (double)a[i] + alpha * (double)b[i],
+            ck_assert_double_eq_tol((double)x[i], (1 - alpha) * (double)a[i] + alpha * (double)b[i],
                                     1e-6 * (1 + fabs((double)b[i])));
         if (alpha == 0 || alpha == 1)
             assert_same_model(m, alpha == 0 ? w0 : w1);
@@ -872,9 +972,13 @@ END_TEST
 
 /* ---- All of them --------------------------------------------------------------------------- */
 
-static const char *const ways[] = {"bias_only", "discriminative", "gradual", "l2_sp", "l2_sp_fisher", "ewc",
-                                   "delta", "bss", "distil", "wise", "lora", "gated", "a_gem", "co_tuning"};
-enum { WITH_WEIGHTING = 10, IN_DOMAINS = 13 }; /* the first ones go with a weighting; into a domain */
+static const char *const ways[] = {
+    "bias_only", "discriminative", "gradual", "l2_sp", "l2_sp_fisher", "ewc",   "delta",
+    "bss",       "distil",         "wise",    "lora",  "gated",        "a_gem", "co_tuning"};
+enum {
+    WITH_WEIGHTING = 10,
+    IN_DOMAINS = 13
+}; /* the first ones go with a weighting; into a domain */
 
 /* The source is not touched, known labels of the target are not looked at, streams of options go
    together. */
@@ -884,9 +988,11 @@ START_TEST(what_they_leave_alone)
     mtl_model *copy = NULL;
     done(mtl_model_clone(s->source, &copy, err));
     for (size_t i = 0; i < WITH_WEIGHTING; i++) {
-        mtl_model *m = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
+        mtl_model *m =
+            moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
         done(mtl_dataset_set_labels(s->target, "grade", 1, s->few.grade, 1, err));
-        mtl_model *with = moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
+        mtl_model *with =
+            moved(s, ways[i], "epochs=3 average=ema weighting=upgrad clip_norm=1 schedule=cosine");
         mtl_dataset_destroy(s->target);
         done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
         done(mtl_dataset_set_labels(s->target, "both", 1, s->both, 1, err));
@@ -900,7 +1006,8 @@ START_TEST(what_they_leave_alone)
 }
 END_TEST
 
-/* Known tasks in a new domain: the source's own heads are where steps begin, and are what is held. */
+/* Known tasks in a new domain: the source's own heads are where steps begin, and are what is held.
+ */
 START_TEST(in_a_new_domain)
 {
     scene *s = scene_make(NULL);
@@ -916,8 +1023,10 @@ START_TEST(in_a_new_domain)
             ck_assert(out[j] >= 0 && out[j] <= 1);
         mtl_model_destroy(m);
     }
-    mtl_model *held = moved(s, "l2_sp:alpha=1000", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
-    mtl_model *tune = moved(s, "tune", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
+    mtl_model *held =
+        moved(s, "l2_sp:alpha=1000", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
+    mtl_model *tune =
+        moved(s, "tune", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
     ck_assert_float_lt(tensor_bits_differ(held, s->source, "head.grade.weight"),
                        0.1f * tensor_bits_differ(tune, s->source, "head.grade.weight"));
     mtl_model_destroy(held), mtl_model_destroy(tune);
@@ -938,13 +1047,23 @@ START_TEST(what_cannot_be_says_why)
         char text[64];
         snprintf(text, sizeof text, "strategy=%s", with_known[i]);
         mtl_options *how = options(MTL_OPTIONS_TRANSFER, text);
-        refused(mtl_transfer(s->source, s->target, NULL, how, &m, NULL, err), MTL_ERR_INVALID, "known");
+        refused(mtl_transfer(s->source, s->target, NULL, how, &m, NULL, err), MTL_ERR_INVALID,
+                "known");
         mtl_options_destroy(how);
     }
-    static const char *const wrong[] = {"l2_sp:alpha=-1", "l2_sp:gamma=1", "gradual:every=0",
-                                        "gradual:every=1.5", "discriminative:factor=0.5",
-                                        "distil:temperature=0", "wise:alpha=1", "lora:rank=0",
-                                        "bss:k=0.5", "co_tuning:alpha=1", "ewc:lambda=-1", "tune:rate=1", "l2sp"};
+    static const char *const wrong[] = {"l2_sp:alpha=-1",
+                                        "l2_sp:gamma=1",
+                                        "gradual:every=0",
+                                        "gradual:every=1.5",
+                                        "discriminative:factor=0.5",
+                                        "distil:temperature=0",
+                                        "wise:alpha=1",
+                                        "lora:rank=0",
+                                        "bss:k=0.5",
+                                        "co_tuning:alpha=1",
+                                        "ewc:lambda=-1",
+                                        "tune:rate=1",
+                                        "l2sp"};
     mtl_options *o = options(MTL_OPTIONS_TRANSFER, "");
     for (size_t i = 0; i < COUNT(wrong); i++)
         refused(mtl_options_set_str(o, "strategy", wrong[i], err), MTL_ERR_RANGE, "");
@@ -1032,10 +1151,12 @@ int main(void)
     add_case(s, "gradual unfreezing from the top", gradual_unfreezing);
     add_case(s, "biases or norms alone", tensors_alone);
     add_case(s, "l2_sp adds its gradient", l2_sp_gradient);
+    add_case(s, "l2_sp of sparse inputs", l2_sp_of_sparse_inputs);
     add_case(s, "l2_sp stays near the source", l2_sp_stays_near);
     add_case(s, "distillation adds its gradient", distil_gradient);
     add_case(s, "distillation keeps the known tasks", distil_keeps_the_known_tasks);
     add_case(s, "a Fisher information is of single rows", fisher_is_of_single_rows);
+    add_case(s, "a Fisher information of a stream", fisher_of_a_stream);
     add_case(s, "ewc keeps the known tasks", ewc_keeps_the_known_tasks);
     add_case(s, "delta adds its gradient", delta_gradient);
     add_case(s, "bss adds its gradient", bss_gradient);
