@@ -1937,13 +1937,34 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * @p known also on simulated transfers: up to "simulations" known tasks, of the new one's kind where
  * there are some, are taken for new ones with as many rows as the target has, on a trunk trained
  * without them. Errors are squared ones, of probabilities for classes, as a share of the labels'
- * variance; folds and simulations are weighed by how sure they are, so that with few rows the
- * simulations decide. Labels that are all the same are measured as they are, values by their square,
- * and no simulation is judged by such. A task without a label, in the target or in what a fold leaves
- * to learn from, is predicted as 0 or by even odds where a strategy has exact heads. Taken is the
- * simplest candidate that is not worse than the best one by more than a standard error of their
- * difference. Scalers, folds and choices see rows of @p target and @p known alone, and no label of a
- * new task in @p known is looked at.
+ * variance. Labels that are all the same are measured as they are, values by their square, and no
+ * simulation is judged by such. A task without a label, in the target or in what a fold leaves to learn
+ * from, is predicted as 0 or by even odds where a strategy has exact heads. Scalers, folds and choices
+ * see rows of @p target and @p known alone, and no label of a new task in @p known is looked at.
+ *
+ * Taken is what has the least error expected (stacking: Wolpert 1992; no weight below 0: Breiman 1996):
+ * an average of exact heads, which is one plain model (of class tasks the mean is of logits), or
+ * another strategy alone. With the option "members" above 1 it is an average of at most so many models,
+ * found one after the other as long as it helps: with few rows somewhat better, a model of members
+ * (mtl_model_create_average()), which costs as much as these and cannot be trained on. Expected is a
+ * times the error on the n own rows (groups, with "group_by") plus 1 - a times that in simulations, a =
+ * n / (n + m), where simulations count as m = 200 rows, divided by 1 + z^2 where what they would take
+ * is z standard errors worse on the own rows than what these would take; a = 0 where all own labels are
+ * the same. Own errors of single candidates are taken a standard error higher than they are. With
+ * simulations, and in a new domain, weights are drawn to the best floor ("constant", "linear", "as_is",
+ * "statistics", "scratch") by 1 - (k s / d)^2, d the lead over it, s its standard error, k = 1/2, in a
+ * new domain 1, then those of least weight left out. So with few rows simulations decide, and what is
+ * not surely better than a simple answer counts little beside it. Tasks that are not chosen for are
+ * those of one member: one that leaves them as they were, else one that was trained on them.
+ *
+ * The report has for each candidate "candidate/NAME/mean" (error on the held-out rows at its best
+ * variant), "/standard_error" (by rows, or groups), "/simulated", "/score" (how far its expected error
+ * is below that of "linear", else "scratch"), "/weight", "/variant" (-1 = not scored), "/cut" and
+ * "/known_weight"; "strategy" is the one of most weight, "why" says it in words. "chosen/score" is 1 -
+ * the error expected of what was taken, "chosen/trust" the a above; "lead" its lead over the best floor
+ * and "gain" that over "scratch", with "/low" and "/high" the ends of intervals of 95 %. Own errors of
+ * an average are of rows that its weights were fitted to. "known/before/TASK" and "known/after/TASK"
+ * are the known tasks' main metrics on @p known, "seconds/all" the time.
  *
  * Strategies, from the simplest on:
  * - "constant": the mean, or the rates of the classes.
@@ -2019,8 +2040,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   and the running figures of batch norms taken from up to 2048 rows, with the share of 16 rows left to
  *   the old figures (Schneider et al. 2020, equation 3). The result is for the new domain alone. For
  *   dense inputs in memory.
- * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as the simplest
- * candidates, and nothing is simulated. "l2_sp", "l2_sp_fisher" and "ewc" hold the source's heads as they hold
+ * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as floors,
+ * and nothing is simulated. "l2_sp", "l2_sp_fisher" and "ewc" hold the source's heads as they hold
  * the trunk, "distil" all of them to what they say, labels or not; for "gated" and "a_gem" known rows of the
  * target's own tasks are one with these; "wise" may go back to the source itself. Without a label there is nothing to compare by: the result is
  * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
@@ -2063,9 +2084,10 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *         does; MTL_ERR_DATA for a target without labels of any task.
  * @note   While "auto" chooses, the progress callback is called after each candidate of each fold
  *         with epoch 0, the pieces of work done and planned at most, and no losses; when it does not
- *         go on, the best of what was scored is taken. A C++ exception or longjmp that leaves through
- *         it loses the memory of the models being made; after mtl_fit() mtl_model_destroy() frees
- *         everything.
+ *         go on, or a loss of the caller's does not (mtl_model_set_loss()), the best by the folds and
+ *         simulations that were finished is taken, and the report's "reason" is "cancelled". A C++
+ *         exception or longjmp that leaves through it loses the memory of the models being made; after
+ *         mtl_fit() mtl_model_destroy() frees everything.
  * @since 0.1
  */
 MTL_API mtl_status mtl_transfer(const mtl_model *source, const mtl_dataset *target,

@@ -3,20 +3,28 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/order.h"
 #include "base/text.h"
 #include "data/csr.h"
 #include "rng/rng.h"
+#include "transfer/parts.h"
 #include "transfer/domain.h"
 #include "transfer/scores.h"
 #include "transfer/transfer.h"
 
 enum {
-    MOST_ROWS = 2000, /* of the target, to choose by */
+    MOST_ROWS = 2000, LEAST_ROWS = 50, /* of the target, to choose by */
+    MOST_RESIDUALS = 1 << 18, /* of one variant */
     FEW = 20, SOME = 60, /* rows up to which folds are repeated 4 and 2 times */
 };
 
 /* A share of the time is kept for the model that is chosen. */
 static const double TO_CHOOSE = 0.75, TO_SIMULATE = 0.4;
+
+/* Standard errors that an average has to lie below a floor (see mtl__evidence): of one that is
+   expected from simulations, too; in a new domain, where the source as it is is known to serve. Own rows
+   of a new task alone do not know their error well enough to doubt by. */
+static const double DOUBT = 0.5, DOUBT_SAME = 1;
 
 typedef struct chooser {
     const mtl__job *job;
@@ -28,7 +36,14 @@ typedef struct chooser {
     mtl__contest c;
     mtl__measure measure;
     mtl__verdict *verdict; /* [candidates] */
-    int64_t winner, best;
+    bool *is_floor;        /* [candidates] */
+    int64_t *model;        /* [candidates] numbers of the models that they are of */
+    mtl__part *part;       /* [candidates]; the first `parts` are those with weight, the heaviest first */
+    int64_t parts;
+    int64_t *key;          /* [c.rows] what tells units apart */
+    int64_t partial;       /* rows of a fold that was not finished, where none was */
+    double *scratch, *weight, *other; /* of the choice; [candidates] */
+    mtl__chosen choice;
     double started;
 } chooser;
 
@@ -48,22 +63,36 @@ static bool comes_late(const chooser *x, const mtl__strategy *how)
     return x->job->same && how->family != MTL__AS_IS && how->family != MTL__STATISTICS;
 }
 
+/* What needs no transfer, or no training. */
+static bool is_floor(const mtl__strategy *how)
+{
+    return how->family == MTL__CONSTANT || how->family == MTL__AS_IS ||
+           how->family == MTL__STATISTICS || how->fresh ||
+           (how->family == MTL__HEAD && how->features == MTL__ON_INPUTS);
+}
+
 static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_error *err)
 {
     mtl__contest *c = &x->c;
     const int64_t most = mtl__strategy_count();
     c->al = x->al;
     c->job = x->job;
+    c->width = mtl__job_width(x->job);
     c->how = mtl__alloc_array(x->al, most, sizeof *c->how);
     c->first = mtl__alloc_array(x->al, most + 1, sizeof *c->first);
     x->verdict = mtl__alloc_array(x->al, most, sizeof *x->verdict);
-    if (!c->how || !c->first || !x->verdict)
+    x->is_floor = mtl__alloc_array(x->al, most, sizeof *x->is_floor);
+    x->model = mtl__alloc_array(x->al, most, sizeof *x->model);
+    x->part = mtl__alloc_array(x->al, most, sizeof *x->part);
+    if (!c->how || !c->first || !x->verdict || !x->is_floor || !x->model || !x->part)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for candidates");
     c->first[0] = 0;
     for (int64_t i = 0; i < 2 * most; i++) {
         const mtl__strategy *how = mtl__strategy_at(i % most);
         if (comes_late(x, how) != (i >= most) || !is_candidate(x, how, only))
             continue;
+        x->is_floor[c->candidates] = is_floor(how);
+        x->model[c->candidates] = mtl__is_head(x->job, how) ? 0 : 1 + c->candidates;
         c->how[c->candidates++] = how;
         c->variants += mtl__variants(how);
         c->first[c->candidates] = c->variants;
@@ -123,10 +152,11 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
     mtl_status st = check_groups(x, count, rows, err);
     if (st == MTL_OK && x->job->same && all - count >= count)
         st = take_bare(x, rows, count, err);
-    if (count > MOST_ROWS) {
+    const int64_t room = mtl__max(MOST_RESIDUALS / mtl__job_width(x->job), LEAST_ROWS);
+    if (count > mtl__min(MOST_ROWS, room)) {
         mtl__rng r = mtl__rng_make(x->seed, MTL__RNG_SIMULATE, UINT32_MAX);
         mtl__rng_shuffle(&r, rows, count);
-        count = MOST_ROWS;
+        count = mtl__min(MOST_ROWS, room);
     }
     if (st == MTL_OK)
         st = count          ? mtl__dataset_subset(x->target, count, rows, &x->rows, err)
@@ -173,6 +203,14 @@ static mtl_status count_folds(const chooser *x, const mtl__split_by *by, int64_t
 
 /* --- evidence ---------------------------------------------------------------------------------- */
 
+/* Of a held-out row: its group, or where it stands among the target's rows. */
+static int64_t key_of(const chooser *x, const mtl__split_by *by, const mtl_dataset *test, int64_t row)
+{
+    if (by->is_grouped)
+        return mtl__order_key(*mtl__array_row(&test->labels[by->task].y, row));
+    return mtl__array_row(&test->x, row) - x->rows->x.p;
+}
+
 static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, uint64_t seed,
                            mtl_error *err)
 {
@@ -185,10 +223,28 @@ static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, 
     job.deadline = c->stop_at;
     job.domain = x->bare;
     st = mtl__score_split(c, &job, train, test, &x->measure, c->own, c->rows, c->at, err);
-    c->at += test->rows;
+    for (int64_t i = 0; i < test->rows; i++)
+        x->key[c->at + i] = key_of(x, by, test, i);
+    if (c->is_whole)
+        c->at += test->rows;
+    else if (c->at == 0)
+        x->partial = test->rows;
     mtl__dataset_destroy(train);
     mtl__dataset_destroy(test);
     return st;
+}
+
+/* In the order in which they come. */
+static void number_units(chooser *x, int64_t rows)
+{
+    mtl__contest *c = &x->c;
+    c->units = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t k = 0;
+        while (k < i && x->key[k] != x->key[i])
+            k++;
+        c->unit[i] = k < i ? c->unit[k] : c->units++;
+    }
 }
 
 static mtl_status run_folds(chooser *x, mtl_error *err)
@@ -200,17 +256,20 @@ static mtl_status run_folds(chooser *x, mtl_error *err)
     mtl_status st = count_folds(x, &by, &folds, err);
     if (st != MTL_OK || folds == 0)
         return st;
-    c->repeats = n <= FEW ? 4 : n <= SOME ? 2 : 1;
-    c->rows = n * c->repeats;
-    c->planned += folds * c->repeats * c->candidates;
-    c->own = mtl__alloc_array(x->al, c->variants, c->rows * (int64_t)sizeof *c->own);
-    if (!c->own)
+    const int64_t repeats = n <= FEW ? 4 : n <= SOME ? 2 : 1;
+    c->rows = n * repeats;
+    c->planned += folds * repeats * c->candidates;
+    c->own = mtl__alloc_array(x->al, c->variants, c->rows * c->width * (int64_t)sizeof *c->own);
+    c->unit = mtl__alloc_array(x->al, c->rows, sizeof *c->unit);
+    x->key = mtl__alloc_array(x->al, c->rows, sizeof *x->key);
+    if (!c->own || !c->unit || !x->key)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
-    for (int64_t i = 0; i < c->variants * c->rows; i++)
+    for (int64_t i = 0; i < c->variants * c->rows * c->width; i++)
         c->own[i] = NAN;
-    for (int64_t r = 0; r < c->repeats && st == MTL_OK; r++)
+    for (int64_t r = 0; r < repeats && st == MTL_OK; r++)
         for (int64_t k = 0; k < folds && st == MTL_OK && !c->is_over; k++)
             st = run_fold(x, &by, (mtl__fold){folds, k}, x->seed + (uint64_t)r, err);
+    number_units(x, c->at ? c->at : x->partial);
     return st;
 }
 
@@ -230,7 +289,8 @@ static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_err
     if (!only && tasks > 0 && x->job->known && !x->job->same) {
         c->room = 2 * tasks;
         c->planned += c->room * c->candidates;
-        c->simulated = mtl__alloc_array(x->al, c->room, c->variants * (int64_t)sizeof(double));
+        c->simulated = mtl__alloc_array(x->al, c->room,
+                                       c->variants * c->variants * (int64_t)sizeof(double));
         if (!c->simulated)
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for simulations");
         keep_time(x, TO_SIMULATE);
@@ -242,30 +302,28 @@ done:
     return st;
 }
 
-/* The linear floor is what the others are measured against, or else no transfer; the variant that
-   serves it best. */
 static mtl__evidence evidence_of(const chooser *x)
 {
     const mtl__contest *c = &x->c;
-    mtl__evidence e = {.candidates = c->candidates, .first = c->first, .rows = c->own ? c->rows : 0,
-                       .repeats = c->repeats, .own = c->own, .simulations = c->simulations,
-                       .simulated = c->simulated};
-    const int64_t linear = number_of(c, "linear");
-    const int64_t floor = linear < 0 ? number_of(c, "scratch") : linear;
-    double least = INFINITY;
-    for (int64_t v = 0; floor >= 0 && v < mtl__variants(c->how[floor]); v++) {
-        double sum = 0, simulated = 0;
-        const int64_t at = c->first[floor] + v;
-        for (int64_t i = 0; i < e.rows; i++)
-            sum += (double)e.own[at * e.rows + i] / (double)e.rows;
-        for (int64_t i = 0; i < e.simulations; i++)
-            simulated += e.simulated[i * c->variants + at] / (double)e.simulations;
-        if (sum + simulated < least) {
-            least = sum + simulated;
-            e.reference = at;
-        }
+    return (mtl__evidence){.candidates = c->candidates, .first = c->first, .is_floor = x->is_floor,
+                           .model = x->model,
+                           .rows = c->at ? c->at : x->partial, .room = c->rows, .width = c->width,
+                           .own = c->own, .units = c->units, .unit = c->unit,
+                           .is_flat = !x->measure.varies,
+                           .simulations = c->simulations, .simulated = c->simulated,
+                           .doubt = x->job->same ? DOUBT_SAME : c->simulations ? DOUBT : 0,
+                           .scratch = x->scratch};
+}
+
+/* Of what was chosen less a candidate of its own. */
+static void lead_over(const chooser *x, int64_t candidate, double *lead, double *error)
+{
+    const mtl__evidence e = evidence_of(x);
+    for (int64_t i = 0; i < x->c.candidates; i++) {
+        x->weight[i] = x->verdict[i].weight;
+        x->other[i] = i == candidate;
     }
-    return e;
+    mtl__compare(&e, x->verdict, x->choice.trust, x->other, x->weight, lead, error);
 }
 
 /* --- report ------------------------------------------------------------------------------------ */
@@ -278,6 +336,14 @@ static double cut_of(const chooser *x, const mtl__strategy *how)
     return uses ? (double)x->job->source->net.trunk_layers : 0;
 }
 
+/* What the others' scores are told against: the linear floor, or else no transfer. */
+static double score_of_reference(const chooser *x)
+{
+    const int64_t linear = number_of(&x->c, "linear"), scratch = number_of(&x->c, "scratch");
+    const int64_t at = linear >= 0 && x->verdict[linear].variant >= 0 ? linear : scratch;
+    return at >= 0 && x->verdict[at].variant >= 0 ? x->verdict[at].score : 0;
+}
+
 static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, mtl_error *err)
 {
     const mtl__strategy *how = x->c.how[i];
@@ -286,8 +352,9 @@ static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, m
         const char *what;
         double value;
     } figures[] = {
-        {"score", v->score},          {"mean", v->mean},
+        {"score", v->score - score_of_reference(x)}, {"mean", v->mean},
         {"standard_error", v->error}, {"simulated", v->simulated},
+        {"weight", v->weight},
         {"variant", (double)v->variant}, {"cut", cut_of(x, how)},
         {"known_weight", how->needs_known || (how->family == MTL__STEPS && how->phase[0].known &&
                                               x->job->known)
@@ -307,28 +374,47 @@ static mtl__num_text short_number(double x)
     return mtl__num(fabs(x) < 1e12 ? (double)(int64_t)(x * 1000 + (x < 0 ? -0.5 : 0.5)) / 1000 : x);
 }
 
-static mtl_status report_why(const chooser *x, const mtl__evidence *e, mtl_report *r,
-                             mtl_error *err)
+static void write_parts(const chooser *x, mtl__bytes *text)
 {
-    const mtl__contest *c = &x->c;
+    for (int64_t k = 0; k < x->parts; k++)
+        mtl__bytes_format(text, "%s%s %s", k ? ", " : "", x->part[k].how->choice.name,
+                          short_number(x->part[k].weight).text);
+}
+
+static void write_why(const chooser *x, mtl__bytes *text)
+{
+    const int64_t floor = x->choice.floor, winner = x->choice.winner;
+    const char *name = floor >= 0 ? x->c.how[floor]->choice.name : "";
+    double lead, error;
+    if (x->parts > 1) {
+        mtl__bytes_text(text, "the average ");
+        write_parts(x, text);
+    } else {
+        mtl__bytes_text(text, x->c.how[winner]->choice.name);
+    }
+    mtl__bytes_format(text, " has an expected error of %s", short_number(1 - x->choice.score).text);
+    if (winner == floor && x->parts == 1) {
+        mtl__bytes_text(text, "; of the simple answers it is the best, and nothing is surely better");
+    } else if (floor >= 0) {
+        lead_over(x, floor, &lead, &error);
+        mtl__bytes_format(text, ", %s +- %s below that of %s, the best of the simple answers",
+                          short_number(lead).text, short_number(error).text, name);
+    }
+    mtl__bytes_format(text, "; by %lld rows, which count %s, and %lld simulations, which count %s",
+                      (long long)x->rows->rows, short_number(x->choice.trust).text,
+                      (long long)x->c.simulations, short_number(1 - x->choice.trust).text);
+}
+
+static mtl_status report_why(const chooser *x, mtl_report *r, mtl_error *err)
+{
     mtl__bytes text;
-    double difference = 0, error = 0;
-    if (x->winner < 0)
+    if (x->choice.winner < 0)
         return mtl__report_text(r, "why",
                                 x->rows ? "nothing could be compared: the simplest one"
                                         : "no row has a label to choose by: the source as it is",
                                 err);
-    mtl__compare(e, c->first[x->winner] + x->verdict[x->winner].variant,
-                 c->first[x->best] + x->verdict[x->best].variant, &difference, &error);
     mtl__bytes_init(&text, x->al);
-    if (x->winner == x->best)
-        mtl__bytes_format(&text, "%s has the lowest error", c->how[x->winner]->choice.name);
-    else
-        mtl__bytes_format(&text, "%s is simpler than %s and worse by %s +- %s only",
-                          c->how[x->winner]->choice.name, c->how[x->best]->choice.name,
-                          short_number(difference).text, short_number(error).text);
-    mtl__bytes_format(&text, ", by %lld rows and %lld simulations", (long long)x->rows->rows,
-                      (long long)c->simulations);
+    write_why(x, &text);
     mtl__bytes_append(&text, "", 1);
     mtl_status st = text.failed ? MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a report")
                                 : mtl__report_text(r, "why", text.p, err);
@@ -336,21 +422,33 @@ static mtl_status report_why(const chooser *x, const mtl__evidence *e, mtl_repor
     return st;
 }
 
-/* How much lower the error is than that of no transfer, with an interval of 95 %. */
-static mtl_status report_gain(const chooser *x, const mtl__evidence *e, mtl_report *r,
+/* How much lower the error is than that of a candidate, with an interval of 95 %. */
+static mtl_status report_lead(const chooser *x, const char *name, int64_t over, mtl_report *r,
                               mtl_error *err)
 {
-    const int64_t scratch = number_of(&x->c, "scratch");
-    double gain, error;
-    if (x->winner < 0 || scratch < 0 || x->verdict[scratch].variant < 0)
+    double lead, error;
+    if (x->choice.winner < 0 || over < 0 || x->verdict[over].variant < 0)
         return MTL_OK;
-    mtl__compare(e, x->c.first[scratch] + x->verdict[scratch].variant,
-                 x->c.first[x->winner] + x->verdict[x->winner].variant, &gain, &error);
-    mtl_status st = mtl__report_number(r, "gain", NULL, NULL, gain, err);
+    lead_over(x, over, &lead, &error);
+    mtl_status st = mtl__report_number(r, name, NULL, NULL, lead, err);
     if (st == MTL_OK)
-        st = mtl__report_number(r, "gain", "low", NULL, gain - 1.96 * error, err);
+        st = mtl__report_number(r, name, "low", NULL, lead - 1.96 * error, err);
     if (st == MTL_OK)
-        st = mtl__report_number(r, "gain", "high", NULL, gain + 1.96 * error, err);
+        st = mtl__report_number(r, name, "high", NULL, lead + 1.96 * error, err);
+    return st;
+}
+
+static mtl_status report_choice(const chooser *x, mtl_report *r, mtl_error *err)
+{
+    mtl_status st = report_why(x, r, err);
+    if (st == MTL_OK)
+        st = mtl__report_number(r, "chosen", "score", NULL, x->choice.score, err);
+    if (st == MTL_OK)
+        st = mtl__report_number(r, "chosen", "trust", NULL, x->choice.trust, err);
+    if (st == MTL_OK)
+        st = report_lead(x, "lead", x->choice.floor, r, err);
+    if (st == MTL_OK) /* over no transfer */
+        st = report_lead(x, "gain", number_of(&x->c, "scratch"), r, err);
     return st;
 }
 
@@ -382,17 +480,14 @@ static mtl_status report_known(const chooser *x, const mtl_model *m, const char 
     return st;
 }
 
-static mtl_status write_report(const chooser *x, const mtl__evidence *e, const mtl_model *m,
-                               mtl_report *r, mtl_error *err)
+static mtl_status write_report(const chooser *x, const mtl_model *m, mtl_report *r, mtl_error *err)
 {
     const bool keeps = mtl__spec_task(m->spec, x->job->source->spec->task[0].name) >= 0;
     mtl_status st = MTL_OK;
     for (int64_t i = 0; i < x->c.candidates && st == MTL_OK; i++)
         st = report_candidate(x, i, r, err);
     if (st == MTL_OK)
-        st = report_why(x, e, r, err);
-    if (st == MTL_OK)
-        st = report_gain(x, e, r, err);
+        st = report_choice(x, r, err);
     if (st == MTL_OK && x->job->known)
         st = report_known(x, x->job->source, "before", r, err);
     if (st == MTL_OK && x->job->known && keeps)
@@ -413,20 +508,52 @@ static mtl_status make_simplest(chooser *x, mtl_model **m, mtl_report **r, mtl_e
     return mtl__move(x->job, x->target, how, mtl__variants(how) / 2, NULL, m, r, err);
 }
 
+static void take_parts(chooser *x)
+{
+    mtl__part *part = x->part;
+    for (int64_t i = 0; i < x->c.candidates; i++) {
+        const mtl__verdict *v = &x->verdict[i];
+        int64_t at = x->parts;
+        if (!(v->weight > 0))
+            continue;
+        for (; at > 0 && part[at - 1].weight < v->weight; at--)
+            part[at] = part[at - 1];
+        part[at] = (mtl__part){x->c.how[i], v->variant, v->weight};
+        x->parts++;
+    }
+}
+
+static mtl_status choose(chooser *x, mtl_error *err)
+{
+    const int64_t n = x->c.candidates, most = mtl__option_i64(x->job->o, &mtl__transfer_options,
+                                                              "members");
+    x->scratch = mtl__alloc_array(x->al, mtl__choice_scratch(n, x->c.rows) + 2 * n,
+                                  sizeof *x->scratch);
+    if (!x->scratch)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a choice");
+    x->weight = x->scratch + mtl__choice_scratch(n, x->c.rows);
+    x->other = x->weight + n;
+    const mtl__evidence e = evidence_of(x);
+    x->choice = mtl__choose(&e, most, x->verdict);
+    take_parts(x);
+    return MTL_OK;
+}
+
 static mtl_status make_chosen(chooser *x, mtl_model **out, mtl_report **report, mtl_error *err)
 {
-    const mtl__evidence e = evidence_of(x);
     mtl_report *r = NULL;
     mtl_model *m = NULL;
-    mtl_status st;
-    x->winner = mtl__choose(&e, x->verdict, &x->best);
-    if (x->winner < 0)
+    mtl_status st = choose(x, err);
+    if (st == MTL_OK && x->choice.winner < 0)
         st = make_simplest(x, &m, &r, err);
-    else
-        st = mtl__move(x->job, x->target, x->c.how[x->winner], x->verdict[x->winner].variant, NULL,
-                       &m, &r, err);
+    else if (st == MTL_OK)
+        st = mtl__move_average(x->job, x->target, x->part, x->parts, &m, &r, err);
     if (st == MTL_OK)
-        st = write_report(x, &e, m, r, err);
+        st = write_report(x, m, r, err);
+    if (st == MTL_OK && x->choice.winner >= 0)
+        mtl__report_set_text(r, "strategy", x->c.how[x->choice.winner]->choice.name);
+    if (st == MTL_OK && x->c.is_stopped)
+        mtl__report_set_text(r, "reason", "cancelled");
     if (st == MTL_OK) {
         *out = m;
         m = NULL;
@@ -447,8 +574,17 @@ static void free_chooser(chooser *x)
     mtl__free(x->al, c->how, most * (int64_t)sizeof *c->how);
     mtl__free(x->al, c->first, (most + 1) * (int64_t)sizeof *c->first);
     mtl__free(x->al, x->verdict, most * (int64_t)sizeof *x->verdict);
-    mtl__free(x->al, c->own, c->variants * c->rows * (int64_t)sizeof *c->own);
-    mtl__free(x->al, c->simulated, c->room * c->variants * (int64_t)sizeof *c->simulated);
+    mtl__free(x->al, x->model, most * (int64_t)sizeof *x->model);
+    mtl__free(x->al, x->part, most * (int64_t)sizeof *x->part);
+    mtl__free(x->al, x->is_floor, most * (int64_t)sizeof *x->is_floor);
+    mtl__free(x->al, c->unit, c->rows * (int64_t)sizeof *c->unit);
+    mtl__free(x->al, x->key, c->rows * (int64_t)sizeof *x->key);
+    mtl__free(x->al, x->scratch,
+              (mtl__choice_scratch(c->candidates, c->rows) + 2 * c->candidates) *
+                  (int64_t)sizeof *x->scratch);
+    mtl__free(x->al, c->own, c->variants * c->rows * c->width * (int64_t)sizeof *c->own);
+    mtl__free(x->al, c->simulated,
+              c->room * c->variants * c->variants * (int64_t)sizeof *c->simulated);
     mtl__measure_free(&x->measure);
     mtl__dataset_destroy(x->rows);
     mtl__dataset_destroy(x->bare);
@@ -459,9 +595,13 @@ static mtl_status check_data(const mtl__job *job, const mtl_dataset *target, mtl
 {
     const int64_t inputs = job->source->net.raw_inputs;
     mtl__binding known = {0};
-    mtl_status st = mtl__dataset_in_memory(target, "a strategy that has to be chosen", err);
-    if (st == MTL_OK)
-        st = mtl__dataset_is_dense(target, "a strategy that has to be chosen", err);
+    const bool is_sparse = mtl__dataset_is_sparse(target);
+    mtl_status st = MTL_OK;
+    if (is_sparse || target->stream)
+        st = MTL_FAIL(err, MTL_ERR_STATE,
+                      "target: its inputs are %s, and strategies are chosen by rows in memory that "
+                      "are dense: name a strategy of steps (fine_tune, lp_ft, probe, scratch)",
+                      is_sparse ? "sparse" : "streamed");
     if (st == MTL_OK && target->inputs != inputs)
         st = MTL_FAIL(err, MTL_ERR_SHAPE, "target: the model has %lld input columns, the data %lld",
                       (long long)inputs, (long long)target->inputs);
@@ -480,7 +620,7 @@ mtl_status mtl__transfer_chosen(const mtl__job *job, const mtl_dataset *target,
                                 const mtl__strategy *only, mtl_model **out, mtl_report **report,
                                 mtl_error *err)
 {
-    chooser x = {.job = job, .target = target, .al = &job->source->ctx->al, .winner = -1,
+    chooser x = {.job = job, .target = target, .al = &job->source->ctx->al, .choice = {-1, -1, 0, NAN},
                  .seed = (uint64_t)mtl__option_i64(job->o, &mtl__transfer_options, "seed"),
                  .started = mtl__seconds()};
     mtl_status st = check_data(job, target, err);

@@ -346,6 +346,34 @@ mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t 
     return st;
 }
 
+mtl_status mtl__heads_blend(const mtl__job *job, const mtl__sample *s, int64_t task,
+                            double tolerance, mtl__heads *out, mtl_error *err)
+{
+    const int64_t size = job->task[task].outputs * (s->inputs + s->hidden + 1);
+    mtl__heads all = {0};
+    mtl_status st = MTL_OK;
+    for (int64_t k = 0; k < job->blends && st == MTL_OK; k++) {
+        const mtl__part *part = &job->blend[k];
+        mtl__heads h = {0};
+        st = mtl__heads_create(job, s, task, part->how, part->variant, 1, tolerance, &h, err);
+        if (st != MTL_OK || !h.count)
+            break;
+        for (int64_t i = 0; i < size && k == 0; i++)
+            h.w[i] *= part->weight;
+        if (k == 0) {
+            all = h;
+            continue;
+        }
+        mtl__axpy_f64(size, part->weight, h.w, all.w);
+        mtl__heads_free(&h);
+    }
+    if (st == MTL_OK)
+        *out = all;
+    else
+        mtl__heads_free(&all);
+    return st;
+}
+
 void mtl__heads_free(mtl__heads *h)
 {
     if (h->w)

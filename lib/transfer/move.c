@@ -104,7 +104,7 @@ typedef struct run {
     mtl_dataset *labelled; /* in a new domain: its rows with a label, or NULL */
     const mtl__strategy *how;
     int64_t variant;
-    const mtl__watch *watch;
+    mtl__watch *watch;
     mtl__scaling scaling;
     double *task_factor; /* [tasks of m] */
     mtl__trainer *trainer;
@@ -318,6 +318,8 @@ static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
     if (st != MTL_OK)
         return st;
     *go_on = strcmp(x->trainer->reason, "epochs") == 0;
+    if (x->watch && strcmp(x->trainer->reason, "cancelled") == 0)
+        x->watch->is_cancelled = true;
     mtl__report_destroy(x->report);
     x->report = x->trainer->report;
     x->trainer->report = NULL;
@@ -338,7 +340,8 @@ static mtl_status write_heads(run *x, int64_t variant, mtl_error *err)
     mtl_status st = mtl__sample_create(job, x->target, &s, err);
     for (int64_t i = 0; i < job->tasks && st == MTL_OK; i++) {
         mtl__heads h = {0};
-        st = mtl__heads_create(job, &s, i, x->how, variant, 1, 1e-7, &h, err);
+        st = job->blend ? mtl__heads_blend(job, &s, i, 1e-7, &h, err)
+                        : mtl__heads_create(job, &s, i, x->how, variant, 1, 1e-7, &h, err);
         if (st == MTL_OK && h.count)
             mtl__heads_write(&h, 0, &s, x->m, job->task[i].name);
         else if (st == MTL_OK && x->how->family != MTL__STEPS)
@@ -459,7 +462,7 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
 }
 
 mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
-                     int64_t variant, const mtl__watch *watch, mtl_model **out,
+                     int64_t variant, mtl__watch *watch, mtl_model **out,
                      mtl_report **report, mtl_error *err)
 {
     mtl_model *m;

@@ -62,6 +62,13 @@ typedef struct mtl__new_task {
     int64_t outputs;
 } mtl__new_task;
 
+/* A share of what is moved. */
+typedef struct mtl__part {
+    const mtl__strategy *how;
+    int64_t variant;
+    double weight; /* above 0 */
+} mtl__part;
+
 /* What is moved where. Rows of the target change from run to run, the rest does not. */
 typedef struct mtl__job {
     const mtl_model *source;
@@ -72,6 +79,8 @@ typedef struct mtl__job {
     bool same;      /* they are the source's own, in a new domain: `task` are known tasks */
     const mtl_dataset *domain; /* rows for what needs no labels; NULL = those that are given */
     bool alone;      /* target labels of known tasks are not looked at */
+    const mtl__part *blend; /* [blends] exact heads whose mean is taken for that of the strategy, or NULL */
+    int64_t blends;
     double deadline; /* 0 = none */
 } mtl__job;
 
@@ -96,12 +105,13 @@ int64_t mtl__variants(const mtl__strategy *how);
 typedef struct mtl__watch {
     void *self;
     mtl_status (*look)(void *self, const mtl_model *m, int64_t variant, mtl_error *err);
+    bool is_cancelled; /* out: a loss of the caller's did not go on */
 } mtl__watch;
 
 /* A model of its own by that strategy on the target's rows. variant < 0: all of the steps. With a
    watch the steps go on to the end, and *out is the last model. */
 mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
-                     int64_t variant, const mtl__watch *watch, mtl_model **out,
+                     int64_t variant, mtl__watch *watch, mtl_model **out,
                      mtl_report **report, mtl_error *err);
 
 /* --- features.c --------------------------------------------------------------------------------- */
@@ -143,6 +153,9 @@ typedef struct mtl__heads {
 mtl_status mtl__heads_create(const mtl__job *job, const mtl__sample *s, int64_t task,
                              const mtl__strategy *how, int64_t first, int64_t count,
                              double tolerance, mtl__heads *out, mtl_error *err);
+/* The mean of the heads of the job's blend: one head, of class tasks the mean of logits. */
+mtl_status mtl__heads_blend(const mtl__job *job, const mtl__sample *s, int64_t task,
+                            double tolerance, mtl__heads *out, mtl_error *err);
 void mtl__heads_free(mtl__heads *h);
 
 /* Has the strategy heads for all new tasks: by their kinds and, where it stands on known ones, theirs? */

@@ -103,6 +103,14 @@ void mtl__measure_free(mtl__measure *m)
     *m = (mtl__measure){0};
 }
 
+int64_t mtl__job_width(const mtl__job *job)
+{
+    int64_t width = 0;
+    for (int64_t t = 0; t < job->tasks; t++)
+        width += job->task[t].outputs;
+    return width;
+}
+
 /* --- one split --------------------------------------------------------------------------------- */
 
 typedef struct split {
@@ -112,34 +120,36 @@ typedef struct split {
     mtl__sample made, seen; /* of the rows made from, of those judged on */
     float *x, *out;         /* [rows, inputs] as they come, [rows, widest task] */
     double *z;              /* [widest task] */
-    int64_t widest;
-    float *error;           /* of the candidate's first variant */
+    int64_t widest, width;  /* outputs of a task, of all */
+    float *residual;        /* of the candidate's first variant, [variants, stride, width] */
     int64_t stride;
     mtl__arena arena;
 } split;
 
-/* Of a task's predictions for row i; missing labels add nothing. */
-static double row_error(const split *x, int64_t task, int64_t i, const double *predicted)
+/* Of a task's predictions for row i: the squares of all outputs make the row's error. Missing labels
+   add nothing. */
+static void take_residuals(split *x, int64_t variant, int64_t task, int64_t i)
 {
     const int64_t outputs = x->job->task[task].outputs;
     const mtl__sample_task *t = &x->seen.task[task];
     const double *by = x->measure->by[task];
-    double sum = 0;
+    const double weight = (t->w ? (double)t->w[i] : 1) / (double)x->job->tasks;
+    float *to = x->residual + (variant * x->stride + i) * x->width;
+    for (int64_t k = 0; k < task; k++)
+        to += x->job->task[k].outputs;
     for (int64_t j = 0; j < outputs; j++) {
         const float y = t->y[i * outputs + j];
-        if (isnan(y) || by[j] == 0)
-            continue;
-        const double e = predicted[j] - ((double)y * (double)t->scale[j] + (double)t->mean[j]);
-        sum += by[j] * e * e;
+        if (!isnan(y) && by[j] > 0)
+            to[j] = (float)(sqrt(weight * by[j]) *
+                            (x->z[j] - ((double)y * (double)t->scale[j] + (double)t->mean[j])));
     }
-    return (t->w ? (double)t->w[i] : 1) * sum / (double)x->job->tasks;
 }
 
 static void start(const split *x, int64_t variants, float value)
 {
     for (int64_t v = 0; v < variants; v++)
-        for (int64_t i = 0; i < x->seen.rows; i++)
-            x->error[v * x->stride + i] = value;
+        for (int64_t i = 0; i < x->seen.rows * x->width; i++)
+            x->residual[v * x->stride * x->width + i] = value;
 }
 
 static mtl_status score_heads(split *x, const mtl__strategy *how, mtl_error *err)
@@ -158,7 +168,7 @@ static mtl_status score_heads(split *x, const mtl__strategy *how, mtl_error *err
             for (int64_t i = 0; i < x->seen.rows; i++) {
                 mtl__heads_predict(&h, x->job->task[t].kind, v, x->seen.phi + i * cols,
                                    &x->made.task[t], x->z);
-                x->error[v * x->stride + i] += (float)row_error(x, t, i, x->z);
+                take_residuals(x, v, t, i);
             }
         mtl__heads_free(&h);
     }
@@ -178,7 +188,7 @@ static mtl_status look(void *self, const mtl_model *m, int64_t variant, mtl_erro
         for (int64_t i = 0; i < x->seen.rows; i++) {
             for (int64_t j = 0; j < outputs; j++)
                 x->z[j] = (double)x->out[i * outputs + j];
-            x->error[variant * x->stride + i] += (float)row_error(x, t, i, x->z);
+            take_residuals(x, variant, t, i);
         }
     }
     return MTL_OK;
@@ -193,9 +203,9 @@ static bool is_no_candidate(const split *x, const mtl__strategy *how, mtl_status
 
 /* Models: stopped on their way, or just made. */
 static mtl_status score_models(split *x, const mtl_dataset *train, const mtl__strategy *how,
-                              mtl_error *err)
+                              bool *is_cancelled, mtl_error *err)
 {
-    const mtl__watch watch = {x, look};
+    mtl__watch watch = {x, look, false};
     mtl_model *m = NULL;
     mtl_error why = {0};
     const bool steps = how->family == MTL__STEPS;
@@ -206,7 +216,8 @@ static mtl_status score_models(split *x, const mtl_dataset *train, const mtl__st
         st = look(x, m, 0, &why);
     }
     mtl__model_destroy(m);
-    if (is_no_candidate(x, how, st)) {
+    *is_cancelled = watch.is_cancelled;
+    if (watch.is_cancelled || is_no_candidate(x, how, st)) {
         start(x, mtl__variants(how), NAN);
         return MTL_OK;
     }
@@ -225,6 +236,7 @@ static mtl_status prepare(split *x, const mtl_dataset *train, mtl_error *err)
 {
     for (int64_t t = 0; t < x->job->tasks; t++)
         x->widest = mtl__max(x->widest, x->job->task[t].outputs);
+    x->width = mtl__job_width(x->job);
     plan(x, &x->arena);
     if (!mtl__arena_reserve(&x->arena, &x->job->source->ctx->al))
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
@@ -253,20 +265,26 @@ static void look_up(mtl__contest *c, const mtl_options *o)
 }
 
 mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_dataset *train,
-                            const mtl_dataset *test, const mtl__measure *measure, float *error,
+                            const mtl_dataset *test, const mtl__measure *measure, float *residual,
                             int64_t stride, int64_t at, mtl_error *err)
 {
     split x = {.job = job, .measure = measure, .test = test, .stride = stride};
     mtl_status st = prepare(&x, train, err);
-    for (int64_t i = 0; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
+    int64_t i = 0;
+    bool is_cancelled = false;
+    for (; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
         const mtl__strategy *how = c->how[i];
         const bool heads = how->family != MTL__STEPS && mtl__solves_heads(job, how);
         if (heads && !mtl__heads_serve(c->job, how))
             continue;
-        x.error = error + c->first[i] * stride + at;
-        st = heads ? score_heads(&x, how, err) : score_models(&x, train, how, err);
-        look_up(c, job->o);
+        x.residual = residual + (c->first[i] * stride + at) * x.width;
+        st = heads ? score_heads(&x, how, err) : score_models(&x, train, how, &is_cancelled, err);
+        if (is_cancelled)
+            c->is_over = c->is_stopped = true;
+        else
+            look_up(c, job->o);
     }
+    c->is_whole = i == c->candidates && !is_cancelled;
     mtl__sample_free(&x.made);
     mtl__sample_free(&x.seen);
     mtl__arena_release(&x.arena, &job->source->ctx->al);

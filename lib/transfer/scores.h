@@ -13,14 +13,17 @@ typedef struct mtl__contest {
     const mtl__strategy **how; /* [candidates] */
     int64_t *first;            /* [candidates + 1] */
     int64_t candidates, variants;
-    int64_t rows, repeats, at; /* room for rows; how far they are filled */
-    float *own;                /* [variants, rows] */
+    int64_t rows, at;          /* room for rows; how far folds are finished */
+    int64_t width;             /* outputs of all new tasks */
+    float *own;                /* [variants, rows, width] residuals */
+    int64_t *unit, units;      /* [rows] numbers of what is independent, from 0 */
     int64_t simulations, room;
-    double *simulated;         /* [room, variants] */
+    double *simulated;         /* [room, variants, variants] mean products of residuals */
     double stop_at;            /* seconds, 0 = none */
     int64_t done, planned;     /* pieces of work */
+    bool is_whole;             /* every candidate was scored on the last split */
     bool is_over;              /* out of time, or stopped */
-    bool is_stopped;           /* by the progress callback */
+    bool is_stopped;           /* by a callback, of progress or of a loss */
 } mtl__contest;
 
 /* How a task's errors are measured: by the variance of its labels and the mean weight of its rows. */
@@ -35,10 +38,13 @@ mtl_status mtl__measure_create(const mtl__job *job, const mtl_dataset *rows, mtl
                                mtl_error *err);
 void mtl__measure_free(mtl__measure *m);
 
-/* Every candidate, made from the rows of `train`, on those of `test`: error [variants, stride] from
-   its column `at` on, NaN where a candidate cannot be made. */
+/* Outputs of all new tasks. */
+int64_t mtl__job_width(const mtl__job *job);
+
+/* Every candidate, made from the rows of `train`, on those of `test`: residual [variants, stride, width]
+   from its row `at` on, NaN where a candidate cannot be made. */
 mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_dataset *train,
-                            const mtl_dataset *test, const mtl__measure *measure, float *error,
+                            const mtl_dataset *test, const mtl__measure *measure, float *residual,
                             int64_t stride, int64_t at, mtl_error *err);
 
 /* simulate.c: known tasks in turn as the new one, with so many rows. */

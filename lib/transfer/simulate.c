@@ -147,28 +147,36 @@ done:
 
 /* --- a task ------------------------------------------------------------------------------------ */
 
-static mtl_status mean_errors(simulation *s, const mtl__job *job, const mtl__measure *measure,
-                              mtl_error *err)
+/* Of all pairs of variants the mean over rows. */
+static void mean_products(const mtl__contest *c, const float *residual, int64_t rows, int64_t size,
+                          double *to)
+{
+    for (int64_t a = 0; a < c->variants; a++)
+        for (int64_t b = 0; b <= a; b++) {
+            const float *x = residual + a * size, *y = residual + b * size;
+            double sum = 0;
+            for (int64_t i = 0; i < size; i++)
+                sum += (double)x[i] * (double)y[i];
+            to[a * c->variants + b] = to[b * c->variants + a] = sum / (double)rows;
+        }
+}
+
+static mtl_status judge_draw(simulation *s, const mtl__job *job, const mtl__measure *measure,
+                             mtl_error *err)
 {
     mtl__contest *c = s->c;
-    const int64_t rows = s->test->rows;
-    double *mean = c->simulated + c->simulations * c->variants;
-    float *error = mtl__alloc_array(c->al, c->variants, rows * (int64_t)sizeof *error);
-    if (!error)
+    const int64_t rows = s->test->rows, size = rows * mtl__job_width(job);
+    float *residual = mtl__alloc_array(c->al, c->variants, size * (int64_t)sizeof *residual);
+    if (!residual)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
-    for (int64_t i = 0; i < c->variants * rows; i++)
-        error[i] = NAN;
+    for (int64_t i = 0; i < c->variants * size; i++)
+        residual[i] = NAN;
     mtl_status st =
-        mtl__score_split(c, job, s->target, s->test, measure, error, rows, 0, err);
-    for (int64_t v = 0; v < c->variants && st == MTL_OK; v++) {
-        double sum = 0;
-        for (int64_t i = 0; i < rows; i++)
-            sum += (double)error[v * rows + i];
-        mean[v] = sum / (double)rows;
-    }
-    mtl__free(c->al, error, c->variants * rows * (int64_t)sizeof *error);
-    if (st == MTL_OK && !c->is_over)
-        c->simulations++;
+        mtl__score_split(c, job, s->target, s->test, measure, residual, rows, 0, err);
+    if (st == MTL_OK && c->is_whole)
+        mean_products(c, residual, rows, size,
+                      c->simulated + c->simulations++ * c->variants * c->variants);
+    mtl__free(c->al, residual, c->variants * size * (int64_t)sizeof *residual);
     return st;
 }
 
@@ -189,7 +197,7 @@ static mtl_status run_draws(simulation *s, mtl_error *err)
     for (int64_t i = 0; i < s->draws && st == MTL_OK && measure.varies && !s->c->is_over; i++) {
         st = mtl__dataset_subset(s->job->known, s->rows, s->order + i * s->rows, &s->target, err);
         if (st == MTL_OK)
-            st = mean_errors(s, &job, &measure, err);
+            st = judge_draw(s, &job, &measure, err);
         mtl__dataset_destroy(s->target);
         s->target = NULL;
     }

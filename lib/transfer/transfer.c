@@ -137,6 +137,8 @@ static const mtl__option table[] = {
                     "label column of the target whose rows of one value stay in one fold; no task"),
     MTL__OPTION_I64("simulations", 4, 0, 100,
                     "known tasks at most that auto moves to as if they were new, to choose by"),
+    MTL__OPTION_I64("members", 1, 1, 16,
+                    "models at most that auto averages, exact heads being one together; 1 = one plain model"),
     MTL__UPDATE_OPTIONS,
     MTL__OPTION_F64("l1", 0, 0, 1e30, "adds l1 * sum |w| over the trained weights"),
     MTL__OPTION_F64("l2", 0, 0, 1e30, "adds l2 / 2 * sum w^2 over the trained weights"),

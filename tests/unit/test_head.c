@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lib/transfer: exact heads, and the choice between strategies, on figures alone. */
+/* lib/transfer: exact heads on figures alone. */
 #include "testing.h"
 
 #include "../golden/heads.h"
-#include "transfer/choice_of_strategy.h"
 #include "transfer/head.h"
 
 enum { MOST = 64 };
@@ -120,66 +119,6 @@ START_TEST(constants)
 }
 END_TEST
 
-/* --- the choice -------------------------------------------------------------------------------- */
-
-enum { ROWS = 20, SIMULATIONS = 3 };
-
-/* Two candidates of one variant each: errors around a and b that differ by rows. */
-static int64_t choose_between(float a, float b, float noise, const double *simulated,
-                              mtl__verdict *v)
-{
-    static const int64_t first[] = {0, 1, 2};
-    float own[2 * ROWS];
-    for (int i = 0; i < ROWS; i++) {
-        own[i] = a + (i % 2 ? noise : -noise);
-        own[ROWS + i] = b + (i % 3 ? noise : -noise);
-    }
-    const mtl__evidence e = {.candidates = 2, .first = first, .rows = ROWS, .repeats = 1, .own = own,
-                             .simulations = simulated ? SIMULATIONS : 0, .simulated = simulated};
-    int64_t best;
-    return mtl__choose(&e, v, &best);
-}
-
-START_TEST(one_standard_error)
-{
-    mtl__verdict v[2];
-    ck_assert_int_eq(choose_between(1, 0.5f, 0.01f, NULL, v), 1); /* surely better */
-    ck_assert_int_eq(choose_between(1, 0.95f, 2, NULL, v), 0);    /* not surely: the simpler one */
-    ck_assert_int_eq(choose_between(0.5f, 1, 0.01f, NULL, v), 0); /* simpler and better */
-    ck_assert_int_eq(choose_between(1, NAN, 0.01f, NULL, v), 0);  /* not scored */
-    ck_assert_int_eq(v[1].variant, -1);
-    ck_assert_int_eq(choose_between(NAN, NAN, 0, NULL, v), -1);
-}
-END_TEST
-
-START_TEST(simulations_weigh_with_few_rows)
-{
-    mtl__verdict v[2];
-    static const double for_second[] = {1, 0.5, 0.9, 0.4, 1.1, 0.6};
-    /* Own rows are unsure, simulations agree. */
-    ck_assert_int_eq(choose_between(1, 1.05f, 3, NULL, v), 0);
-    ck_assert_int_eq(choose_between(1, 1.05f, 3, for_second, v), 1);
-    ck_assert_double_eq_tol(v[1].simulated, 0.5, 1e-9);
-    /* Sure rows are not talked out of it. */
-    ck_assert_int_eq(choose_between(0.5f, 1, 0.01f, for_second, v), 0);
-}
-END_TEST
-
-START_TEST(repeats_are_no_rows)
-{
-    static const int64_t first[] = {0, 1, 2};
-    float own[2 * ROWS];
-    double once, more, difference;
-    for (int i = 0; i < 2 * ROWS; i++)
-        own[i] = (float)(i % 7);
-    mtl__evidence e = {.candidates = 2, .first = first, .rows = ROWS, .repeats = 1, .own = own};
-    mtl__compare(&e, 0, 1, &difference, &once);
-    e.repeats = 4;
-    mtl__compare(&e, 0, 1, &difference, &more);
-    ck_assert_double_eq_tol(more / once, sqrt((ROWS - 1) / (ROWS / 4.0 - 1)), 1e-9);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("head");
@@ -188,8 +127,5 @@ int main(void)
     add_case(s, "degenerate features and classes stay finite", stays_finite);
     add_case(s, "missing elements", missing_elements);
     add_case(s, "constants by kind", constants);
-    add_case(s, "the simplest within one standard error", one_standard_error);
-    add_case(s, "simulations weigh with few rows", simulations_weigh_with_few_rows);
-    add_case(s, "repeats add no certainty", repeats_are_no_rows);
     return run_suite(s);
 }

@@ -491,7 +491,7 @@ START_TEST(unit_of_weights)
         mtl_model_destroy(m);
     }
     ck_assert_double_eq_tol(mean[1], mean[0], 1e-5);
-    ck_assert_double_eq_tol(score[1], score[0], 1e-5);
+    ck_assert_double_eq_tol(score[1], score[0], 5e-5); /* by all candidates' errors, and their spread */
     scene_free(s);
 }
 END_TEST
@@ -546,6 +546,222 @@ START_TEST(row_without_a_group)
     s->both[2] = s->both[4] = NAN; /* rows that are no matter do not count */
     add(s->target, "entity", group);
     refuse(s, "group_by=entity", MTL_ERR_VALUE, "row 9 ");
+    scene_free(s);
+}
+END_TEST
+
+static const char *const candidates[] = {"constant", "linear", "as_is", "exact_probe", "shift",
+                                         "stacked", "tune", "replay", "fine_tune", "scratch"};
+
+static double figure_of(mtl_report *r, const char *candidate, const char *what)
+{
+    char name[64];
+    snprintf(name, sizeof name, "candidate/%s/%s", candidate, what);
+    return figure(r, name);
+}
+
+/* Weights of sum 1; each member predicts for itself, and the model their mean. Known tasks are of one
+   member alone. */
+START_TEST(several_are_averaged)
+{
+    scene *s = scene_make(NULL);
+    mtl_report *r = NULL;
+    float whole[FEW], part[FEW], known[FEW];
+    double sum = 0, mean[FEW] = {0};
+    for (int i = 0; i < FEW; i++) { /* counts have no exact heads */
+        const float *x = s->few.x + i * PROBLEM_INPUTS;
+        s->value[i] = floorf(3 + fabsf(2 * x[0] + x[1]) + (float)(i * 7 % 3));
+    }
+    mtl_dataset_destroy(s->target);
+    s->target = rows_of(NULL, &s->few);
+    add(s->target, "events", s->value);
+    done(mtl_dataset_set_kind(s->target, "events", MTL_COUNT, 1, err));
+    mtl_model *m = moved(s, NULL, "epochs=40 members=4", &r);
+    const int64_t members = mtl_model_member_count(m);
+    const int64_t task = mtl_model_task_index(m, "events"), old = mtl_model_task_index(m, "fails");
+    int64_t used = 0;
+    ck_assert_int_ge(members, 2);
+    ck_assert_int_le(members, 4);
+    for (size_t i = 0; i < COUNT(candidates); i++) {
+        if (i == 7) /* replay: there are no known rows */
+            continue;
+        const double w = figure_of(r, candidates[i], "weight");
+        ck_assert(w >= 0);
+        sum += w;
+        used += w > 0;
+        if (strcmp(candidates[i], text_of(r, "strategy")) == 0)
+            for (size_t k = 0; k < COUNT(candidates); k++)
+                ck_assert(k == 7 || w >= figure_of(r, candidates[k], "weight"));
+    }
+    ck_assert_double_eq_tol(sum, 1, 1e-12);
+    ck_assert_int_eq(used, members);
+    predict(m, "events", &s->few, whole);
+    for (int64_t k = 0; k < members; k++) {
+        const mtl_model *member = mtl_model_member(m, k);
+        const double w = mtl_model_member_weight(m, k, task), v = mtl_model_member_weight(m, k, old);
+        predict(member, "events", &s->few, part);
+        ck_assert(w > 0 && v == (k == 0));
+        for (int i = 0; i < FEW; i++)
+            mean[i] += w * (double)part[i];
+    }
+    for (int i = 0; i < FEW; i++)
+        ck_assert_double_eq_tol((double)whole[i], mean[i], 1e-6);
+    predict(mtl_model_member(m, 0), "fails", &s->few, part);
+    predict(m, "fails", &s->few, known);
+    for (int i = 0; i < FEW; i++)
+        ck_assert_float_eq(part[i], known[i]);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    m = moved(s, NULL, "epochs=40 members=1", &r);
+    ck_assert_int_eq(mtl_model_member_count(m), 0);
+    ck_assert_double_eq(figure_of(r, text_of(r, "strategy"), "weight"), 1);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Exact heads are averaged in one plain model: of values its predictions are the mean of theirs. */
+START_TEST(heads_are_averaged_in_one)
+{
+    scene *s = scene_make(NULL);
+    static const char *const heads[] = {"constant", "linear", "exact_probe", "stacked"};
+    mtl_report *r = NULL, *one = NULL;
+    float whole[ROWS], part[ROWS];
+    double mean[ROWS] = {0}, sum = 0;
+    int64_t used = 0;
+    for (int i = 0; i < FEW; i++) {
+        const float *x = s->few.x + i * PROBLEM_INPUTS;
+        s->value[i] = 50 + 3 * x[0] - 4 * x[2] * x[1] + (float)(i * 7 % 5);
+    }
+    mtl_dataset_destroy(s->target);
+    s->target = rows_of(NULL, &s->few);
+    add(s->target, "value", s->value);
+    mtl_model *m = moved(s, NULL, "epochs=2 trunk_rate=0 learning_rate=0.00001", &r);
+    ck_assert_int_eq(mtl_model_member_count(m), 0);
+    predict(m, "value", &s->p, whole);
+    for (size_t k = 0; k < COUNT(heads); k++) {
+        char how[64];
+        const double w = figure_of(r, heads[k], "weight");
+        snprintf(how, sizeof how, "strategy=%s", heads[k]);
+        mtl_model *single = moved(s, NULL, how, &one);
+        predict(single, "value", &s->p, part);
+        if (k > 0) /* with the same variant, as nothing is simulated */
+            ck_assert_double_eq(figure_of(one, heads[k], "variant"), figure_of(r, heads[k], "variant"));
+        for (int i = 0; i < ROWS; i++)
+            mean[i] += w * (double)part[i];
+        sum += w;
+        used += w > 0;
+        mtl_report_destroy(one);
+        mtl_model_destroy(single);
+    }
+    ck_assert_double_eq_tol(sum, 1, 1e-12);
+    ck_assert_int_ge(used, 2);
+    for (int i = 0; i < ROWS; i++)
+        ck_assert_double_eq_tol((double)whole[i], mean[i], 1e-4);
+    mtl_report_destroy(r);
+    fit(m, s->known, "epochs=1"); /* it can be trained on */
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+typedef struct stopper {
+    int64_t calls, stop_at;
+} stopper;
+
+static int32_t stop_at_call(int64_t epoch, int64_t step, int64_t steps, double train, double valid,
+                            void *user)
+{
+    stopper *x = user;
+    (void)epoch, (void)step, (void)steps, (void)train, (void)valid;
+    return ++x->calls == x->stop_at ? 0 : MTL_CONTINUE;
+}
+
+/* Nine candidates, no simulations: the call after 14 pieces of work is in the second fold. */
+START_TEST(finished_folds_count)
+{
+    scene *s = scene_make(NULL);
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=5");
+    mtl_model *m = NULL;
+    mtl_report *r = NULL;
+    stopper x = {.stop_at = 14};
+    done(mtl_options_set_progress(o, stop_at_call, &x, err));
+    done(mtl_transfer(s->source, s->target, NULL, o, &m, &r, err));
+    ck_assert_str_eq(text_of(r, "reason"), "cancelled");
+    for (size_t i = 0; i < COUNT(candidates); i++)
+        if (i != 7) /* replay: there are no known rows */
+            ck_assert_double_ge(figure_of(r, candidates[i], "variant"), 0);
+    ck_assert_double_eq(figure(r, "chosen/trust"), 1);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    mtl_options_destroy(o);
+    scene_free(s);
+}
+END_TEST
+
+static int32_t own_loss(int64_t rows, int64_t outputs, const float *z, int64_t label_cols,
+                        const float *label, const float *weight, double *value, float *gradient,
+                        void *user)
+{
+    stopper *x = user;
+    *value = 0;
+    for (int64_t i = 0; i < rows * outputs; i++) {
+        const float d = z[i] - label[i / outputs * label_cols];
+        *value += (double)(weight[i / outputs] * d * d);
+        if (gradient)
+            gradient[i] = 2 * weight[i / outputs] * d;
+    }
+    return ++x->calls == x->stop_at ? 0 : MTL_CONTINUE;
+}
+
+/* A loss of a known task that does not go on ends the choice, not just the candidate that met it. */
+START_TEST(a_loss_ends_the_choice)
+{
+    scene *s = scene_make(NULL);
+    const uint64_t before = model_hash(s->source);
+    mtl_model *m = NULL;
+    mtl_report *r = NULL;
+    stopper loss = {.stop_at = 3}, work = {0};
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=5");
+    done(mtl_model_set_loss(s->source, "fails", own_loss, &loss, err));
+    done(mtl_options_set_progress(o, stop_at_call, &work, err));
+    done(mtl_transfer(s->source, s->target, s->known, o, &m, &r, err));
+    ck_assert_str_eq(text_of(r, "reason"), "cancelled");
+    ck_assert_double_eq(figure_of(r, "scratch", "variant"), -1); /* comes behind replay */
+    ck_assert_double_eq(figure_of(r, "replay", "variant"), -1);
+    ck_assert_double_ge(figure_of(r, "linear", "variant"), 0);
+    ck_assert_uint_eq(model_hash(s->source), before);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    mtl_options_destroy(o);
+    scene_free(s);
+}
+END_TEST
+
+/* Groups of rows that say one thing are no more than one row each: less sure, and less trusted. */
+START_TEST(errors_are_of_groups)
+{
+    scene *s = scene_make(NULL);
+    float group[FEW];
+    double error[2], mean[2];
+    for (int k = 0; k < 2; k++) {
+        mtl_report *r = NULL;
+        for (int i = 0; i < FEW; i++) {
+            s->value[i] = 1.5f * (float)(i % 8) + 0.3f;
+            group[i] = (float)(k ? i % 8 : i);
+        }
+        mtl_dataset_destroy(s->target);
+        s->target = rows_of(NULL, &s->few);
+        add(s->target, "value", s->value), add(s->target, "entity", group);
+        mtl_model *m = moved(s, NULL, "strategy=stacked group_by=entity", &r);
+        error[k] = figure(r, "candidate/stacked/standard_error");
+        mean[k] = figure(r, "candidate/stacked/mean");
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+    }
+    ck_assert(mean[0] > 0.5 && mean[1] > 0.5);
+    ck_assert_msg(error[1] > 1.3 * error[0], "by group %g, by row %g", error[1], error[0]);
     scene_free(s);
 }
 END_TEST
@@ -626,6 +842,11 @@ int main(void)
     add_case(s, "a linear skip without a trunk", skip_without_a_trunk);
     add_case(s, "known rows with another task of the name", known_rows_with_another_task_of_the_name);
     add_case(s, "a row without a group is named", row_without_a_group);
+    add_case(s, "several are averaged", several_are_averaged);
+    add_case(s, "exact heads are averaged in one", heads_are_averaged_in_one);
+    add_case(s, "finished folds count when it is stopped", finished_folds_count);
+    add_case(s, "a loss that does not go on ends the choice", a_loss_ends_the_choice);
+    add_case(s, "standard errors are of groups", errors_are_of_groups);
     add_case(s, "same bits for any threads and instruction set", same_bits);
     add_case(s, "the result is a plain model", result_is_a_plain_model);
     return run_suite(s);
