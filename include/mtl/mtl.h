@@ -1338,7 +1338,7 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *   task's mean and deviation and with an intercept for each, where rows have at most two labels of such
  *   on average; linear, an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
  *   own layers, or, for a model made without layers, "layers" under an ensemble of "members" (mini,
- *   mtl_spec_set_ensemble()); single, the same network (of a model without layers with a quarter of the
+ *   mtl_spec_set_ensemble()); none where a loss is "ordinal"); single, the same network (of a model without layers with a quarter of the
  *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
  *   the first part says that it is no match for the shared one; three such more than others, and no more
  *   are tried. "batch_size" (32 .. 256) and, where the row does not say them, "epochs", "members", "folds"

@@ -17,7 +17,7 @@ struct mtl__preset {
     setting row[16];
 };
 
-/* Adam's second moment over few steps, and a clipped robust scaling: RealMLP (Holzmueller et al. 2024).
+/* Adam's second moment over few steps: RealMLP (Holzmueller et al. 2024).
    One trunk for all members with heads of their own, decay 3e-4, patience 16: TabM (Gorishniy et al.
    2025). The average of parameters makes a constant rate end as a falling one would. */
 #define OF_ALL                                                                                     \
@@ -44,7 +44,7 @@ const mtl__choice_table mtl__candidates = MTL__CHOICE_TABLE("candidate", candida
 
 enum { AUTO, PLAIN, FIRST };
 enum { AUTO_ROWS = 20, LEAST_ROWS = 4 };
-enum { LEAST_EPOCHS = 40, MOST_EPOCHS = 200, PASSED_ROWS = 600000 };
+enum { LEAST_EPOCHS = 10, MOST_EPOCHS = 200, PASSED_ROWS = 600000 };
 enum { MANY_ROWS = 5000 }; /* from here on fewer members, parts and candidates are enough; more take too long */
 
 /* --- which one ----------------------------------------------------------------------------------- */

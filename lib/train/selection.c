@@ -119,6 +119,9 @@ static mtl_status describe(const selection *s, int kind, int64_t task, mtl_spec 
         d->members = mtl__option_i64(s->o, g, "members");
         if (task >= 0 && whole->tasks > 1)
             d->members = mtl__max(1, d->members / SINGLE_PART);
+        for (int64_t t = 0; t < whole->tasks; t++)
+            if (whole->task[t].loss->has_thresholds)
+                d->members = 1; /* an ensemble has none */
         d->ensemble = MTL__MINI;
     }
     for (int64_t t = 0; t < whole->tasks && st == MTL_OK; t++)

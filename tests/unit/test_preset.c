@@ -470,6 +470,30 @@ START_TEST(few_rows_are_pooled)
 }
 END_TEST
 
+/* Thresholds have no linear model and no ensemble. */
+START_TEST(ordinal_tasks)
+{
+    problem p = problem_make(120, 5, 10);
+    mtl_dataset *d = problem_data(&p, NULL);
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(NULL, PROBLEM_INPUTS, &s, err));
+    done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
+    done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
+    done(mtl_spec_task_set_str(s, "grade", "loss", "ordinal", err));
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    mtl_report *r = fitted(m, d, NULL, SMALL);
+    ck_assert(isnan(of_task(r, "loss/linear", "grade")));
+    ck_assert_double_lt(of_task(r, "loss/mixed", "grade"), 1.2);
+    ck_assert_double_eq(of_task(r, "weight/linear", "grade"), 0);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+    problem_free(&p);
+}
+END_TEST
+
 /* Candidates by name: a line alone is a model with layers of its own, for it is one member. */
 START_TEST(candidates_by_name)
 {
@@ -800,6 +824,7 @@ int main(void)
     add_case(s, "waves take networks", waves_take_networks);
     add_case(s, "lines stay lines", lines_stay_lines);
     add_case(s, "few rows are pooled", few_rows_are_pooled);
+    add_case(s, "ordinal tasks", ordinal_tasks);
     add_case(s, "candidates by name", candidates_by_name);
     add_case(s, "all kinds of tasks", all_kinds_with_own_layers);
     add_case(s, "validation rows", validation_rows_of_the_users);
