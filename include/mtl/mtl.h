@@ -499,6 +499,52 @@ MTL_API mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const 
 MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error *err);
 
 /**
+ * How tasks share the trunk. Other architectures than "shared" give each task features of its own, of the
+ * width of the trunk's last layer, which its own layers and its output read. What stands before the first
+ * dense layer (embeddings, a norm, dropout) is shared in all of them.
+ * @param architecture
+ *   "shared"  one trunk of all tasks (default; Caruana 1997).
+ *   "single"  the dense layers and what follows them once for each task, as if tasks were trained apart but
+ *             in one model: what multi-task learning is compared with. Tensors "own.N.TASK.weight" and
+ *             ".bias", N being the number of the layer with tensors.
+ *   "mmoe:experts=8"  the dense layers and what follows them once for each expert (1 .. 1024); the features of
+ *             task t are the experts' outputs weighted by softmax(x W_t), x what the first dense layer reads
+ *             (Ma et al. 2018, eq. 6). "trunk.N.expertE.weight" and ".bias", "gate.N.TASK.weight" [columns of
+ *             x, experts].
+ *   "cgc:experts=2,own=2"  the same with experts of all tasks and `own` of each, which others do not read
+ *             (Tang et al. 2020, eq. 2 to 4): "own.N.expertE.TASK.weight" ("own.N.TASK.weight" with own=1). The
+ *             gate's columns: experts of all, then those of the task.
+ *   "ple:experts=2,own=2"  a level of such experts and gates for each dense layer with what follows it (Tang et
+ *             al. 2020, eq. 5 to 8). Between levels a gate of all experts ("trunk.N.gate.weight", for those
+ *             of a task "shared_gate.N.TASK.weight") makes what the next level's experts of all tasks read;
+ *             the others read their task's features. One dense layer is the same as "cgc".
+ *   "cross_stitch"  as "single", and behind each dense layer with what follows it a unit in which task t
+ *             takes from the others: h_t + sum over s of a_st h_s (Misra et al. 2016, eq. 1, the identity
+ *             apart). "stitch.N.TASK.weight" [tasks, 1] is the task's a, 0 at first.
+ *   "soft:lambda=0.01"  as "single", and lambda / 2 times the squared distance of the tasks' tensors from their
+ *             mean is added to the loss (Duong et al. 2015), not to the reported one; clip_norm and clip_value
+ *             do not see it. Not for sparse inputs (MTL_ERR_INVALID from the fit).
+ *   "adapter:units=8"  a trunk of all tasks, and behind it for each h + relu(h D_t + d_t) U_t + u_t with D_t [width,
+ *             units] (Houlsby et al. 2019), U_t being 0 at first: "own.N.TASK.weight", ".bias". "probe"
+ *             trains those of a new task, and its head.
+ * Gates start at 0, so that features start as the mean of the experts. Penalties apply to them and to
+ * stitches as to any matrix. A fit's report has for each tensor of a gate the series "gate.N.TASK.weight/E": the mean
+ * weight of expert E over the epoch's rows (up to 4096 such series, else none).
+ *
+ * Tensors with TASK in their names belong to the task: they are trained where the task has labels, and at
+ * the full rate where mtl_transfer() trains the trunk at another one or not at all. A new task gets its
+ * own, and no task known before changes by it, but in "ple", where its experts join the gates of all.
+ * mtl_transfer() trains by steps alone: strategies "fine_tune", "scratch", "probe" and "lp_ft", "auto"
+ * choosing between the first two; others are MTL_ERR_STATE.
+ * mtl_task_affinity() and weightings that compare gradients need a trunk that all tasks share.
+ * @return MTL_OK; MTL_ERR_RANGE. mtl_model_create() gives MTL_ERR_STATE for other architectures than "shared"
+ *         without a dense layer in the trunk, with an ensemble or, but for "adapter", with batch norm, and for
+ *         "ple" with residuals.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_set_architecture(mtl_spec *spec, const char *architecture, mtl_error *err);
+
+/**
  * How weights are drawn; biases start at 0.
  * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
  *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014);
@@ -1127,7 +1173,8 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * "loss/valid" (sum of weighted task losses, without the penalties), "loss/train/TASK", "loss/valid/TASK", with a
  * "weighting" the epoch's means of "weight/TASK" and, of kinds that compare gradients, of "conflicts" (the
  * share of pairs of tasks whose gradients have a product below 0) and, for up to 16 tasks,
- * "cosine/TASK/TASK", the model's order of tasks within a pair; and "metric/NAME/TASK" (on the
+ * "cosine/TASK/TASK", the model's order of tasks within a pair; what gates give their experts
+ * (mtl_spec_set_architecture()); and "metric/NAME/TASK" (on the
  * validation rows) and "metric/train/NAME/TASK" (on the training rows), NAME being accuracy for
  * class tasks, rmse for regression and count, and for quantile mae of the middle output (number
  * outputs / 2), which stands for the value in every metric. NaN where a task had no label.

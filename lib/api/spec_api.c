@@ -96,6 +96,13 @@ mtl_status mtl_spec_set_ensemble(mtl_spec *spec, int64_t members, const char *ki
     return mtl__spec_set_ensemble(spec, members, kind, err);
 }
 
+mtl_status mtl_spec_set_architecture(mtl_spec *spec, const char *architecture, mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(architecture);
+    return mtl__spec_set_architecture(spec, architecture, err);
+}
+
 mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err)
 {
     REQUIRE(spec);

@@ -10,7 +10,7 @@ typedef struct epilogue_arg {
     const mtl__act *act;
     mtl__bias_act_fn *fn; /* NULL = a curve */
     const float *bias;
-    float *slope; /* [rows, cols] of a curve to keep, or NULL */
+    float *slope; /* [rows, cols] of a curve to keep, or NULL; of all streams */
     int64_t cols;
 } epilogue_arg;
 
@@ -42,7 +42,7 @@ MTL__INLINE void product(const mtl__layer *l, const mtl__pass *p, const mtl__lay
         .a = io->x,
         .lda = io->ldx,
         .b = p->params + l->weight,
-        .ldb = l->out,
+        .ldb = l->cols,
         .b_packed = p->weights_packed,
         .c = io->y,
         .ldc = io->ldy,
@@ -61,7 +61,7 @@ static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io
                               .fn = row->forward ? row->forward(p->vec) : NULL,
                               .bias = p->params + l->bias,
                               .slope = io->kept,
-                              .cols = l->out};
+                              .cols = l->cols};
     product(l, p, io, add_bias_and_activate, &arg);
 }
 
@@ -96,7 +96,7 @@ void mtl__dense_weight_rows(const mtl__layer *l, const mtl__pass *p, const mtl__
         .b = g->dy,
         .ldb = g->lddy,
         .c = out,
-        .ldc = l->out,
+        .ldc = l->cols,
     };
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
 }
@@ -128,10 +128,10 @@ void mtl__layer_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__la
             memcpy(to, from, (size_t)l->in * sizeof *to);
     }
     if (mtl__layer_has_slope(g))
-        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
+        mtl__layer_slope(p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
-void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
+void mtl__layer_slope(const mtl__vec *v, const mtl__layer_io *io,
                       const mtl__layer_grad *g, int64_t row0, int64_t rows, int64_t col0,
                       int64_t cols)
 {
@@ -140,7 +140,7 @@ void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_i
     if (by->backward)
         by->backward(v)(rows, cols, io->x + row0 * io->ldx + col0, io->ldx, d, g->lddx);
     for (int64_t r = 0; r < rows && !by->forward; r++)
-        v->mul(cols, g->made_slope + (row0 + r) * l->in + col0, d + r * g->lddx);
+        v->mul(cols, g->made_slope + (row0 + r) * g->ldslope + col0, d + r * g->lddx);
 }
 
 typedef struct slope_arg {
@@ -155,7 +155,7 @@ static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c
 {
     const slope_arg *s = arg;
     (void)c, (void)ldc;
-    mtl__layer_slope(s->l, s->vec, s->io, s->g, row0, rows, col0, cols);
+    mtl__layer_slope(s->vec, s->io, s->g, row0, rows, col0, cols);
 }
 
 /* dx = dy W', times the derivative of what made x. */
@@ -170,8 +170,8 @@ void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, mtl__den
         .k = part.outputs,
         .a = g->dy,
         .lda = g->lddy,
-        .b = p->params + l->weight + part.input * l->out + part.output,
-        .ldb = l->out,
+        .b = p->params + l->weight + part.input * l->cols + part.output,
+        .ldb = l->cols,
         .c = g->dx,
         .ldc = g->lddx,
         .accumulate = g->dx_adds,
@@ -207,6 +207,7 @@ const mtl__layer_type mtl__dense_layer = {
     .param = dense_params,
     .params = MTL__COUNT_OF(dense_params),
     .is_product = true,
+    .by_stream = true,
     .kept_per_row = keeps_slope,
     .forward = forward,
     .backward = backward,
@@ -241,16 +242,24 @@ const mtl__layer_type mtl__skip_layer = {
     .backward = skip_backward,
 };
 
+int64_t mtl__product_workspace(const mtl__gemm *g, int64_t rows, int64_t in, int64_t out, int slots,
+                               bool training)
+{
+    int64_t need = mtl__gemm_workspace(g, MTL__GEMM_NN, rows, out, in, slots);
+    if (!training)
+        return need;
+    need = mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_TN, in, out, rows, slots));
+    return mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_NT, rows, in, out, slots));
+}
+
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
                              bool training)
 {
+    if (mtl__layer_is_split(l)) {
+        const mtl__layer one = mtl__layer_of_stream(l);
+        return mtl__layer_workspace(&one, g, rows, slots, training);
+    }
     if (l->type->workspace)
         return l->type->workspace(l, g, rows, slots, training);
-    if (!l->type->is_product)
-        return 0;
-    int64_t need = mtl__gemm_workspace(g, MTL__GEMM_NN, rows, l->out, l->in, slots);
-    if (!training)
-        return need;
-    need = mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_TN, l->in, l->out, rows, slots));
-    return mtl__max(need, mtl__gemm_workspace(g, MTL__GEMM_NT, rows, l->in, l->out, slots));
+    return l->type->is_product ? mtl__product_workspace(g, rows, l->in, l->out, slots, training) : 0;
 }

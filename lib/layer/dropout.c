@@ -33,7 +33,7 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
             out[j] = g->dx_adds ? out[j] + d[j] * mask[j] : d[j] * mask[j];
     }
     if (mtl__layer_has_slope(g))
-        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
+        mtl__layer_slope(p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
 const mtl__layer_type mtl__dropout_layer = {

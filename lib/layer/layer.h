@@ -11,6 +11,24 @@
 
 typedef struct mtl__layer_type mtl__layer_type;
 
+/* Stretches of equal width that lie side by side in a row, each the features of an expert or of a task:
+   first the shared ones, then `own` for each task. All 0: a row is one stretch of all tasks. */
+typedef struct mtl__streams {
+    int64_t shared, tasks, own;
+} mtl__streams;
+
+static inline int64_t mtl__streams_count(mtl__streams s)
+{
+    const int64_t n = s.shared + s.tasks * s.own;
+    return n ? n : 1;
+}
+
+/* The task that a stream belongs to, -1 = all. */
+static inline int64_t mtl__streams_owner(mtl__streams s, int64_t stream)
+{
+    return stream < s.shared || !s.own ? -1 : (stream - s.shared) / s.own;
+}
+
 typedef struct mtl__layer {
     const mtl__layer_type *type;
     int64_t in, out;
@@ -18,7 +36,7 @@ typedef struct mtl__layer {
     bool adds;              /* dense: to what is in y, in place of overwriting it */
     double rate;            /* dropout; factors of inputs: factor of the learning rate */
     double eps, momentum;   /* norms */
-    int64_t column;         /* embedding: of its x; residual: layers since what it adds */
+    int64_t column;         /* embedding: of its x; what reads back: layers since that */
     int64_t input;          /* embedding: its column among the network's inputs */
     int64_t rows, cols;     /* shape of the matrix; cols is the length of vectors too */
     int64_t weight, bias;   /* offsets into the parameters, -1 = has none */
@@ -33,6 +51,9 @@ typedef struct mtl__layer {
     int64_t frequency, phase, edges; /* offsets */
     int64_t members;        /* of an ensemble: rows of its y for each row of the network; 0 = 1 */
     bool expands;           /* factors: x has one row where y has one for each member */
+    mtl__streams from, to;  /* what x and y consist of */
+    mtl__streams skip;      /* what it reads back consists of */
+    bool starts_at_zero;    /* its matrix is not drawn */
     int32_t id;             /* number among all layers of the network */
 } mtl__layer;
 
@@ -94,7 +115,7 @@ typedef struct mtl__layer_io {
     int64_t ldx;
     float *y;
     int64_t ldy;
-    const float *skip; /* residual: what it adds, [rows, in] */
+    const float *skip; /* what it reads back: a residual adds it, a gate weighs by it */
     int64_t ldskip;
     float *kept; /* kept_per_row numbers for each row; NULL in predict */
 } mtl__layer_io;
@@ -109,7 +130,11 @@ typedef struct mtl__layer_grad {
     bool dx_adds;            /* add to what is in dx */
     const mtl__act *made_by; /* the activation whose output x is; row NULL = none */
     const float *made_slope; /* its derivative [rows, in], where it is a curve */
-    bool want_params;               /* write the gradients of the parameters */
+    int64_t ldslope;
+    float *dskip; /* of what it reads back, NULL = not wanted; a residual leaves that to the network */
+    int64_t lddskip;
+    bool dskip_adds;
+    bool want_params; /* write the gradients of the parameters */
 } mtl__layer_grad;
 
 struct mtl__layer_type {
@@ -118,6 +143,8 @@ struct mtl__layer_type {
     int32_t params;
     bool training_only; /* predict passes the input on */
     bool is_product;    /* its weight may be in panels (mtl__gemm_pack_b) in predict */
+    bool reads_back;    /* the output of a layer further below, or the inputs, as well */
+    bool by_stream;     /* runs on each of several streams by itself */
     /* Floats of scratch (gemm_work); NULL = those of a product, or none. */
     int64_t (*workspace)(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
                          bool training);
@@ -139,6 +166,10 @@ extern const mtl__layer_type mtl__plr_layer;
 extern const mtl__layer_type mtl__pbld_layer;
 extern const mtl__layer_type mtl__ple_layer;
 extern const mtl__layer_type mtl__residual_layer;
+extern const mtl__layer_type mtl__stitch_layer; /* tasks take from each other's streams */
+extern const mtl__layer_type mtl__gate_layer; /* mixtures of experts, one for each task */
+/* Columns of its matrix, from what it reads and makes. */
+int64_t mtl__gate_logits(const mtl__layer *l);
 extern const mtl__layer_type mtl__factors_layer;      /* x times factors of the member's own */
 extern const mtl__layer_type mtl__member_dense_layer; /* dense, scale and bias the member's own */
 extern const mtl__layer_type mtl__member_head_layer;  /* a matrix [in, out] for each member, one
@@ -208,6 +239,34 @@ void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__
 /* Floats from one member's matrix to the next, as they stand in the parameters or in panels. */
 int64_t mtl__member_stride(const mtl__layer *l, const mtl__gemm *g, bool packed);
 
+/* streams.c: a layer, on every stream by itself where its type wants that. */
+static inline bool mtl__layer_is_split(const mtl__layer *l)
+{
+    return l->type->by_stream && mtl__streams_count(l->from) > 1;
+}
+void mtl__streams_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io);
+void mtl__streams_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                           const mtl__layer_grad *g);
+/* As a layer of one stream, its width aside. */
+mtl__layer mtl__layer_of_stream(const mtl__layer *l);
+/* Numbers that it keeps per row, of all streams. */
+int64_t mtl__layer_kept(const mtl__layer *l);
+
+/* Columns of what a residual adds: all of its own, or one of its streams. */
+static inline int64_t mtl__residual_width(const mtl__layer *l)
+{
+    return mtl__streams_count(l->skip) == mtl__streams_count(l->to) ? l->in
+                                                                    : l->in / mtl__streams_count(l->to);
+}
+
+static inline void mtl__layer_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    if (mtl__layer_is_split(l))
+        mtl__streams_forward(l, p, io);
+    else
+        l->type->forward(l, p, io);
+}
+
 /* dx from the gradient in dy, which has its layout: added or copied, times the slope. For layers that
    work in place. */
 void mtl__layer_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
@@ -220,7 +279,7 @@ static inline bool mtl__layer_has_slope(const mtl__layer_grad *g)
 }
 
 /* Multiply a part of dx, rows x cols from (row0, col0) on, with the derivative of what made x. */
-void mtl__layer_slope(const mtl__layer *l, const mtl__vec *v, const mtl__layer_io *io,
+void mtl__layer_slope(const mtl__vec *v, const mtl__layer_io *io,
                       const mtl__layer_grad *g, int64_t row0, int64_t rows, int64_t col0,
                       int64_t cols);
 
@@ -246,6 +305,9 @@ void mtl__dense_input_gradient(const mtl__layer *l, const mtl__pass *p, mtl__den
 void mtl__dense_weight_rows(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                             const mtl__layer_grad *g, int64_t row, int64_t count, float *out);
 
+/* Floats of scratch that products of [rows, in] with a matrix [in, out] need. */
+int64_t mtl__product_workspace(const mtl__gemm *g, int64_t rows, int64_t in, int64_t out, int slots,
+                               bool training);
 /* Floats of GEMM scratch that a pass over this layer needs. */
 int64_t mtl__layer_workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
                              bool training);

@@ -96,7 +96,7 @@ static void hand_down_groups(void *arg, int64_t first, int64_t count)
         for (int64_t i = g->dx_adds ? 0 : 1; i < l->members; i++)
             j->p->vec->add_product(in, dy + i * in, factor + i * in, dx);
         if (mtl__layer_has_slope(g))
-            mtl__layer_slope(l, j->p->vec, j->io, g, r, 1, 0, in);
+            mtl__layer_slope(j->p->vec, j->io, g, r, 1, 0, in);
     }
 }
 
@@ -375,7 +375,7 @@ static void head_backward(const mtl__layer *l, const mtl__pass *p, const mtl__la
             member_product(l, p, io, g, MTL__GEMM_NT, i);
     }
     if (g->dx && mtl__layer_has_slope(g))
-        mtl__layer_slope(l, p->vec, io, g, 0, io->rows, 0, l->in);
+        mtl__layer_slope(p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
 static const mtl__layer_param member_head_params[] = {

@@ -122,6 +122,7 @@ const mtl__layer_type mtl__layer_norm_layer = {
     .name = "layer_norm",
     .param = layer_params,
     .params = MTL__COUNT_OF(layer_params),
+    .by_stream = true,
     .workspace = layer_workspace,
     .kept_per_row = keeps_row,
     .forward = layer_forward,

@@ -14,12 +14,12 @@ typedef struct layout {
     int64_t *needed;   /* [places] */
 } layout;
 
-/* The last trunk layer that reads what layer i makes: the next one, or a residual. */
+/* The last trunk layer that reads what layer i makes: the next one, or one that reads back. */
 static int64_t last_reader(const mtl__network *net, int64_t i)
 {
     int64_t last = i + 1;
     for (int64_t j = i + 2; j < net->trunk_layers; j++)
-        if (net->layer[j].type == &mtl__residual_layer && j - net->layer[j].column - 1 == i)
+        if (net->layer[j].type->reads_back && j - net->layer[j].column - 1 == i)
             last = j;
     return last;
 }
@@ -44,7 +44,9 @@ static void add_trunk(mtl__forward *f, const mtl__network *net, layout *l)
                 (mtl__step){.layer = *layer,
                             .from = from,
                             .to = to,
+                            .ldx = layer->in,
                             .skip = source < 0 ? MTL__INPUTS : l->place_of[source],
+                            .ldskip = source < 0 ? net->inputs : net->layer[source].out,
                             .chain = -1};
         }
         l->place_of[i] = from = to;
@@ -59,7 +61,12 @@ static void add_chain(mtl__forward *f, const mtl__network *net, int64_t number, 
     for (int64_t i = c->first; i < c->first + c->count; i++) {
         int64_t to = from == MTL__TURNS ? MTL__TURNS + 1 : MTL__TURNS;
         f->step[f->steps++] =
-            (mtl__step){.layer = net->layer[i], .from = from, .to = to, .chain = number};
+            (mtl__step){.layer = net->layer[i],
+                        .from = from,
+                        .to = to,
+                        .from_column = i == c->first ? c->input : 0,
+                        .ldx = i == c->first ? net->trunk_out : net->layer[i].in,
+                        .chain = number};
         from = to;
     }
     f->step[f->steps - 1].to = MTL__Z;
@@ -73,8 +80,11 @@ static void add_steps(mtl__forward *f, const mtl__network *net, layout *l)
     if (net->heads > 1 && f->steps > 0)
         trunk = f->step[f->steps - 1].to = MTL__TRUNK; /* the heads use the turns */
     if (net->skip >= 0)
-        f->step[f->steps++] = (mtl__step){
-            .layer = net->layer[net->skip], .from = MTL__INPUTS, .to = MTL__Z, .chain = -1};
+        f->step[f->steps++] = (mtl__step){.layer = net->layer[net->skip],
+                                          .from = MTL__INPUTS,
+                                          .to = MTL__Z,
+                                          .ldx = net->inputs,
+                                          .chain = -1};
     for (int64_t i = 0; i < net->heads; i++)
         add_chain(f, net, i, trunk);
     f->width[MTL__INPUTS] = f->inputs;
@@ -86,7 +96,8 @@ static void add_steps(mtl__forward *f, const mtl__network *net, layout *l)
         if (s->to != MTL__Z)
             f->width[s->to] = mtl__max(f->width[s->to], s->layer.out * members);
         if (s->layer.type->is_product)
-            f->work += s->layer.in * s->layer.out * members;
+            f->work += (mtl__layer_is_split(&s->layer) ? s->layer.rows : s->layer.in) * s->layer.out *
+                       members;
     }
 }
 
@@ -150,10 +161,15 @@ static const float *keep_tensor(const mtl__forward *f, const mtl__layer *l, int3
     bool is_matrix = l->type->param[number].role == MTL__MATRIX;
     if (!f->packed || !l->type->is_product || !is_matrix)
         return keep(arena, true, x, mtl__layer_floats(l, number));
-    const int64_t matrices = l->rows / l->in, step = mtl__member_stride(l, f->gemm, true);
+    /* Of members below each other, of streams side by side. */
+    const bool is_split = mtl__layer_is_split(l);
+    const mtl__layer one = is_split ? mtl__layer_of_stream(l) : *l;
+    const int64_t matrices = is_split ? mtl__streams_count(l->to) : l->rows / l->in;
+    const int64_t apart = is_split ? one.out : l->in * l->out;
+    const int64_t step = mtl__member_stride(&one, f->gemm, true);
     float *packed = mtl__arena_floats(arena, matrices * step);
     for (int64_t i = 0; packed && i < matrices; i++)
-        mtl__gemm_pack_b(f->gemm, l->in, l->out, x + i * l->in * l->out, l->out, packed + i * step);
+        mtl__gemm_pack_b(f->gemm, one.in, one.out, x + i * apart, l->cols, packed + i * step);
     return packed;
 }
 
@@ -299,14 +315,14 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
         if (chain >= 0 && s->chain >= 0 && s->chain != chain)
             continue;
         const mtl__layer_io io = {.rows = many,
-                                  .x = b->place[s->from],
-                                  .ldx = l->in,
+                                  .x = b->place[s->from] ? b->place[s->from] + s->from_column : NULL,
+                                  .ldx = s->ldx,
                                   .y = is_end ? z + s->column : b->place[s->to],
                                   .ldy = is_end ? ldz : l->out,
                                   .skip = b->place[s->skip],
-                                  .ldskip = l->in,
+                                  .ldskip = s->ldskip,
                                   .kept = NULL};
-        l->type->forward(l, &pass, &io);
+        mtl__layer_forward(l, &pass, &io);
     }
 }
 

@@ -27,7 +27,8 @@ typedef enum mtl__place {
 typedef struct mtl__step {
     mtl__layer layer;
     int64_t from, to; /* places */
-    int64_t skip;     /* residual: place of what it adds */
+    int64_t from_column, ldx; /* of what it reads there */
+    int64_t skip, ldskip;     /* place of what it reads back, columns there */
     int64_t column; /* in z, for a head's last layer */
     int64_t chain;  /* number of the head chain, -1 = trunk */
 } mtl__step;

@@ -74,18 +74,76 @@ static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
     return st;
 }
 
+/* --- tensors of a layer with streams: slices of its matrix and its vectors ----------------------- */
+
+/* `name` with its numbers behind "trunk.", or before a task's name behind "own." and the like. */
+static mtl_status add_slice(mtl_model *m, mtl__layer *l, int64_t task, int64_t column, int64_t cols,
+                            mtl_error *err, const char *name, int64_t a, int64_t b)
+{
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, name, (long long)a, (long long)b);
+    return add_layer_params(m, l, prefix, task, column, cols, err);
+}
+
+static mtl_status add_stream_params(mtl_model *m, mtl__layer *l, int64_t number, mtl_error *err)
+{
+    const int64_t count = mtl__streams_count(l->to), cols = l->cols / count;
+    mtl_status st = MTL_OK;
+    for (int64_t i = 0; i < count && st == MTL_OK; i++) {
+        const int64_t task = mtl__streams_owner(l->to, i);
+        const int64_t expert = task < 0 ? i : (i - l->to.shared) % l->to.own;
+        st = add_slice(m, l, task, i * cols, cols, err,
+                       task < 0          ? "trunk.%lld.expert%lld"
+                       : l->to.own == 1 ? "own.%lld."
+                                         : "own.%lld.expert%lld.",
+                       number, expert);
+    }
+    return st;
+}
+
+/* A gate of all experts: what it gives those of each task is a tensor of its own, which tasks to come
+   need not change. */
+static mtl_status add_gate_params(mtl_model *m, mtl__layer *l, int64_t number, mtl_error *err)
+{
+    const int64_t tasks = l->to.tasks, own = l->from.own, each = l->from.shared + own;
+    int64_t column = 0;
+    mtl_status st = MTL_OK;
+    if (l->to.shared) {
+        st = add_slice(m, l, -1, 0, l->from.shared, err, "trunk.%lld.gate", number, 0);
+        column = l->from.shared;
+        for (int64_t t = 0; t < tasks && st == MTL_OK; t++, column += own)
+            st = add_slice(m, l, t, column, own, err, "shared_gate.%lld.", number, 0);
+    }
+    for (int64_t t = 0; t < tasks && st == MTL_OK; t++, column += each)
+        st = add_slice(m, l, t, column, each, err, "gate.%lld.", number, 0);
+    return st;
+}
+
+static mtl_status add_trunk_params(mtl_model *m, mtl__layer *l, int64_t number, mtl_error *err)
+{
+    char prefix[32];
+    if (l->type == &mtl__gate_layer)
+        return add_gate_params(m, l, number, err);
+    if (l->type == &mtl__stitch_layer) {
+        mtl_status st = MTL_OK;
+        for (int64_t t = 0; t < l->cols && st == MTL_OK; t++)
+            st = add_slice(m, l, t, t, 1, err, "stitch.%lld.", number, 0);
+        return st;
+    }
+    if (l->to.tasks)
+        return add_stream_params(m, l, number, err);
+    snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)number);
+    return add_layer_params(m, l, prefix, -1, 0, -1, err);
+}
+
 static mtl_status add_params(mtl_model *m, mtl_error *err)
 {
     mtl__network *net = &m->net;
     mtl_status st = MTL_OK;
     int64_t with_params = 0;
-    for (int64_t i = 0; i < net->trunk_layers && st == MTL_OK; i++) {
-        char prefix[32];
-        if (net->layer[i].type->params == 0)
-            continue;
-        snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)with_params++);
-        st = add_layer_params(m, &net->layer[i], prefix, -1, 0, -1, err);
-    }
+    for (int64_t i = 0; i < net->trunk_layers && st == MTL_OK; i++)
+        if (net->layer[i].type->params > 0)
+            st = add_trunk_params(m, &net->layer[i], with_params++, err);
     for (int64_t t = 0; t < net->tasks && st == MTL_OK; t++)
         st = add_task_params(m, t, err);
     for (int64_t t = 0; t < net->tasks && st == MTL_OK && net->skip >= 0; t++)
@@ -162,7 +220,10 @@ void mtl__add_product(const mtl__vec *v, int64_t rows, int64_t cols, int64_t ran
 static int64_t most_params(const mtl__network *net)
 {
     enum { OF_A_LAYER = 4, OF_A_TASK = 3 };
-    return OF_A_LAYER * net->layers + OF_A_TASK * net->tasks;
+    int64_t n = OF_A_LAYER * net->layers + OF_A_TASK * net->tasks;
+    for (int64_t i = 0; i < net->trunk_layers && net->has_streams; i++) /* or slices of gates */
+        n += OF_A_LAYER * mtl__streams_count(net->layer[i].to);
+    return n;
 }
 
 void mtl__model_keep_categories(const mtl_model *m, float *mean, float *scale)
@@ -404,14 +465,14 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
     const mtl__layer *l = &m->net.layer[p->layer];
     const mtl__layer_param *what = &l->type->param[p->number];
     float *values = m->values + p->offset, initial = what->initial;
-    if (m->spec->zero_heads && is_output(m, p))
+    if (l->starts_at_zero || (m->spec->zero_heads && is_output(m, p)))
         initial = 0;
     if (what->draw)
         what->draw(l, rng, values);
     else if (p->role == MTL__MATRIX && initial != 0)
         /* Of a head one matrix for each member; else all rows are one. */
-        for (int64_t r = 0; r < l->rows; r += l->in)
-            mtl__initialize(m->spec->initializer, rng, l->in, p->shape[1], values + r * p->ld, p->ld);
+        for (int64_t r = 0, in = mtl__min(l->in, l->rows); r < l->rows; r += in)
+            mtl__initialize(m->spec->initializer, rng, in, p->shape[1], values + r * p->ld, p->ld);
     else
         for (int64_t r = 0; r < mtl__param_rows(p); r++)
             for (int64_t j = 0; j < mtl__param_cols(p); j++)
@@ -483,6 +544,22 @@ static bool same_shape(const mtl__param *a, const mtl__param *b)
     return a->rank == b->rank && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1];
 }
 
+/* A task takes from the tasks that both have as it did, whatever their numbers. */
+static void adopt_stitch(mtl_model *to, mtl__param *p, const mtl_model *from, const mtl__param *q)
+{
+    for (int64_t u = 0; u < from->net.tasks; u++) {
+        const int64_t t = mtl__spec_task(to->spec, from->spec->task[u].name);
+        if (t >= 0)
+            to->values[p->offset + t * p->ld] = from->values[q->offset + u * q->ld];
+    }
+    p->is_frozen = q->is_frozen;
+}
+
+static bool is_stitch(const mtl_model *m, const mtl__param *p)
+{
+    return m->net.layer[p->layer].type == &mtl__stitch_layer;
+}
+
 static void adopt_param(mtl_model *to, mtl__param *p, const mtl_model *from, const mtl__param *q)
 {
     for (int64_t r = 0; r < mtl__param_rows(p); r++)
@@ -543,7 +620,9 @@ mtl_status mtl__model_adopt(mtl_model *to, const mtl_model *from, mtl_error *err
     mtl__model_name_inputs(to, names);
     for (int64_t i = 0; i < to->params && !to->members; i++) {
         int64_t j = mtl__model_param(from, to->param[i].name);
-        if (j >= 0 && same_shape(&to->param[i], &from->param[j]))
+        if (j >= 0 && is_stitch(to, &to->param[i]) && is_stitch(from, &from->param[j]))
+            adopt_stitch(to, &to->param[i], from, &from->param[j]);
+        else if (j >= 0 && same_shape(&to->param[i], &from->param[j]))
             adopt_param(to, &to->param[i], from, &from->param[j]);
     }
     memcpy(to->pipe.x_mean, from->pipe.x_mean, in);

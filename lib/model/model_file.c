@@ -277,6 +277,12 @@ static void write_spec(mtl__bytes *b, const mtl_spec *s, const mtl__members *mem
         mtl__json_write_key(b, "zero_heads");
         mtl__json_write_bool(b, true);
     }
+    if (mtl__spec_has_streams(s)) {
+        mtl__json_write_key(b, "architecture");
+        mtl__bytes_text(b, "\"");
+        mtl__spec_architecture_text(s, b);
+        mtl__bytes_text(b, "\"");
+    }
     if (s->members > 1) {
         write_i64(b, "ensemble_members", s->members);
         write_text(b, "ensemble", mtl__ensemble_name(s->ensemble));
@@ -494,6 +500,17 @@ static mtl_status read_ensemble(mtl_spec *s, mtl__json root, mtl_error *err)
     return mtl__json_get_i64(root, "ensemble_members", 1, MTL__MEMBERS_MAX, &s->members, err);
 }
 
+/* Its name must be known here: an older library reads the files of a newer one up to that. */
+static mtl_status read_architecture(mtl_spec *s, mtl__json root, mtl_error *err)
+{
+    char *text = NULL;
+    mtl_status st = mtl__json_get_string(root, "architecture", &s->ctx->al, &text, err);
+    if (st == MTL_OK)
+        st = mtl__spec_set_architecture(s, text, err);
+    mtl__strfree(&s->ctx->al, text);
+    return st;
+}
+
 static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mtl_error *err)
 {
     mtl_spec *s = NULL;
@@ -509,6 +526,8 @@ static mtl_status read_spec(mtl_context *ctx, mtl__json root, mtl_spec **out, mt
         MTL_TRY(st, mtl__json_get_bool(root, "linear_skip", &s->linear_skip, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "zero_heads")) != MTL__JSON_NONE)
         MTL_TRY(st, mtl__json_get_bool(root, "zero_heads", &s->zero_heads, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "architecture")) != MTL__JSON_NONE)
+        MTL_TRY(st, read_architecture(s, root, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "ensemble")) != MTL__JSON_NONE)
         MTL_TRY(st, read_ensemble(s, root, err), done);
     if (mtl__json_type_of(mtl__json_member(root, "missing_indicators")) != MTL__JSON_NONE)

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "model/architecture.h"
+#include "model/network_priv.h"
+
 /* --- building ---------------------------------------------------------------------------------- */
 
 static bool is_plain(const mtl__task_spec *t)
@@ -23,8 +26,7 @@ static bool reserve_params(mtl__network *net, int64_t rows, int64_t cols, int64_
     return true;
 }
 
-/* Append a layer with its tensors; false when they do not fit. Its width becomes *width. */
-static bool add_layer(mtl__network *net, const mtl__layer *what, int64_t *width)
+bool mtl__network_add(mtl__network *net, const mtl__layer *what, int64_t *width)
 {
     mtl__layer *l = &net->layer[net->layers];
     bool fits = true;
@@ -43,15 +45,15 @@ static bool add_dense(mtl__network *net, const mtl__layer_type *type, int64_t me
                       const mtl__act *act, int64_t units, int64_t *width)
 {
     bool is_head = type == &mtl__member_head_layer;
-    return add_layer(net,
-                     &(mtl__layer){.type = type,
-                                   .in = *width,
-                                   .out = units,
-                                   .rows = is_head ? *width * members : *width,
-                                   .cols = units,
-                                   .members = members,
-                                   .act = *act},
-                     width);
+    return mtl__network_add(net,
+                            &(mtl__layer){.type = type,
+                                          .in = *width,
+                                          .out = units,
+                                          .rows = is_head ? *width * members : *width,
+                                          .cols = units,
+                                          .members = members,
+                                          .act = *act},
+                            width);
 }
 
 /* Of each member, or, with members = 1, of the inputs, at a rate of their own. */
@@ -61,7 +63,7 @@ static bool add_factors(mtl__network *net, int64_t members, bool expands, double
     const mtl__layer *below = net->layers ? &net->layer[net->layers - 1] : NULL;
     const bool behind_numeric = below && below->embeds > 0 && expands;
     net->widest = mtl__max(net->widest, *width * members);
-    return add_layer(net,
+    return mtl__network_add(net,
                      &(mtl__layer){.type = &mtl__factors_layer,
                                    .embeds = behind_numeric ? below->embeds : 0,
                                    .units = behind_numeric ? below->units : 0,
@@ -94,15 +96,15 @@ static int64_t place_of_column(const mtl__network *net, int64_t column)
 
 static bool add_embedding(mtl__network *net, const mtl__layer_spec *s, int64_t *width)
 {
-    return add_layer(net,
-                     &(mtl__layer){.type = s->type,
-                                   .in = *width,
-                                   .out = *width - 1 + s->units,
-                                   .rows = s->categories + 1,
-                                   .cols = s->units,
-                                   .column = place_of_column(net, s->column),
-                                   .input = s->column},
-                     width);
+    return mtl__network_add(net,
+                            &(mtl__layer){.type = s->type,
+                                          .in = *width,
+                                          .out = *width - 1 + s->units,
+                                          .rows = s->categories + 1,
+                                          .cols = s->units,
+                                          .column = place_of_column(net, s->column),
+                                          .input = s->column},
+                            width);
 }
 
 static bool add_numeric(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s,
@@ -110,7 +112,7 @@ static bool add_numeric(mtl__network *net, const mtl_spec *spec, const mtl__laye
 {
     for (int64_t i = 0; i < net->columns; i++)
         net->column[i] = place_of_column(net, spec->numeric[i]);
-    return add_layer(net,
+    return mtl__network_add(net,
                      &(mtl__layer){.type = s->type,
                                    .in = *width,
                                    .out = *width + net->columns * (s->units - 1),
@@ -126,21 +128,21 @@ static bool add_numeric(mtl__network *net, const mtl_spec *spec, const mtl__laye
 /* Layers that leave the width as it is. */
 static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t members, int64_t *width)
 {
-    return add_layer(net,
-                     &(mtl__layer){.type = s->type,
-                                   .in = *width,
-                                   .out = *width,
-                                   .rows = 1,
-                                   .cols = *width,
-                                   .members = members,
-                                   .rate = s->rate,
-                                   .eps = s->eps,
-                                   .momentum = s->momentum,
-                                   .column = s->back},
-                     width);
+    return mtl__network_add(net,
+                            &(mtl__layer){.type = s->type,
+                                          .in = *width,
+                                          .out = *width,
+                                          .rows = 1,
+                                          .cols = *width,
+                                          .members = members,
+                                          .rate = s->rate,
+                                          .eps = s->eps,
+                                          .momentum = s->momentum,
+                                          .column = s->back},
+                            width);
 }
 
-static bool add_from_spec(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s,
+bool mtl__network_add_from_spec(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s,
                           int64_t *width)
 {
     if (s->type == &mtl__embedding_layer)
@@ -174,7 +176,7 @@ static bool add_list(mtl__network *net, const mtl_spec *spec, const mtl__layer_l
             *parted = true;
         }
         if (fits && s)
-            fits = add_from_spec(net, spec, s, width);
+            fits = mtl__network_add_from_spec(net, spec, s, width);
         if (s)
             net->widest = mtl__max(net->widest, *width * (*parted ? net->members : 1));
     }
@@ -198,13 +200,14 @@ static bool add_output(mtl__network *net, const mtl_spec *s, int64_t outputs, in
     return fits;
 }
 
-/* The matrix of all plain heads, then a chain for each tower. */
+/* The matrix of all plain heads, then a chain for each tower; a chain for each task that reads a stream
+   of its own. */
 static bool add_heads(mtl__network *net, const mtl_spec *s)
 {
     bool parted = true;
     int64_t plain = 0, *order = net->by_column;
     for (int64_t t = 0; t < s->tasks; t++)
-        if (is_plain(&s->task[t])) {
+        if (is_plain(&s->task[t]) && !net->has_streams) {
             *order++ = t;
             net->task[t] = (mtl__net_task){.column = plain, .chain = 0};
             plain += s->task[t].outputs;
@@ -217,15 +220,16 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
     }
     net->outputs = plain;
     for (int64_t t = 0; t < s->tasks; t++) {
-        if (is_plain(&s->task[t]))
+        if (is_plain(&s->task[t]) && !net->has_streams)
             continue;
         *order++ = t;
-        int64_t width = net->trunk_out, first = net->layers;
+        int64_t width = net->head_in, first = net->layers;
         if (!add_list(net, s, &s->task[t].tower, &parted, &width) ||
             !add_output(net, s, s->task[t].outputs, &width))
             return false;
         net->task[t] = (mtl__net_task){.column = net->outputs, .chain = net->heads};
-        net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs};
+        net->head[net->heads++] = (mtl__chain){first, net->layers - first, net->outputs,
+                                               net->has_streams ? t * net->head_in : 0};
         net->outputs += s->task[t].outputs;
     }
     return true;
@@ -235,13 +239,13 @@ static bool add_skip(mtl__network *net)
 {
     int64_t width;
     net->skip = net->layers;
-    return add_layer(net,
-                     &(mtl__layer){.type = &mtl__skip_layer,
-                                   .in = net->inputs,
-                                   .out = net->outputs,
-                                   .rows = net->inputs,
-                                   .cols = net->outputs},
-                     &width);
+    return mtl__network_add(net,
+                            &(mtl__layer){.type = &mtl__skip_layer,
+                                          .in = net->inputs,
+                                          .out = net->outputs,
+                                          .rows = net->inputs,
+                                          .cols = net->outputs},
+                            &width);
 }
 
 /* What an ensemble does not go with. */
@@ -259,13 +263,14 @@ static mtl_status check_ensemble(const mtl_spec *s, mtl_error *err)
     return what ? MTL_FAIL(err, MTL_ERR_STATE, "an ensemble does not go with %s", what) : MTL_OK;
 }
 
-/* Layers that the spec's become at most: each may have factors in front. */
+/* Layers that the spec's become at most: each may have factors in front, or a gate behind it; there are
+   adapters. */
 static int64_t most_layers(const mtl_spec *s)
 {
     int64_t count = s->trunk.count;
     for (int64_t t = 0; t < s->tasks; t++)
         count += s->task[t].tower.count;
-    return (s->members > 1 ? 2 * count + 1 : count) + s->tasks + 2;
+    return (s->members > 1 || mtl__spec_has_streams(s) ? 2 * count + 3 : count) + s->tasks + 2;
 }
 
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err)
@@ -273,6 +278,8 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
     const int64_t capacity = most_layers(s);
     bool parted = s->members == 1;
     mtl_status st = check_ensemble(s, err);
+    if (st == MTL_OK)
+        st = mtl__architecture_check(s, err);
     if (st != MTL_OK) {
         *net = (mtl__network){.al = s->ctx->al};
         return st;
@@ -281,6 +288,7 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
                           .raw_inputs = s->inputs,
                           .inputs = mtl__spec_width(s),
                           .members = s->members,
+                          .has_streams = mtl__spec_has_streams(s) && !s->of_members,
                           .layers_capacity = capacity,
                           .columns = s->numerics,
                           .skip = -1,
@@ -296,8 +304,14 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a network of %lld layers",
                         (long long)capacity);
     }
-    net->trunk_out = net->inputs;
-    bool fits = add_list(net, s, &s->trunk, &parted, &net->trunk_out);
+    bool fits;
+    if (net->has_streams) {
+        fits = mtl__architecture_build(net, s);
+    } else {
+        net->trunk_out = net->inputs;
+        fits = add_list(net, s, &s->trunk, &parted, &net->trunk_out);
+        net->head_in = net->trunk_out;
+    }
     net->trunk_layers = net->layers;
     if (fits && add_heads(net, s) && (!s->linear_skip || add_skip(net)))
         return MTL_OK;
@@ -322,35 +336,35 @@ static int64_t last_layer(const mtl__chain *c)
     return c->first + c->count - 1;
 }
 
+/* The layer whose output layer i reads beside its x; -1 = the network's inputs. */
+static int64_t source_of(const mtl__network *net, int64_t i)
+{
+    return i - net->layer[i].column - 1;
+}
+
+static bool reads_back(const mtl__network *net, int64_t i)
+{
+    return net->layer[i].type->reads_back;
+}
+
 bool mtl__network_reads_inputs(const mtl__network *net, int64_t layer)
 {
     if (layer == net->skip || net->trunk_layers)
-        return layer == net->skip || layer == 0;
+        return layer == net->skip || layer == 0 || (reads_back(net, layer) && source_of(net, layer) < 0);
     int64_t h = 0;
     while (h < net->heads && net->head[h].first != layer)
         h++;
     return h < net->heads;
 }
 
-/* The layer whose output residual i adds to its x; -1 = the network's inputs. */
-static int64_t source_of(const mtl__network *net, int64_t i)
-{
-    return i - net->layer[i].column - 1;
-}
-
-static bool is_residual(const mtl__network *net, int64_t i)
-{
-    return net->layer[i].type == &mtl__residual_layer;
-}
-
-static void plan_residuals(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
+static void plan_later(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
                            mtl__buffers *b)
 {
     b->later = mtl__arena_take(arena, net->layers, sizeof *b->later);
     b->has_later = mtl__arena_take(arena, net->layers, sizeof *b->has_later);
-    /* Two residuals with one source take two stretches and use one: rare, and the plan stays plain. */
+    /* Two such layers with one source take two stretches and use one: rare, and the plan stays plain. */
     for (int64_t i = 0; i < net->layers; i++) {
-        int64_t source = is_residual(net, i) ? source_of(net, i) : -1;
+        int64_t source = reads_back(net, i) ? source_of(net, i) : -1;
         if (source < 0)
             continue;
         float *later = mtl__arena_floats(arena, max_rows * net->layer[source].out);
@@ -368,7 +382,7 @@ static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *a
         const mtl__layer *l = &net->layer[i];
         int64_t rows = max_rows * mtl__layer_members(l);
         float *y = mtl__arena_floats(arena, i == net->skip ? 0 : rows * l->out);
-        float *kept = mtl__arena_floats(arena, rows * l->type->kept_per_row(l));
+        float *kept = mtl__arena_floats(arena, rows * mtl__layer_kept(l));
         if (b->y) {
             b->y[i] = y;
             b->kept[i] = kept;
@@ -397,7 +411,7 @@ void mtl__network_plan(const mtl__network *net, const mtl__gemm *gemm, int slots
         b->turn[i] = mtl__arena_floats(arena, max_rows * net->widest);
     b->has_dh = false;
     plan_layers(net, max_rows, arena, b);
-    plan_residuals(net, max_rows, arena, b);
+    plan_later(net, max_rows, arena, b);
 }
 
 /* Stride of a layer's output: the last layers of heads write into z. */
@@ -411,8 +425,7 @@ const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net)
 {
     for (int64_t i = 0; i < net->layers; i++) {
         const mtl__layer_type *type = net->layer[i].type;
-        bool by_residual = is_residual(net, i) && source_of(net, i) < 0;
-        if (by_residual || (mtl__network_reads_inputs(net, i) && !type->is_product))
+        if (mtl__network_reads_inputs(net, i) && !type->is_product && type != &mtl__gate_layer)
             return type;
     }
     return NULL;
@@ -422,7 +435,7 @@ const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net)
 static mtl__layer_io io_of(const mtl__network *net, const mtl__buffers *b, int64_t first, int64_t i,
                            int64_t rows, const float *x, int64_t ldx)
 {
-    int64_t from = is_residual(net, i) ? source_of(net, i) : -1;
+    int64_t from = reads_back(net, i) ? source_of(net, i) : -1;
     return (mtl__layer_io){.rows = rows * mtl__layer_members(&net->layer[i]),
                            .x = i == first ? x : b->y[i - 1],
                            .ldx = i == first ? ldx : stride_of(net, b, i - 1),
@@ -438,7 +451,7 @@ static void forward_chain(const mtl__network *net, const mtl__pass *p, const mtl
 {
     for (int64_t i = first; i < first + count; i++) {
         const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
-        net->layer[i].type->forward(&net->layer[i], p, &io);
+        mtl__layer_forward(&net->layer[i], p, &io);
     }
 }
 
@@ -458,7 +471,8 @@ void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl
         forward_chain(net, p, b, net->skip, 1, rows, x, ldx);
     for (int64_t i = 0; i < net->heads; i++)
         if (chain_on[i])
-            forward_chain(net, p, b, net->head[i].first, net->head[i].count, rows, h, ldh);
+            forward_chain(net, p, b, net->head[i].first, net->head[i].count, rows,
+                          h ? h + net->head[i].input : NULL, ldh);
 }
 
 /* Lowest layer of [first, first + count) whose parameters are wanted, or first + count. */
@@ -470,21 +484,31 @@ static int64_t lowest_on(const bool *layer_on, int64_t first, int64_t count)
     return i;
 }
 
-/* A residual hands its gradient to its source as well, to which it comes when the layer above the
-   source is done: that one adds to it. */
+/* What layer i reads back has a gradient from it as well, to which it comes when the layer above its
+   source is done: that one adds to it. A residual's is its own output's; where it adds one row to
+   several streams, their sum. */
 static void hand_to_source(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
-                           int64_t i, int64_t rows, const mtl__layer_grad *g)
+                           int64_t i, int64_t stop, int64_t rows, mtl__layer_grad *g)
 {
-    int64_t source = source_of(net, i), width = net->layer[i].out;
-    if (source < 0)
+    const mtl__layer *l = &net->layer[i];
+    const int64_t source = source_of(net, i), width = mtl__residual_width(l);
+    g->dskip = NULL;
+    if (source < stop)
         return;
-    for (int64_t r = 0; r < rows; r++) {
-        float *to = b->later[source] + r * width;
-        if (b->has_later[source])
-            p->vec->axpy(width, 1, g->dy + r * g->lddy, to);
-        else
-            memcpy(to, g->dy + r * g->lddy, (size_t)width * sizeof *to);
+    if (l->type != &mtl__residual_layer) {
+        g->dskip = b->later[source];
+        g->lddskip = net->layer[source].out;
+        g->dskip_adds = b->has_later[source];
     }
+    for (int64_t r = 0; r < rows && !g->dskip; r++)
+        for (int64_t at = 0; at < l->out; at += width) {
+            float *to = b->later[source] + r * width;
+            const float *dy = g->dy + r * g->lddy + at;
+            if (b->has_later[source] || at > 0)
+                p->vec->axpy(width, 1, dy, to);
+            else
+                memcpy(to, dy, (size_t)width * sizeof *to);
+        }
     b->has_later[source] = true;
 }
 
@@ -498,6 +522,7 @@ static void choose_dx(const mtl__network *net, const mtl__buffers *b, int64_t i,
     g->dx_adds = waits;
     g->made_by = &net->layer[i - 1].act;
     g->made_slope = b->kept[i - 1];
+    g->ldslope = net->layer[i].in;
     b->has_later[i - 1] = false;
 }
 
@@ -510,8 +535,8 @@ static void step_back(const mtl__network *net, const mtl__pass *p, const mtl__bu
     const mtl__layer *l = &net->layer[i];
     const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
     mtl__layer_grad *g = &way->g;
-    if (is_residual(net, i))
-        hand_to_source(net, p, b, i, rows, g);
+    if (reads_back(net, i))
+        hand_to_source(net, p, b, i, stop, rows, g);
     if (i > first) {
         choose_dx(net, b, i, b->turn[way->turn], g);
         g->dx = i == stop ? NULL : g->dx;
@@ -521,9 +546,13 @@ static void step_back(const mtl__network *net, const mtl__pass *p, const mtl__bu
         g->dx_adds = end->dx_adds;
         g->made_by = end->made_by;
         g->made_slope = end->made_slope;
+        g->ldslope = end->ldslope;
     }
     g->want_params = layer_on[i];
-    l->type->backward(l, p, &io, g);
+    if (mtl__layer_is_split(l))
+        mtl__streams_backward(l, p, &io, g);
+    else
+        l->type->backward(l, p, &io, g);
     g->dy = g->dx;
     g->lddy = g->lddx;
     way->turn = !way->turn;
@@ -560,6 +589,14 @@ static int64_t last_chain(const mtl__network *net, const bool *chain_on)
     return i;
 }
 
+/* A task that takes no part has no gradient in its stream. */
+static void clear_stream(const mtl__network *net, const mtl__buffers *b, const mtl__chain *c,
+                         int64_t rows)
+{
+    for (int64_t r = 0; r < rows && !b->has_dh; r++)
+        memset(b->dh + r * net->trunk_out + c->input, 0, (size_t)net->head_in * sizeof *b->dh);
+}
+
 void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                            const bool *chain_on, const bool *layer_on, int64_t rows,
                            const float *x, int64_t ldx)
@@ -575,19 +612,27 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
         const mtl__layer_grad end = {.dy = b->dz, .lddy = net->outputs};
         backward_chain(net, p, b, layer_on, net->skip, 1, net->skip, rows, x, ldx, &end);
     }
-    for (int64_t i = 0; i <= last; i++) {
+    for (int64_t i = 0; i < net->heads; i++) {
         const mtl__chain *c = &net->head[i];
-        if (!chain_on[i])
+        /* Of a stream that only this chain reads it is first and last. */
+        const bool is_last = i == last || net->has_streams;
+        if (!chain_on[i]) {
+            if (want_trunk && net->has_streams)
+                clear_stream(net, b, c, rows);
             continue;
+        }
         int64_t stop = want_trunk ? c->first : lowest_on(layer_on, c->first, c->count);
-        const mtl__layer_grad end = {.dy = b->dz + c->column,
-                                     .lddy = net->outputs,
-                                     .dx = want_trunk ? b->dh : NULL,
-                                     .lddx = net->trunk_out,
-                                     .dx_adds = started,
-                                     .made_by = want_trunk && i == last ? trunk_act(net) : NULL,
-                                     .made_slope = trunk_slope(net, b)};
-        backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows, h, ldh, &end);
+        const mtl__layer_grad end = {
+            .dy = b->dz + c->column,
+            .lddy = net->outputs,
+            .dx = want_trunk ? b->dh + c->input : NULL,
+            .lddx = net->trunk_out,
+            .dx_adds = net->has_streams ? b->has_dh : started,
+            .made_by = want_trunk && is_last ? trunk_act(net) : NULL,
+            .made_slope = trunk_slope(net, b) ? trunk_slope(net, b) + c->input : NULL,
+            .ldslope = net->trunk_out};
+        backward_chain(net, p, b, layer_on, c->first, c->count, stop, rows,
+                       h ? h + c->input : NULL, ldh, &end);
         started = true;
     }
     if (want_trunk && started) {
@@ -602,7 +647,7 @@ void mtl__network_plan_task(const mtl__network *net, int64_t max_rows, mtl__aren
                             const mtl__buffers *all, mtl__buffers *b)
 {
     mtl__buffers own = *all;
-    plan_residuals(net, max_rows, arena, &own);
+    plan_later(net, max_rows, arena, &own);
     if (b)
         *b = own;
 }
@@ -630,7 +675,8 @@ void mtl__network_task_begin(const mtl__network *net, const mtl__pass *p, const 
                                  .dx = own->turn[1],
                                  .lddx = net->trunk_out,
                                  .made_by = through_activation ? trunk_act(net) : NULL,
-                                 .made_slope = trunk_slope(net, all)};
+                                 .made_slope = trunk_slope(net, all),
+                                 .ldslope = net->trunk_out};
     const float *h = trunk_output(net, all, x);
     const int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
     memset(all->has_later, 0, (size_t)net->layers * sizeof *all->has_later);

@@ -10,6 +10,9 @@
    With an ensemble each row becomes one for every member in front of the first layer that is no
    embedding, member i of row r being row r * members + i from there on to z.
 
+   With an architecture (architecture.h) tasks have streams of the trunk's output, and each reads its own:
+   then every head is a chain.
+
    The network holds no numbers; forward and backward run on buffers laid out by a plan. */
 #ifndef MTL__NETWORK_H
 #define MTL__NETWORK_H
@@ -20,6 +23,7 @@
 typedef struct mtl__chain {
     int64_t first, count; /* layers */
     int64_t column;       /* first one in z */
+    int64_t input;        /* first column of what it reads of the trunk's output */
 } mtl__chain;
 
 typedef struct mtl__net_task {
@@ -31,6 +35,8 @@ typedef struct mtl__network {
     mtl__allocator al;
     int64_t raw_inputs;                 /* columns that the caller gives */
     int64_t inputs, trunk_out, outputs; /* inputs: with indicators; outputs: columns of z */
+    int64_t head_in;                    /* columns that a head reads of trunk_out */
+    bool has_streams;                   /* those are the task's own */
     int64_t members;                    /* of an ensemble, 1 = none */
     int64_t widest;                     /* of all layers but the heads' last, with what a row of
                                            the network has of rows there */
@@ -50,6 +56,12 @@ typedef struct mtl__network {
 mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *err);
 void mtl__network_free(mtl__network *net);
 
+/* Is the trunk's output one row for all tasks, of features that any head could read? */
+static inline bool mtl__network_has_features(const mtl__network *net)
+{
+    return net->members == 1 && !net->has_streams;
+}
+
 /* Is the network's input that of the layer? */
 bool mtl__network_reads_inputs(const mtl__network *net, int64_t layer);
 /* A layer that reads the inputs and cannot have sparse ones: its type; NULL = there is none. */
@@ -64,7 +76,7 @@ typedef struct mtl__buffers {
     float *turn[2]; /* [max_rows, widest]: gradients of layers' outputs by turns */
     float **y;      /* [layers]: output of each layer; of a head's last one its columns of z */
     float **kept;   /* [layers] */
-    float **later;  /* [layers]: gradient of a layer's output that a residual above hands to it */
+    float **later;  /* [layers]: gradient of a layer's output that one which reads back hands to it */
     bool *has_later;
     float *gemm_work;
 } mtl__buffers;

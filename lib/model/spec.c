@@ -64,7 +64,8 @@ mtl_status mtl__spec_create(mtl_context *ctx, int64_t inputs, mtl_spec **out, mt
     s->ctx = ctx;
     s->inputs = inputs;
     s->members = 1;
-    s->initializer = mtl__initializers.rows; /* the first one is the default */
+    s->initializer = mtl__initializers.rows; /* the first one is the default, here and below */
+    s->architecture.row = mtl__architectures.rows;
     *out = s;
     return MTL_OK;
 }
@@ -389,6 +390,20 @@ mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind
     return MTL_OK;
 }
 
+mtl_status mtl__spec_set_architecture(mtl_spec *s, const char *text, mtl_error *err)
+{
+    return mtl__choice_parse(&mtl__architectures, text, -1, &s->architecture, err);
+}
+
+void mtl__spec_architecture_text(const mtl_spec *s, mtl__bytes *out)
+{
+    const mtl__choice_row *row = s->architecture.row;
+    mtl__bytes_text(out, row->name);
+    for (int i = 0; row->param && row->param[i].key; i++)
+        mtl__bytes_format(out, "%s%s=%s", i ? "," : ":", row->param[i].key,
+                          mtl__num(s->architecture.value[i]).text);
+}
+
 mtl_status mtl__spec_set_initializer(mtl_spec *s, const char *name, mtl_error *err)
 {
     mtl__choice c;
@@ -701,6 +716,7 @@ mtl_status mtl__spec_clone_in(mtl_context *ctx, const mtl_spec *s, bool trunk_on
     if (st != MTL_OK)
         return st;
     copy->initializer = s->initializer;
+    copy->architecture = s->architecture;
     copy->linear_skip = s->linear_skip;
     copy->zero_heads = s->zero_heads;
     copy->of_members = s->of_members;

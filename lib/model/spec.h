@@ -69,6 +69,7 @@ struct mtl_spec {
     int64_t tasks, tasks_capacity;
     mtl__names names; /* of the tasks, by their numbers */
     const mtl__initializer *initializer;
+    mtl__choice architecture; /* rows: mtl__architecture */
     bool linear_skip;
     bool zero_heads; /* last layers start at 0 */
     bool of_members;         /* no layers of its own: members stand in for them */
@@ -107,6 +108,15 @@ mtl_status mtl__spec_add_numeric(mtl_spec *s, const char *kind, int64_t count,
 void mtl__spec_numeric_text(const mtl__layer_spec *l, mtl__bytes *out);
 mtl_status mtl__spec_add_input_scaling(mtl_spec *s, double rate, mtl_error *err);
 mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err);
+extern const mtl__choice_table mtl__architectures;
+mtl_status mtl__spec_set_architecture(mtl_spec *s, const char *text, mtl_error *err);
+/* As a text that this takes. */
+void mtl__spec_architecture_text(const mtl_spec *s, mtl__bytes *out);
+/* Is it another one than "shared"? */
+static inline bool mtl__spec_has_streams(const mtl_spec *s)
+{
+    return s->architecture.row != mtl__architectures.rows;
+}
 static inline const char *mtl__ensemble_name(mtl__ensemble_kind kind)
 {
     return kind == MTL__MINI ? "mini" : "tabm";

@@ -7,9 +7,13 @@
 
 static void dense_line(mtl__bytes *b, const char *where, const mtl__layer *l)
 {
-    mtl__bytes_format(b, "%-24.64s dense %lld -> %lld ", where, (long long)l->in, (long long)l->out);
+    const int64_t streams = mtl__streams_count(l->to);
+    mtl__bytes_format(b, "%-24.64s ", where);
+    if (l->to.tasks)
+        mtl__bytes_format(b, "%lld times ", (long long)streams);
+    mtl__bytes_format(b, "dense %lld -> %lld ", (long long)l->rows, (long long)(l->out / streams));
     mtl__act_text(&l->act, b);
-    mtl__bytes_format(b, ", %lld parameters\n", (long long)((l->in + 1) * l->out));
+    mtl__bytes_format(b, ", %lld parameters\n", (long long)((l->rows + 1) * l->out));
 }
 
 static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
@@ -29,6 +33,12 @@ static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
     else if (mtl__numeric_of(l->type))
         mtl__bytes_format(b, "%-24.64s %s of %lld columns -> %lld each\n", where, l->type->name,
                           (long long)l->embeds, (long long)l->units);
+    else if (l->type == &mtl__stitch_layer)
+        mtl__bytes_format(b, "%-24.64s cross-stitch of %lld tasks\n", where, (long long)l->cols);
+    else if (l->type == &mtl__gate_layer)
+        mtl__bytes_format(b, "%-24.64s %lld gates over %lld experts, %lld parameters\n", where,
+                          (long long)mtl__streams_count(l->to),
+                          (long long)mtl__streams_count(l->from), (long long)(l->rows * l->cols));
     else
         mtl__bytes_format(b, "%-24.64s %s %lld\n", where, l->type->name, (long long)l->out);
 }
@@ -58,6 +68,11 @@ static void network_lines(mtl__bytes *b, const mtl_model *m)
 {
     mtl__bytes_format(b, "%-24s %lld columns%s\n", "inputs", (long long)m->net.raw_inputs,
                       m->pipe.is_fitted ? ", scaled as the training rows say" : "");
+    if (m->net.has_streams) {
+        mtl__bytes_format(b, "%-24s ", "architecture");
+        mtl__spec_architecture_text(m->spec, b);
+        mtl__bytes_text(b, "\n");
+    }
     if (m->net.members > 1)
         mtl__bytes_format(b, "%-24s %s, %lld members\n", "ensemble",
                           mtl__ensemble_name(m->spec->ensemble), (long long)m->net.members);

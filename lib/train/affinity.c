@@ -173,6 +173,9 @@ static mtl_status check_network(const mtl__trainer *t, mtl_error *err)
     if (t->feed.is_sparse)
         return MTL_FAIL(err, MTL_ERR_INVALID, "mtl_task_affinity: sparse inputs have no gradient "
                                               "that is whole");
+    if (net->has_streams)
+        return MTL_FAIL(err, MTL_ERR_STATE, "mtl_task_affinity: the model's tasks do not share all of the "
+                                            "trunk: architecture \"shared\" alone has one");
     if (net->members > 1)
         return MTL_FAIL(err, MTL_ERR_STATE, "mtl_task_affinity: the model is an ensemble in one "
                                             "network, whose members have gradients of their own");

@@ -238,6 +238,8 @@ static void write_text(mtl__bytes *b, const mtl__checkpoint *c, mtl__trainer *t)
     write_hex(b, "total", t->total, tasks);
     write_hex(b, "epoch_loss", t->epoch_loss, tasks);
     write_weighting(b, &t->weighting);
+    if (t->gates.count)
+        write_hex(b, "gates", t->gates.sum, (t->gates.count + 1) * (int64_t)sizeof(double));
     write_series(b, t->report);
     mtl__bytes_text(b, "}");
     mtl__bytes_append(b, "", 1);
@@ -516,6 +518,11 @@ mtl_status mtl__resumption_restore(const mtl__resumption *r, mtl__trainer *t, mt
     MTL_TRY(st, read_hex(r->root, "total", t->total, bytes, NULL, err), done);
     MTL_TRY(st, read_hex(r->root, "epoch_loss", t->epoch_loss, bytes, NULL, err), done);
     MTL_TRY(st, restore_weighting(r, &t->weighting, err), done);
+    if (t->gates.count)
+        MTL_TRY(st,
+                read_hex(r->root, "gates", t->gates.sum,
+                         (t->gates.count + 1) * (int64_t)sizeof(double), NULL, err),
+                done);
     MTL_TRY(st, restore_series(r, t->report, err), done);
     if (!put_mark(t, &k))
         st = MTL_FAIL(err, MTL_ERR_FORMAT, "the checkpoint's position in the data cannot be");

@@ -252,7 +252,8 @@ static void columns_from(const run *r, const mtl__layer *above, float *dy, int64
                                   .dx = to,
                                   .lddx = ld,
                                   .made_by = through_activation ? &l->act : NULL,
-                                  .made_slope = is_curve ? b->kept[layer] + part.input : NULL};
+                                  .made_slope = is_curve ? b->kept[layer] + part.input : NULL,
+                                  .ldslope = l->out};
     mtl__dense_input_gradient(above, r->p, part, &io, &grad);
 }
 

@@ -81,6 +81,7 @@ void mtl__trainer_hook(mtl__trainer *t, mtl__hook hook)
 
 void mtl__trainer_add_hooks(mtl__trainer *t)
 {
+    mtl__soft_hang(t);
     if (t->valid)
         mtl__trainer_hook(t, (mtl__hook){.self = &t->best_loss,
                                          .after_epoch = follow_best,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a trainer: what is trained, with which memory, and what will be reported. */
+#include "model/architecture.h"
 #include "train/groups.h"
 #include "train/update.h"
 
@@ -7,11 +8,6 @@
 #include <string.h>
 
 /* --- what is trained --------------------------------------------------------------------------- */
-
-static bool is_trunk(const mtl__network *net, int64_t layer)
-{
-    return layer < net->trunk_layers;
-}
 
 static mtl__group group_of(const mtl__trainer *t, const mtl__param *p)
 {
@@ -93,15 +89,22 @@ static bool any_trained(const mtl__trainer *t, int64_t layer, int32_t number)
     return next_trained(t, 0, layer, number) >= 0;
 }
 
+/* Factors of the rate, and of penalties. What tasks have of their own in the trunk is new as heads are. */
+static mtl__group factors_of(const mtl__trainer *t, const mtl__param *p)
+{
+    mtl__group group = group_of(t, p);
+    group.rate *= p->task < 0 ? t->set.trunk_factor : 1;
+    return group;
+}
+
 static void range_of(mtl__trainer *t, int64_t first, int64_t count, const mtl__param *p)
 {
-    const mtl__group group = group_of(t, p);
-    const double trunk = is_trunk(&t->m->net, p->layer) ? t->set.trunk_factor : 1;
+    const mtl__group group = factors_of(t, p);
     const double own = own_rate(t, p);
     const double decay = p->role == MTL__MATRIX ? group.decay : 0;
     const bool by_rows = p->role == MTL__MATRIX && mtl__trainer_is_lazy(t, p->layer);
     /* What decays by itself does so at the rate of all. */
-    add_range(t, &(mtl__range){first, count, trunk * group.rate * own, decay * t->set.l1,
+    add_range(t, &(mtl__range){first, count, group.rate * own, decay * t->set.l1,
                                decay * t->set.l2, decay / (own > 0 ? own : 1), by_rows ? p->ld : 0});
 }
 
@@ -120,6 +123,12 @@ static void add_rows(mtl__trainer *t, const mtl__param *p)
         range_of(t, p->offset + r * p->ld, mtl__param_cols(p), p);
 }
 
+/* Can slices of one tensor have settings of their own? */
+static bool may_differ(const mtl__trainer *t)
+{
+    return *t->set.groups || (t->m->net.has_streams && t->set.trunk_factor != 1);
+}
+
 /* Tensor `number` of a layer, as a whole where its parts agree. */
 static void add_ranges(mtl__trainer *t, int64_t layer, int32_t number, int64_t first, int64_t count)
 {
@@ -127,10 +136,10 @@ static void add_ranges(mtl__trainer *t, int64_t layer, int32_t number, int64_t f
     if (start < 0)
         return;
     const mtl__param *p = &t->m->param[start];
-    const mtl__group group = group_of(t, p);
+    const mtl__group group = factors_of(t, p);
     bool agree = true;
-    for (int64_t i = start; i >= 0 && *t->set.groups; i = next_trained(t, i + 1, layer, number)) {
-        mtl__group other = group_of(t, &t->m->param[i]);
+    for (int64_t i = start; i >= 0 && may_differ(t); i = next_trained(t, i + 1, layer, number)) {
+        mtl__group other = factors_of(t, &t->m->param[i]);
         agree = agree && other.rate == group.rate && other.decay == group.decay;
     }
     if (agree)
@@ -171,7 +180,7 @@ static int64_t most_ranges(const mtl__trainer *t)
     int64_t count = 4 * t->m->net.layers; /* no layer trains more tensors */
     for (int64_t i = 0; i < t->m->params; i++) {
         bool by_rows = mtl__trainer_is_lazy(t, t->m->param[i].layer);
-        if (!t->m->param[i].whole && (by_rows || *t->set.groups))
+        if (!t->m->param[i].whole && (by_rows || may_differ(t)))
             count += by_rows ? 1 : mtl__param_rows(&t->m->param[i]);
     }
     return count;
@@ -180,7 +189,7 @@ static int64_t most_ranges(const mtl__trainer *t)
 /* Does a slice get a gradient although it is not trained? */
 static bool has_gradient(const mtl__trainer *t, const mtl__param *p)
 {
-    return takes_part(t, p->task);
+    return p->layer < t->m->net.trunk_layers || takes_part(t, p->task);
 }
 
 static bool is_penalised(const mtl__trainer *t)
@@ -242,6 +251,8 @@ static void plan(mtl__trainer *t, mtl__arena *arena)
         mtl__touched_plan(&t->touched, net->inputs, arena);
     mtl__update_plan(t, arena);
     mtl__weighting_plan(t, arena);
+    mtl__gates_plan(t, arena);
+    t->soft = mtl__soft_plan(t, arena);
     t->last_good = mtl__arena_floats(arena, net->params);
     t->best = t->set.patience ? mtl__arena_floats(arena, net->params) : NULL;
     t->range = mtl__arena_take(arena, most_ranges(t), sizeof *t->range);
@@ -317,6 +328,7 @@ static mtl_status start_report(mtl__trainer *t, mtl_error *err)
     for (int64_t i = 0; i < t->m->net.tasks; i++)
         MTL_TRY(st, add_task_series(t, i, err), done);
     MTL_TRY(st, mtl__weighting_series(t, err), done);
+    MTL_TRY(st, mtl__gates_series(t, err), done);
 done:
     return st;
 }
@@ -345,6 +357,16 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "weighting \"%s\" keeps gradients of the same tensors from step to step: it is "
                         "not for strategies with rates of tensors", weighting->choice.name);
+    const mtl__architecture *architecture = t->m->spec->architecture.row;
+    if (architecture->pulls && mtl__binding_is_sparse(&t->bound[0]))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "architecture \"soft\" moves all weights in every step, sparse inputs only those "
+                        "of their columns");
+    if (weighting && weighting->uses & (MTL__AGG_GRAM | MTL__AGG_JACOBIAN) && t->m->net.has_streams)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" compares gradients of a trunk that all tasks share: "
+                        "architecture \"shared\" alone has one",
+                        weighting->choice.name);
     if (weighting) {
         mtl_status st = mtl__weighting_check(&t->set.weighting, &t->m->net,
                                              mtl__binding_is_sparse(&t->bound[0]), err);

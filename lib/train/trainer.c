@@ -65,6 +65,8 @@ static mtl_status run_step(mtl__trainer *t, mtl_error *err)
         return MTL_OK;
     }
     t->buffers.has_dh = false;
+    if (t->gates.count)
+        mtl__gates_note(t);
     for (int64_t i = 0; i < t->hooks; i++)
         if (t->hook[i].before_backward)
             t->hook[i].before_backward(t->hook[i].self, t);
@@ -141,6 +143,7 @@ static void push_series(mtl__trainer *t)
         push_metric(t, t->train, i, s->metric_train);
     }
     mtl__weighting_push(t);
+    mtl__gates_push(t);
 }
 
 static bool is_refused(const mtl__judge *j)

@@ -8,8 +8,10 @@
 #include "optim/optim.h"
 #include "sched/sched.h"
 #include "train/feed.h"
+#include "train/gates.h"
 #include "train/judge.h"
 #include "train/report.h"
+#include "train/soft.h"
 #include "train/touched.h"
 #include "train/weighting.h"
 
@@ -101,6 +103,8 @@ struct mtl__trainer {
     int64_t guards;
     bool *layer_on, *chain_on;
     mtl__weighting weighting;
+    mtl__gates gates;
+    float *soft; /* NULL = no pull of the tasks' trunks to each other */
     double *task_weight;      /* [tasks], 0 = takes no part */
     double *sum, *total;      /* [tasks] of this epoch: losses, weights of labels */
     double *epoch_loss;       /* [tasks] of the last finished epoch */

@@ -258,7 +258,7 @@ mtl_status mtl__report_distance(const mtl_model *of_known, const mtl_dataset *kn
     const int64_t cols = m->net.trunk_out, split = mtl__min(target->rows, MOST_OF_EACH);
     const int64_t rows = split + mtl__min(known->rows, MOST_OF_EACH);
     const int64_t room = mtl__distance_room(rows, cols);
-    if (m->net.trunk_layers == 0 || m->net.members > 1 || known->stream || target->stream ||
+    if (m->net.trunk_layers == 0 || !mtl__network_has_features(&m->net) || known->stream || target->stream ||
         mtl__dataset_is_sparse(known) || mtl__dataset_is_sparse(target))
         return MTL_OK;
     float *h = mtl__alloc_array(al, rows, cols * (int64_t)sizeof *h);

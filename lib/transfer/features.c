@@ -138,7 +138,7 @@ static void plan(const mtl__job *job, const mtl_dataset *d, mtl__sample *s, floa
 /* One row of outputs for each row: an ensemble has one for each member, and no exact heads. */
 static bool has_features(const mtl__network *net)
 {
-    return net->trunk_layers > 0 && net->members == 1;
+    return net->trunk_layers > 0 && mtl__network_has_features(net);
 }
 
 mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,

@@ -44,9 +44,10 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
     if (how->family == MTL__STATISTICS)
         return job->same &&
                !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
-    if (mtl__strategy_needs_trunk(how) && !job->source->net.trunk_layers)
+    if (mtl__strategy_needs_trunk(how) &&
+        (!job->source->net.trunk_layers || job->source->net.has_streams))
         return false;
-    return job->source->net.members == 1 || !(mtl__solves_heads(job, how) || how->phase[0].align);
+    return mtl__network_has_features(&job->source->net) || !(mtl__solves_heads(job, how) || how->phase[0].align);
 }
 
 bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how)

@@ -210,8 +210,9 @@ static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, 
         return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\" needs a trunk", name);
     if (how->family != MTL__STATISTICS && !mtl__strategy_serves(job, how))
         return MTL_FAIL(err, MTL_ERR_STATE,
-                        "strategy \"%s\" is not for an ensemble in one network: take auto, probe, "
-                        "lp_ft, fine_tune or scratch",
+                        "strategy \"%s\" is not for an ensemble in one network, nor for an "
+                        "architecture other than \"shared\": take auto, probe, lp_ft, fine_tune or "
+                        "scratch",
                         name);
     if (how->needs_known && !job->known)
         return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" needs the known tasks' rows", name);

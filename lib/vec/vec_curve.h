@@ -171,6 +171,7 @@ static void curve(const mtl__curve *f, int64_t rows, int64_t cols, float *c, int
 {
     for (int64_t r = 0; r < rows; r++)
         EACH_GROUP_HEAVY(cols, curve_group, f, bias, c + r * ldc, slope ? slope + r * lds : NULL);
+    vf_leave();
 }
 
 #endif

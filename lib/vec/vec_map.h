@@ -58,26 +58,31 @@ VEC_INLINE void map_group(unary_fn *f, const float *x, float *y, int64_t i, int 
 static void map_exp(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, map_group, vf_exp, x, y);
+    vf_leave();
 }
 
 static void map_log(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, map_group, vf_log, x, y);
+    vf_leave();
 }
 
 static void map_log1p(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, map_group, vf_log1p, x, y);
+    vf_leave();
 }
 
 static void map_tanh(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, map_group, vf_tanh, x, y);
+    vf_leave();
 }
 
 static void map_sigmoid(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, map_group, vf_sigmoid, x, y);
+    vf_leave();
 }
 
 /* --- bias and activation ------------------------------------------------------------------ */
@@ -106,6 +111,7 @@ VEC_INLINE void bias_rows(unary_fn *act, int64_t rows, int64_t cols, float *c, i
 {
     for (int64_t r = 0; r < rows; r++)
         EACH_GROUP_LIGHT(cols, bias_group, act, c + r * ldc, bias);
+    vf_leave();
 }
 
 /* 16 short rows without a gap between them are one row, whose bias is the bias 16 times. Row by row
@@ -181,6 +187,7 @@ VEC_INLINE void grad_rows(act_grad_group_fn *f, int64_t rows, int64_t cols, cons
 {
     for (int64_t r = 0; r < rows; r++)
         EACH_GROUP_HEAVY(cols, grad_group, f, y + r * ldy, d + r * ldd);
+    vf_leave();
 }
 
 static void grad_relu(int64_t rows, int64_t cols, const float *y, int64_t ldy, float *d,
@@ -211,6 +218,7 @@ VEC_INLINE void axpy_group(vf a, const float *x, float *y, int64_t i, int n)
 static void axpy(int64_t n, float a, const float *x, float *y)
 {
     EACH_GROUP_LIGHT(n, axpy_group, vf_set1(a), x, y);
+    vf_leave();
 }
 
 VEC_INLINE void scale_group(vf a, float *x, int64_t i, int n)
@@ -221,6 +229,7 @@ VEC_INLINE void scale_group(vf a, float *x, int64_t i, int n)
 static void scale(int64_t n, float a, float *x)
 {
     EACH_GROUP_LIGHT(n, scale_group, vf_set1(a), x);
+    vf_leave();
 }
 
 VEC_INLINE void mul_group(const float *x, float *y, int64_t i, int n)
@@ -231,6 +240,7 @@ VEC_INLINE void mul_group(const float *x, float *y, int64_t i, int n)
 static void mul(int64_t n, const float *x, float *y)
 {
     EACH_GROUP_LIGHT(n, mul_group, x, y);
+    vf_leave();
 }
 
 VEC_INLINE void product_group(const float *a, const float *b, float *y, int64_t i, int n)
@@ -262,6 +272,7 @@ VEC_INLINE void blend_group(vf a, const float *x, float *y, int64_t i, int n)
 static void blend(int64_t n, float a, const float *x, float *y)
 {
     EACH_GROUP_HEAVY(n, blend_group, vf_set1(a), x, y);
+    vf_leave();
 }
 
 VEC_INLINE void clamp_group(float limit, float *x, int64_t i, int n)
@@ -273,6 +284,7 @@ VEC_INLINE void clamp_group(float limit, float *x, int64_t i, int n)
 static void clamp(int64_t n, float limit, float *x)
 {
     EACH_GROUP_HEAVY(n, clamp_group, limit, x);
+    vf_leave();
 }
 
 VEC_INLINE void standardize_group(const float *x, const float *mean, const float *inv_scale,
@@ -300,6 +312,7 @@ static void standardize(int64_t rows, int64_t cols, const float *x, int64_t ldx,
         const float *row = x + (index ? index[r] : r) * ldx;
         EACH_GROUP_HEAVY(cols, standardize_group, row, mean, inv_scale, y + r * cols);
     }
+    vf_leave();
 }
 
 #endif

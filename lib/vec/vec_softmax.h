@@ -129,6 +129,7 @@ static void softmax(int64_t rows, int64_t cols, float *z, int64_t ldz)
             softmax_rows(cols, z + r * ldz, ldz);
     for (; r < rows; r++)
         softmax_row(cols, z + r * ldz);
+    vf_leave();
 }
 
 /* --- cross-entropy ------------------------------------------------------------------------ */

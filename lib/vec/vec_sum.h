@@ -44,7 +44,9 @@ static float sum(int64_t n, const float *x)
     vf lanes[SUMS];
     clear_lanes(lanes);
     EACH_GROUP_SUM(n, lanes, sum_group, x);
-    return sum_lanes(lanes);
+    const float total = sum_lanes(lanes);
+    vf_leave();
+    return total;
 }
 
 VEC_INLINE void dot_group(vf *lanes, const float *x, const float *y, int64_t i, int n)
@@ -57,7 +59,9 @@ static float dot(int64_t n, const float *x, const float *y)
     vf lanes[SUMS];
     clear_lanes(lanes);
     EACH_GROUP_SUM(n, lanes, dot_group, x, y);
-    return sum_lanes(lanes);
+    const float total = sum_lanes(lanes);
+    vf_leave();
+    return total;
 }
 
 /* 0 x is NaN for an infinity or NaN, and a sum keeps it. */
@@ -95,6 +99,7 @@ static void col_sums(int64_t rows, int64_t cols, const float *x, int64_t ldx, fl
         EACH_GROUP_LIGHT(cols, columns_group, 4, x, ldx, out);
     for (; rows > 0; rows--, x += ldx)
         EACH_GROUP_LIGHT(cols, columns_group, 1, x, ldx, out);
+    vf_leave();
 }
 
 #endif

@@ -29,7 +29,7 @@ typedef struct recipe {
     char name[NAME];
     char layers[64]; /* units of the trunk: "64,64" */
     int members;     /* of an ensemble */
-    char kind[16];
+    char kind[32];   /* its kind; of one member an architecture, or mini */
     int folds;   /* models averaged, each with another fifth to stop on; 0 = options say it */
     bool is_own; /* a model for each task */
     char options[256];
@@ -43,6 +43,7 @@ static const char *const standard[] = {
     "linear||1|mini|0|0|preset=good candidates=linear",
     "single|64,64|1|mini|0|1|" STOP,
     "shared|64,64|1|mini|0|0|" STOP,
+    "mmoe|64,64|1|mmoe:experts=4|0|0|" STOP,
     "ensemble|128,128|8|tabm|0|0|" STOP,
     "ensemble-mini|128,128|8|mini|0|0|" STOP,
 };
@@ -216,7 +217,10 @@ static mtl_model *model_of(const table *t, const recipe *how, int64_t task, int6
     check(mtl_spec_create(NULL, t->cols, &s, err), "spec", err);
     for (char *p = strtok_r(layers, ",", &save); p; p = strtok_r(NULL, ",", &save))
         check(mtl_spec_add_dense(s, atoi(p), "relu", err), "layer", err);
-    check(mtl_spec_set_ensemble(s, how->members, how->kind, err), "ensemble", err);
+    if (how->members > 1)
+        check(mtl_spec_set_ensemble(s, how->members, how->kind, err), "ensemble", err);
+    else if (strcmp(how->kind, "mini") != 0)
+        check(mtl_spec_set_architecture(s, how->kind, err), "architecture", err);
     check(mtl_spec_set_initializer(s, "he_uniform", err), "initializer", err);
     for (int64_t i = task; i < task + tasks; i++) {
         char name[16];

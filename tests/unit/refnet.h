@@ -31,6 +31,7 @@ typedef struct ref_net {
     ref_task task[REF_TASKS]; /* name NULL ends the list */
     int64_t members; /* of an ensemble, 0 = none */
     bool is_mini;
+    const char *architecture; /* NULL = shared */
 } ref_net;
 
 static inline int64_t ref_members(const ref_net *n)
@@ -84,6 +85,8 @@ static inline mtl_model *ref_model(const ref_net *n, mtl_context *ctx)
         if (task->quantiles)
             done(mtl_spec_task_set_str(s, task->name, "quantiles", task->quantiles, err));
     }
+    if (n->architecture)
+        done(mtl_spec_set_architecture(s, n->architecture, err));
     if (n->members)
         done(mtl_spec_set_ensemble(s, n->members, n->is_mini ? "mini" : "tabm", err));
     done(mtl_model_create(s, &m, err));
@@ -227,6 +230,8 @@ static inline void ref_member_head(const ref_net *n, const double **p, const dou
     *p = b + n->members * outputs;
 }
 
+#include "archnet.h"
+
 static inline int64_t ref_layer_of(const ref_net *n, const double **p, double *h, int64_t in,
                                    const ref_layer *l, bool is_first, int64_t member)
 {
@@ -243,6 +248,10 @@ static inline void ref_forward(const ref_net *n, const double *theta, const floa
     int64_t width = n->inputs;
     for (int64_t i = 0; i < width; i++)
         h[i] = (double)x[i];
+    if (n->architecture) {
+        ref_arch_forward(n, theta, h, z);
+        return;
+    }
     if (n->members > 1)
         ref_factors(n, &theta, h, width, member);
     for (const ref_layer *l = n->trunk; l->activation; l++)

@@ -184,6 +184,10 @@ VEC_INLINE vf vi_convert(vi a)
     return vcvtq_f32_s32(vreinterpretq_s32_u32(a));
 }
 
+VEC_INLINE void vf_leave(void)
+{
+}
+
 VEC_INLINE float vf_sum(vf a)
 {
     float32x2_t s2 = vadd_f32(vget_low_f32(a), vget_high_f32(a));

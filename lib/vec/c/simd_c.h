@@ -193,6 +193,10 @@ VEC_INLINE vf vi_convert(vi a)
 }
 
 /* Lanes LANES / 2 apart are added, then half as far apart, down to neighbours. */
+VEC_INLINE void vf_leave(void)
+{
+}
+
 VEC_INLINE float vf_sum(vf a)
 {
     return a;
