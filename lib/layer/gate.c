@@ -227,7 +227,7 @@ static int64_t keeps_chances(const mtl__layer *l)
 
 /* Gates start as the mean of their experts. */
 static const mtl__layer_param params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__gate_layer = {

@@ -101,7 +101,7 @@ static int64_t keeps_nothing(const mtl__layer *l)
 }
 
 static const mtl__layer_param params[] = {
-    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0},
+    {"weight", offsetof(mtl__layer, weight), MTL__MATRIX, 0, NULL, NULL},
 };
 
 const mtl__layer_type mtl__stitch_layer = {
