@@ -277,4 +277,5 @@ def main():
     print('%-27s ' % 'mean' + ' '.join('%12.3f' % np.nanmean(overall[k]) for k in names))
 
 
-main()
+if __name__ == '__main__':
+    main()
