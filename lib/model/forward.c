@@ -111,8 +111,7 @@ static bool join(mtl__outlet *before, const mtl__outlet *next)
     return true;
 }
 
-static void add_outlets(mtl__forward *f, const mtl_model *m, const float *y_mean,
-                        const float *y_scale)
+static void add_outlets(mtl__forward *f, const mtl_model *m, const float *const of_labels[4])
 {
     f->in_order = true;
     for (int64_t t = 0; t < m->net.tasks; t++) {
@@ -121,8 +120,10 @@ static void add_outlets(mtl__forward *f, const mtl_model *m, const float *y_mean
         bool scaled = mtl__kind_is_scaled(s->kind);
         const mtl__outlet next = {.link = s->loss->link,
                                   .joins = mtl__loss_is_by_columns(s->loss) && !m->members,
-                                  .mean = scaled ? y_mean + column : NULL,
-                                  .scale = scaled ? y_scale + column : NULL,
+                                  .mean = scaled ? of_labels[0] + column : NULL,
+                                  .scale = scaled ? of_labels[1] + column : NULL,
+                                  .low = scaled ? of_labels[2] + column : NULL,
+                                  .high = scaled ? of_labels[3] + column : NULL,
                                   .column = column,
                                   .cols = s->outputs,
                                   .out_column = m->out_column[t]};
@@ -225,14 +226,16 @@ static void lay_out(mtl__forward *f, const mtl_model *m, bool copy, mtl__arena *
         f->shift = keep(arena, copy, m->pipe.shift, net->outputs);
     }
     f->is_calibrated = m->pipe.is_calibrated;
-    const float *y_mean = keep(arena, copy, m->pipe.y_mean, net->outputs);
-    const float *y_scale = keep(arena, copy, m->pipe.y_scale, net->outputs);
+    f->is_clipped = m->pipe.is_clipped;
+    const float *of_labels[] = {m->pipe.y_mean, m->pipe.y_scale, m->pipe.y_low, m->pipe.y_high};
+    for (int i = 0; i < MTL__COUNT_OF(of_labels); i++)
+        of_labels[i] = keep(arena, copy, of_labels[i], net->outputs);
     if (f->step) {
         memset(f->width, 0, (size_t)f->places * sizeof *f->width);
         for (int64_t i = 0; i < f->places; i++)
             l.needed[i] = -1;
         add_steps(f, net, &l);
-        add_outlets(f, m, y_mean, y_scale);
+        add_outlets(f, m, of_labels);
     }
     f->values = m->values;
     if (copy)
@@ -356,6 +359,12 @@ static void link_columns(const mtl__forward *f, const mtl__outlet *o, int64_t co
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < n; j++)
             z[r * ldz + j] = z[r * ldz + j] * scale[j] + mean[j];
+    const float *low = o->low + from - o->column, *high = o->high + from - o->column;
+    for (int64_t r = 0; r < rows && f->is_clipped; r++)
+        for (int64_t j = 0; j < n; j++) {
+            const float y = z[r * ldz + j];
+            z[r * ldz + j] = y < low[j] ? low[j] : y > high[j] ? high[j] : y;
+        }
 }
 
 static void copy_columns(int64_t rows, int64_t cols, const float *from, int64_t ldf, float *to,

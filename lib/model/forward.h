@@ -38,6 +38,7 @@ typedef struct mtl__outlet {
     mtl__link_fn *link;        /* NULL = identity */
     bool joins;                /* the link looks at each element alone */
     const float *mean, *scale; /* [cols]: to label units; NULL = none */
+    const float *low, *high;   /* [cols], where there is a scale: what they stay within, if clipped */
     int64_t column, cols;
     int64_t out_column; /* among the columns of all tasks in their order */
 } mtl__outlet;
@@ -60,6 +61,7 @@ typedef struct mtl__forward {
     mtl__input_scale scale;
     const float *slope, *shift; /* [outputs]: see mtl__pipeline */
     bool is_calibrated;         /* they change something */
+    bool is_clipped;
     int64_t raw_inputs, inputs, outputs; /* as in mtl__network */
     int64_t members; /* of an ensemble, 1 = none */
     int64_t work; /* multiply-adds of a row */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/model.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -261,15 +262,15 @@ static bool alloc_pipeline(mtl_model *m)
     int64_t in = m->net.inputs, out = m->net.outputs;
     float **const vector[] = {&m->pipe.x_mean, &m->pipe.x_scale, &m->pipe.x_inverse,
                               &m->pipe.y_mean, &m->pipe.y_scale,   &m->pipe.zero_weight,
-                              &m->pipe.class_weight};
+                              &m->pipe.class_weight, &m->pipe.y_low, &m->pipe.y_high};
+    static const float initial[] = {0, 1, 1, 0, 1, 1, 1, -FLT_MAX, FLT_MAX};
     for (int v = 0; v < MTL__COUNT_OF(vector); v++) {
         int64_t n = v < 3 ? in : out;
-        bool is_mean = v == 0 || v == 3;
         float *p = *vector[v] = mtl__alloc_array(al, n, sizeof(float));
         if (!p)
             return false;
         for (int64_t i = 0; i < n; i++)
-            p[i] = is_mean ? 0 : 1;
+            p[i] = initial[v];
     }
     mtl__model_keep_categories(m, m->pipe.x_mean, m->pipe.x_scale);
     mtl__model_scaled(m);
@@ -296,6 +297,7 @@ void mtl__model_scaled(mtl_model *m)
         m->pipe.x_inverse[i] = 1 / m->pipe.x_scale[i];
     m->pipe.moves_zero = m->pipe.warp.knots || mtl__moves_zero(m->net.inputs, m->pipe.x_mean);
     m->forward.scale.warp = m->pipe.warp;
+    m->forward.is_clipped = m->pipe.is_clipped;
 }
 
 void mtl__model_uncalibrate(mtl_model *m)
@@ -413,6 +415,8 @@ void mtl__model_destroy(mtl_model *m)
     mtl__free(al, m->pipe.x_inverse, in);
     mtl__free(al, m->pipe.y_mean, out);
     mtl__free(al, m->pipe.y_scale, out);
+    mtl__free(al, m->pipe.y_low, out);
+    mtl__free(al, m->pipe.y_high, out);
     mtl__free(al, m->pipe.slope, 3 * out);
     mtl__free(al, m->pipe.zero_weight, out);
     mtl__free(al, m->pipe.class_weight, out);
@@ -574,6 +578,10 @@ void mtl__model_adopt_targets(mtl_model *to, int64_t t, const mtl_model *from, i
     int64_t a = to->net.task[t].column, b = from->net.task[u].column;
     memcpy(to->pipe.y_mean + a, from->pipe.y_mean + b, bytes);
     memcpy(to->pipe.y_scale + a, from->pipe.y_scale + b, bytes);
+    memcpy(to->pipe.y_low + a, from->pipe.y_low + b, bytes);
+    memcpy(to->pipe.y_high + a, from->pipe.y_high + b, bytes);
+    to->pipe.is_clipped = to->pipe.is_clipped || from->pipe.is_clipped;
+    to->forward.is_clipped = to->pipe.is_clipped;
     memcpy(to->pipe.zero_weight + a, from->pipe.zero_weight + b, bytes);
     memcpy(to->pipe.class_weight + a, from->pipe.class_weight + b, bytes);
 }

@@ -30,6 +30,8 @@ typedef struct mtl__pipeline {
     mtl__warp warp;                      /* of the raw inputs; its knots are the model's */
     bool moves_zero;                     /* a column has a mean, or is warped */
     const char **input_names;            /* [raw inputs], of the rows it was fitted on; NULL = none */
+    bool is_clipped;                     /* predictions stay within: */
+    float *y_low, *y_high;               /* [outputs], in label units; +-FLT_MAX = any */
     float *y_mean, *y_scale;             /* [outputs], by column of z; 0 and 1 but for regression */
     /* Calibration, [outputs] by column of z, one block of memory: a class task's logits become slope *
        z + shift before the link; radius: half an interval around a value, NaN = none. */

@@ -56,6 +56,10 @@ void mtl__pipeline_write(mtl__bytes *b, const mtl_model *m)
     mtl__bytes_text(b, "{");
     mtl__json_write_key(b, "fitted");
     mtl__json_write_bool(b, m->pipe.is_fitted);
+    if (m->pipe.is_clipped) {
+        mtl__json_write_key(b, "clipped");
+        mtl__json_write_bool(b, true);
+    }
     mtl__json_write_key(b, "set");
     mtl__json_write_bool(b, m->is_set);
     mtl__json_write_key(b, "frozen");
@@ -121,6 +125,8 @@ static void add_pipeline(mtl__tensor_list *l, const mtl_model *m)
         } part[] = {
             {scaled, ".mean", m->pipe.y_mean},
             {scaled, ".scale", m->pipe.y_scale},
+            {scaled && m->pipe.is_clipped, ".low", m->pipe.y_low},
+            {scaled && m->pipe.is_clipped, ".high", m->pipe.y_high},
             {mtl__spec_is_balanced(spec) && spec->kind != MTL_MULTICLASS, ".zero_weight",
              m->pipe.zero_weight},
             {mtl__spec_is_balanced(spec), ".class_weight", m->pipe.class_weight},
@@ -145,7 +151,7 @@ static void add_pipelines(mtl__tensor_list *l, const mtl_model *m)
 
 static int64_t count_pipelines(const mtl_model *m)
 {
-    int64_t count = m->members ? 0 : 3 + 4 * m->net.tasks;
+    int64_t count = m->members ? 0 : 3 + 6 * m->net.tasks;
     for (int64_t k = 0; m->members && k < m->members->count; k++)
         count += count_pipelines(m->members->model[k]);
     return count;
@@ -247,6 +253,8 @@ mtl_status mtl__pipeline_read(mtl_model *m, mtl__json root, mtl_error *err)
     mtl__json list, name;
     mtl_status st;
     MTL_TRY(st, mtl__json_get_bool(root, "fitted", &m->pipe.is_fitted, err), done);
+    if (mtl__json_type_of(mtl__json_member(root, "clipped")) != MTL__JSON_NONE)
+        MTL_TRY(st, mtl__json_get_bool(root, "clipped", &m->pipe.is_clipped, err), done);
     MTL_TRY(st, mtl__json_get_bool(root, "set", &m->is_set, err), done);
     MTL_TRY(st, mtl__json_get(root, "frozen", MTL__JSON_ARRAY, &list, err), done);
     /* The names stand in the order of the tensors, so one pass over both finds them all. */
@@ -320,6 +328,7 @@ static mtl_status check_numbers(const mtl_model *m, mtl_error *err)
         fine = is_warp(p->warp.knots, p->warp.knot + i * p->warp.knots);
     for (int64_t i = 0; i < m->net.outputs && fine; i++)
         fine = isfinite(p->y_mean[i]) && isfinite(p->y_scale[i]) && p->y_scale[i] > 0 &&
+               isfinite(p->y_low[i]) && isfinite(p->y_high[i]) && p->y_low[i] <= p->y_high[i] &&
                isfinite(p->zero_weight[i]) && p->zero_weight[i] >= 0 &&
                isfinite(p->class_weight[i]) && p->class_weight[i] >= 0;
     return fine ? MTL_OK : MTL_FAIL(err, MTL_ERR_FORMAT, "a number in the file cannot be");

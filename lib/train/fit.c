@@ -35,6 +35,9 @@ static const mtl__option table[] = {
                     "largest magnitude to 1, robust with ends bent to below 3, or normal numbers by "
                     "rank; auto = standard, max_abs for sparse inputs"),
     MTL__OPTION_I64("scale_targets", 1, 0, 1, "1 = standardise regression targets inside"),
+    MTL__OPTION_I64("clip_predictions", 0, 0, 1,
+                    "1 = predictions of regression and quantile tasks stay within the labels of the "
+                    "first fit's training rows"),
     MTL__OPTION_STR("checkpoint", "", "", NULL,
                     "file that the run is written to, to be taken up by mtl_resume; \"\" = none"),
     MTL__OPTION_I64("checkpoint_steps", 0, 0, 1000000000000,
@@ -177,7 +180,9 @@ mtl_status mtl__fit_scaling(const mtl_model *m, const mtl__binding *train, const
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     memset(fit_target, targets, (size_t)tasks * sizeof *fit_target);
     mtl_status st = mtl__scaling_create(m, train, first && mtl__option_i64(o, g, "scale_inputs"),
-                                        (mtl__scaler_kind)mtl__option_index(o, g, "scaler"), fit_target, out, err);
+                                        (mtl__scaler_kind)mtl__option_index(o, g, "scaler"),
+                                       first && mtl__option_i64(o, g, "clip_predictions"), fit_target,
+                                       out, err);
     mtl__free(al, fit_target, tasks * (int64_t)sizeof *fit_target);
     return st;
 }

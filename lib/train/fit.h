@@ -99,6 +99,8 @@ typedef struct mtl__scaling {
     const mtl__allocator *al;
     int64_t inputs, outputs;
     float *x_mean, *x_scale, *y_mean, *y_scale, *zero_weight, *class_weight;
+    float *y_low, *y_high;
+    bool is_clipped;
     bool fits_inputs;  /* else the model's warp stays */
     int64_t raw_inputs;
     mtl__warp x_warp;
@@ -131,10 +133,9 @@ mtl_status mtl__lr_find(const mtl_model *m, const mtl_dataset *train, const mtl_
                         mtl_report **report, mtl_error *err);
 
 /* Those of the model, then fitted on data: inputs by kind if fit_inputs; the targets of regression tasks
-   for which fit_target [tasks] says so; balanced class weights if no fit was before. */
+   for which fit_target [tasks] says so, and their limits if clip; balanced class weights if no fit was before. */
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
-                               mtl__scaler_kind kind,
-                               const bool *fit_target, mtl__scaling *out, mtl_error *err);
+                               mtl__scaler_kind kind, bool clip, const bool *fit_target, mtl__scaling *out, mtl_error *err);
 /* The scaling that the options of a fit ask for. */
 mtl_status mtl__fit_scaling(const mtl_model *m, const mtl__binding *train, const mtl_options *o,
                             mtl__scaling *out, mtl_error *err);

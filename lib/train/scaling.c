@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/fit.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -78,6 +79,26 @@ static mtl_status fit_target_scale(const mtl_model *m, const mtl__binding *b, in
         scale[j] = scale[0];
     }
     return st;
+}
+
+/* Least and largest label of each column; a column without labels has no limits. */
+static void fit_limits(const mtl_model *m, const mtl__binding *b, int64_t task, mtl__scaling *s)
+{
+    const mtl__labels *l = &b->data->labels[b->label[task]];
+    float *low = s->y_low + m->net.task[task].column, *high = s->y_high + m->net.task[task].column;
+    for (int64_t j = 0; j < m->spec->task[task].outputs; j++) {
+        low[j] = FLT_MAX;
+        high[j] = -FLT_MAX;
+        for (int64_t r = 0; r < b->data->rows; r++) {
+            const float y = mtl__array_row(&l->y, r)[j < l->cols ? j : 0];
+            low[j] = y < low[j] ? y : low[j];
+            high[j] = y > high[j] ? y : high[j];
+        }
+        if (low[j] > high[j]) {
+            low[j] = -FLT_MAX;
+            high[j] = FLT_MAX;
+        }
+    }
 }
 
 static mtl_status fit_inputs_by(const mtl_model *m, const mtl__binding *b, mtl__scaler_kind kind,
@@ -169,8 +190,7 @@ static mtl_status fit_edges(const mtl_model *m, const mtl__binding *b, const mtl
 }
 
 mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool fit_inputs,
-                               mtl__scaler_kind kind,
-                               const bool *fit_target, mtl__scaling *out, mtl_error *err)
+                               mtl__scaler_kind kind, bool clip, const bool *fit_target, mtl__scaling *out, mtl_error *err)
 {
     const mtl__allocator *al = &m->ctx->al;
     mtl__scaling s = {.al = al,
@@ -182,13 +202,16 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     s.x_scale = copy_of(al, m->pipe.x_scale, s.inputs);
     s.y_mean = copy_of(al, m->pipe.y_mean, s.outputs);
     s.y_scale = copy_of(al, m->pipe.y_scale, s.outputs);
+    s.y_low = copy_of(al, m->pipe.y_low, s.outputs);
+    s.y_high = copy_of(al, m->pipe.y_high, s.outputs);
+    s.is_clipped = clip || m->pipe.is_clipped;
     s.zero_weight = copy_of(al, m->pipe.zero_weight, s.outputs);
     s.class_weight = copy_of(al, m->pipe.class_weight, s.outputs);
     const bool names_inputs = b->data->input_names && !m->pipe.input_names;
     if (names_inputs)
         s.input_names = mtl__name_list_copy(al, s.raw_inputs, b->data->input_names);
     if (!s.x_mean || !s.x_scale || !s.y_mean || !s.y_scale || !s.zero_weight || !s.class_weight ||
-        (names_inputs && !s.input_names))
+        !s.y_low || !s.y_high || (names_inputs && !s.input_names))
         st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scaling");
     if (st == MTL_OK && fit_inputs)
         st = fit_inputs_by(m, b, kind, &s, err);
@@ -203,6 +226,10 @@ mtl_status mtl__scaling_create(const mtl_model *m, const mtl__binding *b, bool f
     for (int64_t t = 0; t < m->net.tasks && st == MTL_OK; t++)
         if (mtl__kind_is_scaled(m->spec->task[t].kind) && b->label[t] >= 0 && fit_target[t])
             st = fit_target_scale(m, b, t, &s, err);
+    for (int64_t t = 0; t < m->net.tasks && st == MTL_OK && clip; t++)
+        if (mtl__kind_is_scaled(m->spec->task[t].kind) && b->label[t] >= 0 &&
+            (fit_target[t] || !m->pipe.is_fitted))
+            fit_limits(m, b, t, &s);
     if (st == MTL_OK)
         *out = s;
     else
@@ -221,6 +248,9 @@ void mtl__scaling_apply(mtl__scaling *s, mtl_model *m)
     s->input_names = NULL;
     memcpy(m->pipe.x_mean, s->x_mean, (size_t)s->inputs * sizeof(float));
     memcpy(m->pipe.x_scale, s->x_scale, (size_t)s->inputs * sizeof(float));
+    memcpy(m->pipe.y_low, s->y_low, (size_t)s->outputs * sizeof(float));
+    memcpy(m->pipe.y_high, s->y_high, (size_t)s->outputs * sizeof(float));
+    m->pipe.is_clipped = s->is_clipped;
     mtl__model_scaled(m);
     memcpy(m->pipe.y_mean, s->y_mean, (size_t)s->outputs * sizeof(float));
     memcpy(m->pipe.y_scale, s->y_scale, (size_t)s->outputs * sizeof(float));
@@ -239,6 +269,8 @@ void mtl__scaling_free(mtl__scaling *s)
     mtl__name_list_free(s->al, s->raw_inputs, s->input_names);
     mtl__free(s->al, s->x_mean, s->inputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->x_scale, s->inputs * (int64_t)sizeof(float));
+    mtl__free(s->al, s->y_low, s->outputs * (int64_t)sizeof(float));
+    mtl__free(s->al, s->y_high, s->outputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_mean, s->outputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->y_scale, s->outputs * (int64_t)sizeof(float));
     mtl__free(s->al, s->zero_weight, s->outputs * (int64_t)sizeof(float));

@@ -189,8 +189,8 @@ static mtl_status prepare(run *x, mtl_error *err)
             is_new[t] = x->how->fresh || !is_known(x, t);
             x->task_factor[t] = is_meant(x, t) ? 1 : replay;
         }
-        st = mtl__scaling_create(x->m, &target, x->how->fresh, mtl__scaler_of_knots(x->job->source->pipe.warp.knots), is_new,
-                                 &x->scaling, err);
+        st = mtl__scaling_create(x->m, &target, x->how->fresh, mtl__scaler_of_knots(x->job->source->pipe.warp.knots),
+                                 x->job->source->pipe.is_clipped, is_new, &x->scaling, err);
     }
     if (is_new)
         mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);

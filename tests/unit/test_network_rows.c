@@ -246,6 +246,60 @@ START_TEST(ensembles_and_files)
 }
 END_TEST
 
+/* Far out, predictions are the least and the largest label; with a missing label, and without any. */
+START_TEST(clipped_predictions)
+{
+    golden x = read_file("x"), y = read_file("y");
+    for (int clip = 0; clip < 2; clip++) {
+        float far[ROWS * INPUTS], want[ROWS * OUTPUTS], got[ROWS * OUTPUTS], labels[ROWS * OUTPUTS];
+        float low = INFINITY, high = -INFINITY;
+        mtl_model *m = make_model(), *copy[2] = {NULL, NULL};
+        mtl_predictor *p = NULL;
+        void *buffer = NULL;
+        int64_t bytes;
+        bool is_outside = false;
+        for (int i = 0; i < ROWS * INPUTS; i++)
+            far[i] = 100 * x.f[i];
+        for (int i = 0; i < ROWS * OUTPUTS; i++) {
+            labels[i] = i == 2 || i % OUTPUTS ? NAN : y.f[i];
+            low = labels[i] < low ? labels[i] : low;
+            high = labels[i] > high ? labels[i] : high;
+        }
+        mtl_dataset *d = NULL;
+        done(mtl_dataset_create(NULL, x.f, ROWS, INPUTS, INPUTS, &d, err));
+        done(mtl_dataset_set_labels(d, "y", OUTPUTS, labels, OUTPUTS, err));
+        fit(m, d, clip ? "epochs=40 learning_rate=0.02 clip_predictions=1" : "epochs=40 learning_rate=0.02");
+        for (int i = 0; i < ROWS * OUTPUTS; i++)
+            labels[i] *= 2; /* limits are those of the first fit */
+        fit(m, d, "epochs=1 learning_rate=0 optimizer=sgd");
+        done(mtl_predict(m, ROWS, far, INPUTS, want, OUTPUTS, err));
+        for (int r = 0; r < ROWS; r++) {
+            is_outside = is_outside || want[r * OUTPUTS] < low || want[r * OUTPUTS] > high;
+            ck_assert(!isnan(want[r * OUTPUTS + 1]));
+        }
+        ck_assert_int_eq(is_outside, !clip);
+        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
+        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
+        done(mtl_model_clone(m, &copy[1], err));
+        done(mtl_predictor_create(m, 5, &p, err));
+        for (int i = 0; i < 3; i++) {
+            if (i < 2)
+                done(mtl_predict(copy[i], ROWS, far, INPUTS, got, OUTPUTS, err));
+            else
+                done(mtl_predictor_run(p, ROWS, far, INPUTS, got, OUTPUTS, err));
+            ck_assert_mem_eq(got, want, sizeof got);
+        }
+        mtl_predictor_destroy(p);
+        mtl_free(buffer);
+        mtl_model_destroy(copy[0]);
+        mtl_model_destroy(copy[1]);
+        mtl_model_destroy(m);
+        mtl_dataset_destroy(d);
+    }
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
 START_TEST(refusals)
 {
     golden x = read_file("x"), y = read_file("y");
@@ -280,6 +334,7 @@ int main(void)
     add_case(s, "heads that start at 0", zero_heads);
     add_case(s, "rates of the inputs' scale", rates_of_the_scale);
     add_case(s, "ensembles and files", ensembles_and_files);
+    add_case(s, "predictions within the labels", clipped_predictions);
     add_case(s, "what is refused", refusals);
     return run_suite(s);
 }
