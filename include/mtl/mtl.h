@@ -2101,8 +2101,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * source's predictions where no column is gone. Rows of @p known are matched by name too (without names
  * they have the source's columns), a column that they have not is missing in them. The report has
  * "inputs/kept", "inputs/added" and "inputs/dropped". Columns are taken as they stand where either has
- * no names, or all names differ and the columns are as many. The source's first layer must be a dense
- * one, norms and ensembles before it being fine.
+ * no names, or all names differ and the columns are as many. The source's first layer that makes
+ * something of all columns together must be a dense one (MTL_ERR_STATE); gates beside it are fine.
  *
  * With @p known, where a strategy uses it, rows of the known tasks are mixed into every step beside
  * the target's (option "replay" weighs them), so that the trunk is tuned for both and the known

@@ -57,8 +57,8 @@ static int64_t source_of(const mapping *x, int64_t column)
 /* Does the layer do the same to each column by itself? */
 static bool keeps_columns(const mtl__layer *l)
 {
-    return l->type == &mtl__factors_layer || l->type == &mtl__layer_norm_layer ||
-           l->type == &mtl__batch_norm_layer || l->type->params == 0;
+    return l->type == &mtl__factors_layer || l->type == &mtl__batch_norm_layer ||
+           l->type->params == 0;
 }
 
 /* The layer of the trunk that is the first to mix columns, or the number of them. */
@@ -76,6 +76,8 @@ static bool is_of_inputs(const mtl_model *m, const mtl__param *p, bool *by_colum
     const mtl__network *net = &m->net;
     const int64_t mixing = first_mixing(net), layer = p->layer;
     bool of_inputs = layer <= mixing;
+    if (layer < net->trunk_layers && net->layer[layer].type->reads_back) /* a gate, by what experts saw */
+        of_inputs = layer - net->layer[layer].column - 1 < mixing;
     if (layer >= net->trunk_layers) {
         const mtl__chain *c = net->head;
         while (c < net->head + net->heads && (layer < c->first || layer >= c->first + c->count))

@@ -251,6 +251,7 @@ VEC_INLINE void product_group(const float *a, const float *b, float *y, int64_t 
 static void product(int64_t n, const float *a, const float *b, float *y)
 {
     EACH_GROUP_LIGHT(n, product_group, a, b, y);
+    vf_leave();
 }
 
 VEC_INLINE void add_product_group(const float *a, const float *b, float *y, int64_t i, int n)
@@ -261,6 +262,7 @@ VEC_INLINE void add_product_group(const float *a, const float *b, float *y, int6
 static void add_product(int64_t n, const float *a, const float *b, float *y)
 {
     EACH_GROUP_LIGHT(n, add_product_group, a, b, y);
+    vf_leave();
 }
 
 VEC_INLINE void blend_group(vf a, const float *x, float *y, int64_t i, int n)
