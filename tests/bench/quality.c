@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* mtl_quality: how good predictions are on real tables, beside simpler models. Each set is a folder
-   with X.npy [rows, columns] and Y.npy [rows, tasks], NaN = missing, and where each row belongs to one
-   task alone task_id.npy [rows] with Y.npy [rows, 1]. A column of labels that are all 0 or 1 is a binary
-   task, judged by the area under its ROC curve; any other a regression task, by its error relative to
-   that of the training rows' mean (RRMSE). All splits are random, 70 % to train.
+/* mtl_quality: how good predictions are on real tables, beside simpler models and scikit-learn's.
+   Each set is a folder with X.npy [rows, columns] and Y.npy [rows, tasks], NaN = missing, and where
+   each row belongs to one task alone task_id.npy [rows] with Y.npy [rows, 1]. A column of labels
+   that are all 0 or 1 is a binary task, judged by the area under its ROC curve; any other a
+   regression task, by its error relative to that of the training rows' mean (RRMSE). All splits are
+   random, 70 % to train.
 
-   mtl_quality [--splits n] [--only names] [--recipe text]... [--csv file] [--with file] folder...
+   mtl_quality [--splits n] [--only names] [--recipe text]... [--csv file] [--python program]
+   folder...
 
-   --only      a list of methods with commas; --recipe adds one; a '+' in a value is a blank
-   --csv       write set, method, split, task, metric, value, seconds of fit and prediction
-   --with      read such a file, of quality_sklearn.py say, into the table at the end
+   --only      methods, with commas; without it those of `usual` and what --recipe adds
+   --recipe    one more, as `standard` has them; a '+' in a value is a blank
+   --csv       add set, method, split, task, metric, value, seconds of fit and prediction; what the
+   file has already is not measured again and stands in the tables, so that pieces join
+   --python    which one has numpy and scikit-learn, python3 by default; without them, without
+   forests
 
-   It prints, for each set and method, the mean over splits of the mean over tasks, its standard error
-   over splits, and the time of a fit and of a prediction of the test rows; then for each set and task the
-   methods' means and standard errors; and the methods' mean rank over the sets that all of them have. */
+   It prints, for each set and method, the mean over splits of the mean over tasks, its standard
+   error over splits, and the processor time, of one thread, of a fit and of a prediction of the
+   test rows; then for each set and task the methods' means and standard errors; what presets gain
+   on the best of the simpler methods and of scikit-learn's, by pairs of splits; and the methods'
+   mean rank over the sets that all of them have. */
 #include <math.h>
 #include <mtl/mtl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAX_RECIPES = 24, MAX_NAMES = 64, MAX_RECORDS = 1 << 20, NAME = 48 };
 
@@ -30,23 +39,27 @@ typedef struct recipe {
     char layers[64]; /* units of the trunk: "64,64" */
     int members;     /* of an ensemble */
     char kind[32];   /* its kind; of one member an architecture, or mini */
-    int folds;   /* models averaged, each with another fifth to stop on; 0 = options say it */
-    bool is_own; /* a model for each task */
+    int folds;       /* models averaged, each with another fifth to stop on; 0 = options say it */
+    bool is_own;     /* a model for each task */
     char options[256];
 } recipe;
 
 #define STOP "epochs=200 validation_split=0.2 validation=random patience=15"
 static const char *const standard[] = {
-    "fast||1|mini|0|0|preset=fast",
-    "good||1|mini|0|0|preset=good",
-    "best||1|mini|0|0|preset=best",
     "linear||1|mini|0|0|preset=good candidates=linear",
     "single|64,64|1|mini|0|1|" STOP,
     "shared|64,64|1|mini|0|0|" STOP,
+    "plain|64,64|1|mini|0|0|preset=plain",
+    "fast||1|mini|0|0|preset=fast",
+    "good||1|mini|0|0|preset=good",
+    "best||1|mini|0|0|preset=best",
     "mmoe|64,64|1|mmoe:experts=4|0|0|" STOP,
     "ensemble|128,128|8|tabm|0|0|" STOP,
     "ensemble-mini|128,128|8|mini|0|0|" STOP,
 };
+/* By quality_sklearn.py. */
+static const char *const peers[] = {"forest", "boosting", "gbm", "sklearn-linear"};
+static const char usual[] = "linear,single,shared,plain,fast,good,best,forest,boosting";
 
 /* A finding. */
 typedef struct record {
@@ -60,6 +73,8 @@ static record *records;
 static int record_count;
 static recipe recipes[MAX_RECIPES];
 static int recipe_count;
+static mtl_context *ctx; /* of one thread */
+static FILE *csv;
 
 static void die(const char *what, const char *why)
 {
@@ -84,11 +99,63 @@ static void *need(size_t bytes)
 static double seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* --- data ---------------------------------------------------------------------------------------- */
+/* --- records
+ * ----------------------------------------------------------------------------------------- */
+
+static void add_record(const record *r)
+{
+    if (record_count == MAX_RECORDS)
+        die("records", "too many");
+    records[record_count++] = *r;
+}
+
+static bool has_record(const char *set, const char *method, int split)
+{
+    for (int i = 0; i < record_count; i++)
+        if (records[i].split == split && !strcmp(records[i].set, set) &&
+            !strcmp(records[i].method, method))
+            return true;
+    return false;
+}
+
+static void write_record(const record *r)
+{
+    if (csv)
+        fprintf(csv, "%s,%s,%d,%d,%s,%.9g,%.4g,%.4g\n", r->set, r->method, r->split, r->task,
+                r->metric, r->value, r->fit, r->predict);
+}
+
+/* Its lines; others are left out. */
+static void read_records(FILE *f, bool is_new)
+{
+    char line[256];
+    while (fgets(line, sizeof line, f)) {
+        record r = {0};
+        if (sscanf(line, "%47[^,],%47[^,],%d,%d,%15[^,],%lf,%lf,%lf", r.set, r.method, &r.split,
+                   &r.task, r.metric, &r.value, &r.fit, &r.predict) != 8)
+            continue;
+        add_record(&r);
+        if (is_new)
+            write_record(&r);
+    }
+}
+
+static void open_csv(const char *path)
+{
+    csv = fopen(path, "a+");
+    if (!csv)
+        die(path, "cannot be written");
+    read_records(csv, false);
+    if (ftell(csv) == 0)
+        fprintf(csv, "set,method,split,task,metric,value,fit_seconds,predict_seconds\n");
+}
+
+/* --- data ----------------------------------------------------------------------------------------
+ */
 
 typedef struct table {
     char name[NAME];
@@ -112,7 +179,7 @@ static float *read_npy(const char *folder, const char *file, bool may_lack, int6
     }
     if (probe)
         fclose(probe);
-    check(mtl_dataset_load_npy(NULL, path, &d, err), path, err);
+    check(mtl_dataset_load_npy(ctx, path, &d, err), path, err);
     *rows = mtl_dataset_rows(d);
     *cols = mtl_dataset_inputs(d);
     float *values = need((size_t)(*rows * *cols) * sizeof *values);
@@ -189,14 +256,15 @@ static table shuffled(const table *t, int split)
     return s;
 }
 
-/* --- one recipe on one split ------------------------------------------------------------------------ */
+/* --- one recipe on one split
+ * ------------------------------------------------------------------------ */
 
 /* Some of the rows and tasks of a table as a data set. */
 static mtl_dataset *dataset_of(const table *t, int64_t first, int64_t rows, int64_t task,
                                int64_t tasks, mtl_error *err)
 {
     mtl_dataset *d = NULL;
-    check(mtl_dataset_create(NULL, t->x + first * t->cols, rows, t->cols, t->cols, &d, err), "data",
+    check(mtl_dataset_create(ctx, t->x + first * t->cols, rows, t->cols, t->cols, &d, err), "data",
           err);
     for (int64_t i = task; i < task + tasks; i++) {
         char name[16];
@@ -214,7 +282,7 @@ static mtl_model *model_of(const table *t, const recipe *how, int64_t task, int6
     mtl_model *m = NULL;
     char layers[64], *save = NULL;
     snprintf(layers, sizeof layers, "%s", how->layers);
-    check(mtl_spec_create(NULL, t->cols, &s, err), "spec", err);
+    check(mtl_spec_create(ctx, t->cols, &s, err), "spec", err);
     for (char *p = strtok_r(layers, ",", &save); p; p = strtok_r(NULL, ",", &save))
         check(mtl_spec_add_dense(s, atoi(p), "relu", err), "layer", err);
     if (how->members > 1)
@@ -225,8 +293,8 @@ static mtl_model *model_of(const table *t, const recipe *how, int64_t task, int6
     for (int64_t i = task; i < task + tasks; i++) {
         char name[16];
         snprintf(name, sizeof name, "t%d", (int)i);
-        check(mtl_spec_add_task(s, name, t->is_binary[i] ? MTL_BINARY : MTL_REGRESSION, 1, err), name,
-              err);
+        check(mtl_spec_add_task(s, name, t->is_binary[i] ? MTL_BINARY : MTL_REGRESSION, 1, err),
+              name, err);
     }
     check(mtl_model_create(s, &m, err), "model", err);
     mtl_spec_destroy(s);
@@ -301,8 +369,8 @@ static double judge(const table *t, int64_t train, int64_t task, const float *ou
     const float *y = t->y + train * t->tasks + task;
     double value = NAN, mean = 0, n = 0, ours = 0, base = 0;
     if (t->is_binary[task]) {
-        mtl_metric("roc_auc", t->rows - train, 1, out + task, t->tasks, 1, y, t->tasks, NULL, &value,
-                   NULL, NULL);
+        mtl_metric("roc_auc", t->rows - train, 1, out + task, t->tasks, 1, y, t->tasks, NULL,
+                   &value, NULL, NULL);
         return value;
     }
     for (int64_t r = 0; r < train; r++)
@@ -317,13 +385,6 @@ static double judge(const table *t, int64_t train, int64_t task, const float *ou
             base += pow(mean - (double)y[r * t->tasks], 2);
         }
     return sqrt(ours / base);
-}
-
-static void add_record(const record *r)
-{
-    if (record_count == MAX_RECORDS)
-        die("records", "too many");
-    records[record_count++] = *r;
 }
 
 static void run_recipe(const table *t, const recipe *how, int split)
@@ -344,11 +405,46 @@ static void run_recipe(const table *t, const recipe *how, int split)
         memcpy(r.method, how->name, sizeof r.method);
         strcpy(r.metric, t->is_binary[task] ? "auc" : "rrmse");
         add_record(&r);
+        write_record(&r);
     }
     free(out);
 }
 
-/* --- tables ------------------------------------------------------------------------------------------ */
+/* --- scikit-learn
+ * -------------------------------------------------------------------------------------- */
+
+/* One of its models on a split; false where it is not installed. */
+static bool run_peer(const char *python, const char *method, int split, const char *folder)
+{
+    int ends[2], status = 0;
+    char number[16];
+    snprintf(number, sizeof number, "%d", split);
+    fflush(NULL);
+    if (pipe(ends))
+        die("pipe", "there is none");
+    const pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]), close(ends[1]);
+        execlp(python, python, MTL_QUALITY_SKLEARN, "--only", method, "--split", number, folder,
+               (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    FILE *f = fdopen(ends[0], "r");
+    if (child < 0 || !f)
+        die(python, "cannot be run");
+    read_records(f, true);
+    fclose(f);
+    if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        die(method, "was ended");
+    if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 77)
+        die(method, "failed");
+    return WEXITSTATUS(status) == 0;
+}
+
+/* --- tables
+ * ------------------------------------------------------------------------------------------ */
 
 /* Mean over the tasks of a split that have a figure; NaN without any. */
 static double split_mean(const char *set, const char *method, int split, double *fit,
@@ -473,6 +569,45 @@ static void print_ranks(const names *sets, const names *methods, int splits)
         printf("mean rank over %.0f sets: %-20s %.2f\n", used, methods->name[m], rank[m] / used);
 }
 
+/* Against the best of some others, by pairs of splits; above 0 = better. */
+static void print_gain(const char *set, const char *method, const char *const *others, int splits)
+{
+    const char *best = NULL, *metric = "";
+    double sum = 0, squares = 0, n = 0, fit, predict;
+    for (; *others; others++) {
+        const double value = mean_of(set, *others, splits);
+        if (!isnan(value) && (!best || value < mean_of(set, best, splits)))
+            best = *others;
+    }
+    for (int s = 0; best && s < splits; s++) {
+        const double theirs = split_mean(set, best, s, &fit, &predict, &metric);
+        const double ours = split_mean(set, method, s, &fit, &predict, &metric);
+        const double gain = strcmp(metric, "auc") ? theirs - ours : ours - theirs;
+        if (isnan(gain))
+            continue;
+        sum += gain;
+        squares += gain * gain;
+        n++;
+    }
+    if (n < 2)
+        return;
+    const double error = sqrt(fmax(squares - sum * sum / n, 0) / (n - 1) / n);
+    printf("%-12s %s against %s: %+.4f +- %.4f%s\n", set, method, best, sum / n, error,
+           sum / n < -error ? "  WORSE" : "");
+}
+
+static void print_gains(const names *sets, int splits)
+{
+    static const char *const presets[] = {"fast", "good", "best"};
+    static const char *const simpler[] = {"linear", "single", "shared", NULL};
+    static const char *const trees[] = {"forest", "boosting", NULL};
+    for (int s = 0; s < sets->count; s++)
+        for (int p = 0; p < 3; p++) {
+            print_gain(sets->name[s], presets[p], simpler, splits);
+            print_gain(sets->name[s], presets[p], trees, splits);
+        }
+}
+
 static void print_all(int splits)
 {
     names sets = {.count = 0}, methods = {.count = 0};
@@ -488,39 +623,13 @@ static void print_all(int splits)
     for (int s = 0; s < sets.count; s++)
         print_tasks(sets.name[s], &methods);
     printf("\n");
+    print_gains(&sets, splits);
+    printf("\n");
     print_ranks(&sets, &methods, splits);
 }
 
-static void write_csv(const char *path)
-{
-    FILE *f = fopen(path, "w");
-    if (!f)
-        die(path, "cannot be written");
-    fprintf(f, "set,method,split,task,metric,value,fit_seconds,predict_seconds\n");
-    for (int i = 0; i < record_count; i++) {
-        const record *r = &records[i];
-        fprintf(f, "%s,%s,%d,%d,%s,%.9g,%.4g,%.4g\n", r->set, r->method, r->split, r->task,
-                r->metric, r->value, r->fit, r->predict);
-    }
-    fclose(f);
-}
-
-static void read_csv(const char *path)
-{
-    char line[256];
-    FILE *f = fopen(path, "r");
-    if (!f)
-        die(path, "cannot be read");
-    while (fgets(line, sizeof line, f)) {
-        record r = {0};
-        if (sscanf(line, "%47[^,],%47[^,],%d,%d,%15[^,],%lf,%lf,%lf", r.set, r.method, &r.split,
-                   &r.task, r.metric, &r.value, &r.fit, &r.predict) == 8)
-            add_record(&r);
-    }
-    fclose(f);
-}
-
-/* --- command line -------------------------------------------------------------------------------------- */
+/* --- command line
+ * -------------------------------------------------------------------------------------- */
 
 static const char *part(const char *text, char *to, size_t size)
 {
@@ -550,19 +659,61 @@ static void add_recipe(const char *text)
 static bool is_wanted(const char *only, const char *name)
 {
     size_t n = strlen(name);
-    for (const char *p = only; p && *p; p += strcspn(p, ","), p += *p == ',')
+    for (const char *p = only; *p; p += strcspn(p, ","), p += *p == ',')
         if (strcspn(p, ",") == n && !strncmp(p, name, n))
             return true;
-    return !only;
+    return false;
+}
+
+static void run_folder(const char *folder, const char *only, int first, int splits,
+                       const char *python)
+{
+    table t = read_table(folder);
+    for (int r = 0; r < recipe_count; r++) {
+        const char *name = recipes[r].name;
+        if (!is_wanted(only ? only : usual, name) && (only || r < first))
+            continue;
+        for (int s = 0; s < splits; s++) {
+            if (has_record(t.name, name, s))
+                continue;
+            table one = shuffled(&t, s);
+            run_recipe(&one, &recipes[r], s);
+            free(one.x), free(one.y);
+        }
+        print_line(t.name, name, splits);
+    }
+    for (size_t p = 0; p < sizeof peers / sizeof *peers; p++) {
+        bool is_there = is_wanted(only ? only : usual, peers[p]);
+        for (int s = 0; s < splits && is_there; s++)
+            is_there = has_record(t.name, peers[p], s) || run_peer(python, peers[p], s, folder);
+        if (is_there)
+            print_line(t.name, peers[p], splits);
+    }
+    free(t.x), free(t.y), free(t.is_binary);
+}
+
+static mtl_context *one_thread(void)
+{
+    mtl_options *o = NULL;
+    mtl_context *c = NULL;
+    mtl_error *err = mtl_error_create();
+    check(mtl_options_create(MTL_OPTIONS_CONTEXT, &o, err), "options", err);
+    check(mtl_options_set_i64(o, "threads", 1, err), "threads", err);
+    check(mtl_context_create(o, &c, err), "context", err);
+    mtl_options_destroy(o);
+    mtl_error_destroy(err);
+    return c;
 }
 
 int main(int argc, char **argv)
 {
     int splits = 5;
-    const char *csv = NULL, *only = NULL;
+    const char *only = NULL, *python = "python3";
     records = need(MAX_RECORDS * sizeof *records);
+    ctx = one_thread();
     for (size_t i = 0; i < sizeof standard / sizeof *standard; i++)
         add_recipe(standard[i]);
+    const int first = recipe_count;
     int i = 1;
     for (; i + 1 < argc && !strncmp(argv[i], "--", 2); i += 2) {
         if (!strcmp(argv[i], "--splits"))
@@ -570,30 +721,20 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--recipe"))
             add_recipe(argv[i + 1]);
         else if (!strcmp(argv[i], "--csv"))
-            csv = argv[i + 1];
+            open_csv(argv[i + 1]);
         else if (!strcmp(argv[i], "--only"))
             only = argv[i + 1];
-        else if (!strcmp(argv[i], "--with"))
-            read_csv(argv[i + 1]);
+        else if (!strcmp(argv[i], "--python"))
+            python = argv[i + 1];
         else
             die(argv[i], "no such option");
     }
-    for (; i < argc; i++) {
-        table t = read_table(argv[i]);
-        for (int r = 0; r < recipe_count; r++) {
-            for (int s = 0; s < splits && is_wanted(only, recipes[r].name); s++) {
-                table one = shuffled(&t, s);
-                run_recipe(&one, &recipes[r], s);
-                free(one.x), free(one.y);
-            }
-            if (is_wanted(only, recipes[r].name))
-                print_line(t.name, recipes[r].name, splits);
-        }
-        free(t.x), free(t.y), free(t.is_binary);
-    }
+    for (; i < argc; i++)
+        run_folder(argv[i], only, first, splits, python);
     print_all(splits);
     if (csv)
-        write_csv(csv);
+        fclose(csv);
     free(records);
+    mtl_context_destroy(ctx);
     return 0;
 }
