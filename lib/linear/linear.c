@@ -22,6 +22,7 @@ typedef struct work {
     const double *lambda;
     int64_t lambdas;
     int32_t folds;
+    bool wants_held;
     mtl__standard s;
     mtl__design d;
     mtl__glm g;
@@ -30,7 +31,8 @@ typedef struct work {
     double *weight, *y, *train, *judged;
     double *hat, *theta; /* of ridge: [rows, lambdas], [lambdas, k + 1]; else theta: [folds, ...] */
     double *columns;     /* [cols]: weights of the standardised columns */
-    int32_t *fold;
+    int32_t *fold, *part;
+    double *normal; /* of ridge, for parts: [k + 1, k + 1] */
     int64_t *order; /* drawing the folds; [rows + outputs + 2] */
 } work;
 
@@ -164,6 +166,21 @@ static void keep_figure(const work *w, const mtl__linear_result *out, int64_t ou
     out->figure[output] = f;
 }
 
+/* u of a part's rows by theta [c, k + 1]. */
+static void keep_held(const work *w, const mtl__linear_result *out, int32_t part,
+                      const double *theta, int64_t output)
+{
+    const int64_t k = w->d.k;
+    for (int64_t i = 0; i < w->s.rows; i++) {
+        if (w->part[i] != part)
+            continue;
+        const double *f = mtl__design_row(&w->d, i, w->d.scratch);
+        double *u = out->held + w->row[i] * w->p->outputs + output;
+        for (int64_t j = 0; j < w->g.c; j++)
+            u[j] = theta[j * (k + 1) + k] + mtl__dot_f64(k, theta + j * (k + 1), f);
+    }
+}
+
 static void fit_ridge(work *w, const mtl__linear_result *out, int64_t output)
 {
     const int64_t n = w->s.rows;
@@ -173,14 +190,18 @@ static void fit_ridge(work *w, const mtl__linear_result *out, int64_t output)
     const int64_t l = mtl__left_out_choose(&w->o, w->lambdas, w->p->one_se);
     keep(w, out, w->theta + l * (w->d.k + 1), output);
     keep_figure(w, out, output, l);
+    for (int32_t part = 0; w->part && part < w->p->parts; part++) {
+        mtl__ridge_without(&w->d, w->lambda[l], w->y, w->part, part, w->normal, w->theta);
+        keep_held(w, out, part, w->theta, output);
+    }
 }
 
 /* The rows of a fold have no part; false if none is left, or none is left out. */
-static bool leave_out(work *w, int32_t fold)
+static bool leave_out(work *w, const int32_t *fold_of, int32_t fold)
 {
     double sum = 0, all = 0;
     for (int64_t i = 0; i < w->s.rows; i++) {
-        w->train[i] = w->fold[i] == fold ? 0 : w->weight[i];
+        w->train[i] = fold_of[i] == fold ? 0 : w->weight[i];
         sum += w->train[i];
         all += w->weight[i];
     }
@@ -207,7 +228,7 @@ static void judge_fold(work *w, int32_t fold, int64_t l)
 {
     mtl__glm *g = &w->g;
     const int64_t size = g->c * (w->d.k + 1);
-    if (!leave_out(w, fold))
+    if (!leave_out(w, w->fold, fold))
         return;
     g->theta = w->theta + fold * size;
     g->lambda = w->lambda[l];
@@ -263,6 +284,11 @@ static void fit_glm(work *w, const mtl__linear_result *out, int64_t output)
     for (int64_t j = 0; j < g->c; j++)
         keep(w, out, g->theta + j * (w->d.k + 1), output + j);
     keep_figure(w, out, output, l);
+    for (int32_t part = 0; w->part && part < w->p->parts; part++)
+        if (leave_out(w, w->part, part)) { /* from where the part before has ended */
+            mtl__glm_fit(g, false, TO_CHOOSE);
+            keep_held(w, out, part, g->theta, output);
+        }
 }
 
 /* ---- Columns that the same rows have ---- */
@@ -283,6 +309,7 @@ static void take(work *w, mtl__arena *a)
         *of_rows[i] = mtl__arena_take(a, n, sizeof(double));
     w->row = mtl__arena_take(a, n, sizeof(int64_t));
     w->fold = mtl__arena_take(a, n, sizeof(int32_t));
+    w->part = w->wants_held ? mtl__arena_take(a, n, sizeof(int32_t)) : NULL;
     w->order = mtl__arena_take(a, n + p->outputs + 2, sizeof(int64_t));
     w->s.mean = mtl__arena_take(a, p->cols, sizeof(double));
     w->s.inverse = mtl__arena_take(a, p->cols, sizeof(double));
@@ -294,6 +321,8 @@ static void take(work *w, mtl__arena *a)
         w->hat = mtl__arena_take(a, n * l, sizeof(double));
     else
         mtl__glm_take(&w->g, a);
+    if (is_closed_form(w) && w->wants_held)
+        w->normal = mtl__arena_take(a, (k + 1) * (k + 1), sizeof(double));
 }
 
 static mtl_status prepare(work *w, int64_t col, mtl_error *err)
@@ -302,6 +331,8 @@ static mtl_status prepare(work *w, int64_t col, mtl_error *err)
     w->s.x = w->p->x;
     w->s.stride = w->p->x_stride;
     w->s.row = w->row;
+    for (int64_t i = 0; w->part && i < w->s.rows; i++)
+        w->part[i] = w->p->part[w->row[i]];
     w->d.weight = w->weight;
     w->o.weight = w->judged;
     mtl__standard_fit(&w->s, w->weight, w->d.scratch);
@@ -409,6 +440,7 @@ mtl_status mtl__linear_fit(const mtl__linear_problem *p, const mtl__linear_resul
         w.lambdas = is_free ? list_lambdas(list, 4, -6, 2) : list_lambdas(list, 3, -5, 1);
     }
     w.folds = p->folds == 0 ? FOLDS : p->folds;
+    w.wants_held = p->part && out->held;
     w.s.cols = p->cols;
     w.d.s = &w.s;
     w.d.pool = p->pool;
@@ -417,16 +449,21 @@ mtl_status mtl__linear_fit(const mtl__linear_problem *p, const mtl__linear_resul
     for (int pass = 0; pass < 2; pass++) {
         made.weights = mtl__arena_take(&arena, p->cols * p->outputs, sizeof(double));
         made.bias = mtl__arena_take(&arena, p->outputs, sizeof(double));
+        made.held = w.wants_held ? mtl__arena_take(&arena, p->rows * p->outputs, sizeof(double)) : NULL;
         made.figure = mtl__arena_take(&arena, p->outputs, sizeof *made.figure);
         done = mtl__arena_take(&arena, p->outputs, sizeof *done);
         if (pass == 0 && !mtl__arena_reserve(&arena, p->al))
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a linear model of %lld columns",
                             (long long)p->cols);
     }
+    if (made.held)
+        memcpy(made.held, out->held, (size_t)(p->rows * p->outputs) * sizeof(double));
     st = fit_all(&w, &made, done, err);
     if (st == MTL_OK) {
         memcpy(out->weights, made.weights, (size_t)(p->cols * p->outputs) * sizeof(double));
         memcpy(out->bias, made.bias, (size_t)p->outputs * sizeof(double));
+        if (made.held)
+            memcpy(out->held, made.held, (size_t)(p->rows * p->outputs) * sizeof(double));
         if (out->figure)
             memcpy(out->figure, made.figure, (size_t)label_columns(p) * sizeof *made.figure);
     }

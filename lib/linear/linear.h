@@ -46,6 +46,9 @@ typedef struct mtl__linear_problem {
     const int32_t *fold;
     int32_t folds;
     uint64_t seed;
+    /* For result.held: [rows] numbers of parts in [0, parts), or -1; NULL = none. */
+    const int32_t *part;
+    int32_t parts;
     double tolerance; /* of models fitted to choose, relative; 0 = as far as choosing needs */
     const mtl__allocator *al;
     mtl__pool *pool; /* may be NULL; same bits */
@@ -64,6 +67,10 @@ typedef struct mtl__linear_result {
     double *weights;            /* [cols, outputs]: for the inputs as given, not standardised */
     double *bias;               /* [outputs] */
     mtl__linear_figure *figure; /* [outputs], of softmax [1]; NULL = not wanted */
+    /* [rows, outputs], NULL = not wanted: u of rows with a part and a label by the model, at the
+       lambda chosen by all rows, of those that are not in the part; others stay as they are. Ridge in
+       closed form finds it from sums that it has. */
+    double *held;
 } mtl__linear_result;
 
 /* Where all labels are of one class (or 0) or of a class there are none, the intercept is that of

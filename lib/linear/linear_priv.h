@@ -50,5 +50,8 @@ void mtl__ridge_leverages(const mtl__design *d, int64_t lambdas, const double *l
 /* theta, and the squared errors of each row alone left out. */
 void mtl__ridge_path(const mtl__design *d, int64_t lambdas, const double *lambda, const double *hat,
                      const double *y, double *theta, double *loss);
+/* theta [k + 1] of the rows outside of a part, part being [rows]; normal: [k + 1, k + 1], scratch. */
+void mtl__ridge_without(const mtl__design *d, double lambda, const double *y, const int32_t *part,
+                        int32_t number, double *normal, double *theta);
 
 #endif

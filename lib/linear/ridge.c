@@ -83,3 +83,31 @@ void mtl__ridge_path(const mtl__design *d, int64_t lambdas, const double *lambda
     ridge r = {d, lambdas, y, theta, hat, loss};
     run(&r, error_job);
 }
+
+/* The sums over all rows are diagonal; those of the part are taken off. The penalty is against a mean
+   over the rows that are left. */
+void mtl__ridge_without(const mtl__design *d, double lambda, const double *y, const int32_t *part,
+                        int32_t number, double *normal, double *theta)
+{
+    const int64_t n = d->s->rows, k = d->k, size = k + 1;
+    double *f = d->scratch, left = 0;
+    memset(normal, 0, (size_t)(size * size) * sizeof *normal);
+    memset(theta, 0, (size_t)size * sizeof *theta);
+    for (int64_t i = 0; i < n; i++)
+        left += part[i] == number ? 0 : d->weight[i];
+    for (int64_t j = 0; j < k; j++)
+        normal[j * size + j] = d->spread[j] + lambda * left;
+    normal[k * size + k] = 1;
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(f, d->f + i * k, (size_t)k * sizeof *f);
+        f[k] = 1;
+        if (part[i] != number) {
+            mtl__axpy_f64(size, d->weight[i] * y[i], f, theta);
+            continue;
+        }
+        for (int64_t j = 0; j < size; j++)
+            mtl__axpy_f64(j + 1, -d->weight[i] * f[j], f, normal + j * size);
+    }
+    mtl__cholesky(size, normal, size, MTL__PIVOT_GUARD(size));
+    mtl__cholesky_solve(size, normal, size, theta);
+}

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "train/mixture.h"
 #include "train/race.h"
 
 typedef struct setting {
@@ -34,13 +33,6 @@ static const mtl__preset presets[] = {
      {OF_ALL, {"candidates", "pooled linear shared single"}, {"members", "16"}, {"folds", "10"},
       {"epochs", "400"}, {"patience", "24"}}},
 };
-
-static const struct {
-    mtl__choice_row choice;
-} candidates[MTL__KINDS] = {
-    {{"pooled", NULL}}, {{"linear", NULL}}, {{"shared", NULL}}, {{"single", NULL}}};
-
-const mtl__choice_table mtl__candidates = MTL__CHOICE_TABLE("candidate", candidates);
 
 enum { AUTO, PLAIN, FIRST };
 enum { AUTO_ROWS = 20, LEAST_ROWS = 4 };

@@ -119,7 +119,7 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
     if (st == MTL_OK)
         st = mtl__model_create_blank(s, &net, err);
     if (st == MTL_OK && kind == LINEAR)
-        st = mtl__floor_fit(net, rows, v->f.o, err);
+        st = mtl__floor_fit(net, rows, v->f.o, NULL, err);
     else if (st == MTL_OK)
         st = mtl__fit_changed(net, own ? own : rows, v->valid, v->f.o, &changes, &r, err);
     if (st == MTL_OK && r)

@@ -20,7 +20,17 @@ bool mtl__floor_serves(const mtl__task_spec *t);
 bool mtl__floor_pools(const mtl__task_spec *t);
 mtl_status mtl__floor_fit_pooled(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
                                  mtl_error *err);
+/* What the linear models say of rows that are left out, found with them. */
+typedef struct mtl__floor_parts {
+    const int32_t *of_row; /* [rows of train]: the part, -1 = none */
+    int32_t count;
+    float *p; /* out, [rows, outputs] as predict gives them: of a row with a part and a label by the model
+                 of the other parts' rows, else by that of all */
+    bool (*is_over)(const void *self); /* asked before each task but the first: the others have no model */
+    const void *self;
+    int64_t tasks; /* out: from this one on they have none */
+} mtl__floor_parts;
 mtl_status mtl__floor_fit(mtl_model *m, const mtl_dataset *train, const mtl_options *o,
-                          mtl_error *err);
+                          mtl__floor_parts *parts, mtl_error *err); /* parts NULL = none */
 
 #endif

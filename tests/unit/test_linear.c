@@ -10,7 +10,7 @@
 static mtl_error err;
 static double weights[MOST], bias[8];
 static mtl__linear_figure figure[8];
-static const mtl__linear_result out = {weights, bias, figure};
+static const mtl__linear_result out = {.weights = weights, .bias = bias, .figure = figure};
 
 static void done(const mtl__linear_problem *p)
 {
@@ -626,6 +626,75 @@ START_TEST(memory_may_fail_anywhere)
 }
 END_TEST
 
+/* ---- Parts left out ---- */
+
+/* Two copies of the same inputs, standardised alike: what is said of one copy is said by the model of
+   the other copy's rows. Rows without a label or a part are left as they are. */
+START_TEST(parts_are_predicted_by_the_rest)
+{
+    enum { COPY = 24, COLS = 5, ROWS = 2 * COPY + 1, OUTPUTS = 3 };
+    static const mtl__linear_family family[] = {MTL__LINEAR_SQUARE, MTL__LINEAR_LOGISTIC,
+                                                MTL__LINEAR_SOFTMAX, MTL__LINEAR_POISSON};
+    static const double lambda[] = {0.1};
+    float x[ROWS * COLS], w[ROWS], y[ROWS * OUTPUTS];
+    int32_t part[ROWS];
+    double held[ROWS * OUTPUTS];
+    mtl__rng r = mtl__rng_make(3, 1, 0);
+    for (int i = 0; i < 8; i++) {
+        const mtl__linear_family f = family[i / 2];
+        const bool by_folds = i % 2;
+        const int64_t columns = f == MTL__LINEAR_SOFTMAX ? 1 : OUTPUTS;
+        for (int64_t k = 0; k < COPY * COLS; k++)
+            x[k] = x[COPY * COLS + k] = mtl__rng_normal(&r);
+        for (int64_t k = 0; k < COLS; k++)
+            x[2 * COPY * COLS + k] = 0;
+        for (int64_t k = 0; k < ROWS; k++) {
+            w[k] = k == 2 * COPY ? 0 : 1 + (float)(k % COPY % 3);
+            part[k] = k / COPY > 1 ? -1 : (int32_t)(k / COPY);
+            for (int64_t c = 0; c < columns; c++) {
+                const float u = x[k * COLS] + 0.5f * mtl__rng_normal(&r);
+                y[k * columns + c] = f == MTL__LINEAR_SQUARE     ? 3 + u
+                                     : f == MTL__LINEAR_LOGISTIC ? u > 0
+                                     : f == MTL__LINEAR_POISSON  ? (float)(int)(2 + u * u)
+                                                                 : (float)((k + (u > 0)) % OUTPUTS);
+            }
+        }
+        mtl__linear_problem p = problem(f, ROWS, COLS, x, OUTPUTS, y);
+        p.weight = w;
+        p.lambda = lambda;
+        p.lambdas = 1;
+        p.part = part;
+        p.parts = 2;
+        p.fold = by_folds ? part : NULL; /* not in closed form */
+        p.folds = 2;
+        p.rows = by_folds ? ROWS - 1 : ROWS;
+        for (int k = 0; k < ROWS * OUTPUTS; k++)
+            held[k] = 777;
+        mtl__linear_result all = out;
+        all.held = held;
+        err = (mtl_error){0};
+        ck_assert_int_eq(mtl__linear_fit(&p, &all, &err), MTL_OK);
+        for (int c = 0; c < OUTPUTS; c++)
+            ck_assert_double_eq(held[2 * COPY * OUTPUTS + c], 777);
+        for (int copy = 0; copy < 2; copy++) {
+            mtl__linear_problem rest = problem(f, COPY, COLS, x, OUTPUTS, y + (1 - copy) * COPY * columns);
+            rest.weight = w;
+            rest.lambda = lambda;
+            rest.lambdas = rest.folds = 1;
+            done(&rest);
+            for (int64_t k = 0; k < COPY; k++)
+                for (int64_t c = 0; c < OUTPUTS; c++) {
+                    double u = bias[c];
+                    for (int64_t j = 0; j < COLS; j++)
+                        u += weights[j * OUTPUTS + c] * (double)x[k * COLS + j];
+                    assert_near(held[(copy * COPY + k) * OUTPUTS + c], u,
+                                f == MTL__LINEAR_SQUARE && !by_folds ? 1e-9 : 1e-3);
+                }
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("linear");
@@ -648,5 +717,6 @@ int main(void)
     add_case(s, "bits are these", bits_are_these_for_any_threads);
     add_case(s, "impossible numbers", impossible_numbers_are_named_and_nothing_is_written);
     add_case(s, "memory may fail", memory_may_fail_anywhere);
+    add_case(s, "parts are predicted by the rest", parts_are_predicted_by_the_rest);
     return run_suite(s);
 }

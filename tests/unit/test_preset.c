@@ -666,6 +666,11 @@ START_TEST(out_of_time)
         mtl_report *r = fitted(m, w.d, NULL, texts[i]);
         ck_assert_str_eq(text_of(r, "reason"), "time_limit");
         ck_assert_double_lt(figure(r, "seconds"), 20);
+        if (i == 1) { /* the first task's line is always found */
+            ck_assert(isfinite(of_task(r, "loss/linear", "a")));
+            ck_assert(isnan(of_task(r, "loss/linear", "b")));
+            ck_assert_double_eq(of_task(r, "weight/linear", "b"), 0);
+        }
         float p[2 * WAVES];
         done(mtl_predict(m, WAVES, w.x, WAVE_INPUTS, p, 2, err));
         for (int k = 0; k < 2 * WAVES; k++)
