@@ -4,7 +4,12 @@
  */
 #include "api_testing.h"
 
-enum { MOST_TASKS = 9, CASES = 12 };
+enum { MOST_TASKS = 9, SHARED_CASES = 12 };
+
+/* Of the cases behind those of one trunk. */
+static const char *const architectures[] = {"mmoe:experts=3",  "cgc:experts=1,own=2", "ple",   "soft",
+                                            "adapter:units=3", "cross_stitch",        "single"};
+enum { CASES = SHARED_CASES + sizeof architectures / sizeof *architectures };
 
 typedef struct random_task {
     char name[8];
@@ -21,6 +26,7 @@ typedef struct random_case {
     int64_t inputs, rows, tasks, label_cols;
     int64_t units[3];
     double dropout;
+    const char *architecture; /* NULL = one trunk of all tasks */
     bool is_weighted;
     float *x, *labels, *w;
     random_task task[MOST_TASKS];
@@ -77,10 +83,12 @@ static random_case case_make(uint64_t number)
     static const int64_t rows[] = {1, 2, 17, 100, 700, 1500};
     uint64_t seed = number * 7919 + 3;
     random_case c = {.seed = number, .rows = rows[number % 6]};
-    c.inputs = pick(&seed, 1, number % 4 == 0 ? 300 : 20);
-    c.tasks = pick(&seed, 1, MOST_TASKS);
-    for (int64_t i = 0, layers = pick(&seed, 0, 3); i < layers; i++)
-        c.units[i] = pick(&seed, 1, number % 4 == 0 ? 300 : 40);
+    c.architecture = number < SHARED_CASES ? NULL : architectures[number - SHARED_CASES];
+    const bool is_wide = number % 4 == 0 && !c.architecture;
+    c.inputs = pick(&seed, 1, is_wide ? 300 : 20);
+    c.tasks = pick(&seed, 1, c.architecture ? 4 : MOST_TASKS);
+    for (int64_t i = 0, layers = pick(&seed, c.architecture != NULL, 3); i < layers; i++)
+        c.units[i] = pick(&seed, 1, is_wide ? 300 : 40);
     c.dropout = next_u32(&seed) % 3 == 0 ? 0.25 : 0;
     c.is_weighted = next_u32(&seed) % 3 == 0;
     for (int64_t t = 0; t < c.tasks; t++) {
@@ -116,7 +124,8 @@ static void case_free(random_case *c)
 static mtl_model *case_model(const random_case *c, mtl_context *ctx)
 {
     uint64_t seed = c->seed;
-    const bool is_ensemble = c->seed % 3 == 0;
+    const bool is_ensemble = c->seed % 3 == 0 && !c->architecture;
+    const bool is_ple = c->architecture && strcmp(c->architecture, "ple") == 0;
     mtl_spec *s = NULL;
     mtl_model *m = NULL;
     done(mtl_spec_create(ctx, c->inputs, &s, err));
@@ -131,8 +140,8 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
     for (int i = 0; i < 3 && c->units[i]; i++) {
         done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
         if (next_u32(&seed) % 3 == 0)
-            done(mtl_spec_add_norm(s, next_u32(&seed) % 2 ? "layer" : "batch", err));
-        if (next_u32(&seed) % 3 == 0 && !is_ensemble) {
+            done(mtl_spec_add_norm(s, next_u32(&seed) % 2 || c->architecture ? "layer" : "batch", err));
+        if (next_u32(&seed) % 3 == 0 && !is_ensemble && !is_ple) {
             done(mtl_spec_add_dense(s, c->units[i], activation(&seed), err));
             done(mtl_spec_add_residual(s, 1, err));
         }
@@ -148,6 +157,8 @@ static mtl_model *case_model(const random_case *c, mtl_context *ctx)
     done(mtl_spec_set_linear_skip(s, next_u32(&seed) % 3 == 0 && !is_ensemble, err));
     if (is_ensemble)
         done(mtl_spec_set_ensemble(s, 2 + next_u32(&seed) % 5, c->seed % 2 ? "tabm" : "mini", err));
+    if (c->architecture)
+        done(mtl_spec_set_architecture(s, c->architecture, err));
     done(mtl_model_create(s, &m, err));
     mtl_spec_destroy(s);
     return m;
