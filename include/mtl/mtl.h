@@ -1180,12 +1180,13 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * outputs / 2), which stands for the value in every metric. NaN where a task had no label.
  *
  * With "judge" besides: "judge/folds", those that were finished; for each task "judge/loss/KIND/TASK"
- * and "judge/metric/KIND/TASK" (the metric as above), means over folds with KIND linear, shared and
- * single; the gain of sharing "judge/gain/TASK", mean over folds of the loss of single less that of
+ * and "judge/metric/KIND/TASK" (the metric as above), means over folds with KIND linear, shared,
+ * single and mixture (of its shares the best one); the gain of sharing "judge/gain/TASK", mean over folds of the loss of single less that of
  * shared, positive where sharing helps; its standard error "judge/gain_error/TASK", the root of
  * variance * (1 / folds + 1 / (folds - 1)), since training rows of folds overlap (Nadeau & Bengio
  * 2003), and its interval of 95 % by Student's t, "judge/gain_low/TASK" and "judge/gain_high/TASK";
- * "judge/negative_transfer/TASK", 1 where that lies below 0; "judge/choice/TASK", a text; and
+ * "judge/negative_transfer/TASK", 1 where that lies below 0; "judge/choice/TASK", a text, and
+ * "judge/share_of_single/TASK", the weight of the task's own network in what was chosen; and
  * "judge/delta_m", the mean over tasks of (metric of shared - metric of single) / metric of single,
  * with the sign turned for errors, so that positive is better shared (Maninis et al. 2019, equation
  * 4). NaN where there is no figure. "judge/group/TASK", from 0, is the group that it would have the task
@@ -1332,14 +1333,14 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * "seed") into so many folds, at most half the rows; on all but one of them copies of the model are
  * trained, one with each of sum, inverse_root and inverse (constant weights with the mean 1,
  * proportional to 1 / sqrt(L) and 1 / L, at most 100 times each other, L the task's last training loss
- * with the sum; over all folds their geometric mean), uw, famo, upgrad and fairgrad; the part left out
+ * with the sum; over all folds their geometric mean), uw, imtl_l, gls, famo, upgrad and fairgrad; the part left out
  * judges them: each task by its loss as a share of its mean loss with the sum, all of them by the mean
  * of these with the tasks' own weights. After two folds the worse half of those beside the sum is out.
- * The simplest, in the order above, that is within one standard error of the best one is what the
- * model is then fitted with, as if its name had been given. What does not serve is left out: a kind
+ * The best is what the model is then fitted with, as if its name had been given; the sum where that is
+ * not better by more than one standard error. What does not serve is left out: a kind
  * that compares the parameters' gradients with sparse inputs, constant weights where a loss is 0 or
  * below, all but the sum for one task, without a trunk, for an ensemble in one network; what diverges,
- * or meets a loss below 0 that it cannot take, has lost. It costs 4 folds + 7 fits, 27 for 5 folds.
+ * or meets a loss below 0 that it cannot take, has lost. It costs 5 folds + 9 fits, 34 for 5 folds.
  * "time_limit" holds for all of it (half of it for the race with "judge", which then compares the
  * network as it is with the winner); without two folds it is the sum. The progress callback sees every
  * epoch of every copy; when it stops the race, the model is that of the sum after one epoch. Only
@@ -1352,12 +1353,16 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * layers for each task alone ("single"; of the rows with a label of it, in batches smaller by as much,
  * down to 4 rows, so that an epoch has as many steps) and, for each task, an exact linear model of the inputs with a
  * quadratic penalty chosen on left-out rows ("linear"; none for ordinal and quantile tasks, losses of
- * the caller's, sparse inputs); the part left out judges them by the task's loss. Each
- * task then takes the simplest of linear, shared, single, in this order, whose mean loss is within one
- * standard error, of the paired differences, of the best (Breiman et al. 1984, section 3.4.3). What was
+ * the caller's, sparse inputs); the part left out judges them by the task's loss, and the weighted
+ * means of what shared and single predict ("mixture"; Breiman 1996, "Stacked regressions"), with a
+ * quarter, half or three quarters of single. Each task takes that of shared and single whose mean loss
+ * is lower, for neither is the simpler network; the best mixture in its place where that is better by
+ * more than one standard error of the paired differences; and the linear model in place of either unless
+ * that is better by more than one (Breiman et al. 1984, section 3.4.3). What was
  * chosen is trained on all rows. Where every task stays with the shared network, the model is what a
- * fit without "judge" gives, bit for bit; else it becomes one of members (mtl_model_create_average())
- * with weights 0 and 1: the shared network if a task has it, and one member for each other task.
+ * fit without "judge" gives, bit for bit; else it becomes one of members (mtl_model_create_average()):
+ * the shared network if a task has it, alone or in a mixture, and one member for each other task and
+ * each mixture.
  *
  * The grouping that it suggests comes from the shared network's last fit, which is watched as
  * mtl_task_affinity() watches one, every as many steps as there are tasks ("weighting_every", where that

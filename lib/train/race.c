@@ -13,14 +13,14 @@
 #include "train/verdict.h"
 
 /* From simple to costly. */
-enum { SUM, INVERSE_ROOT, INVERSE, UW, FAMO, UPGRAD, FAIRGRAD, KINDS };
+enum { SUM, INVERSE_ROOT, INVERSE, UW, IMTL_L, GLS, FAMO, UPGRAD, FAIRGRAD, KINDS };
 
 /* With a power: constant weights, the losses of training to this power. */
 static const struct {
     const char *name;
     double power;
-} kinds[KINDS] = {{"sum", 0},  {"inverse_root", -0.5}, {"inverse", -1}, {"uw", 0},
-                  {"famo", 0}, {"upgrad", 0},          {"fairgrad", 0}};
+} kinds[KINDS] = {{"sum", 0}, {"inverse_root", -0.5}, {"inverse", -1}, {"uw", 0},      {"imtl_l", 0},
+                  {"gls", 0}, {"famo", 0},            {"upgrad", 0},  {"fairgrad", 0}};
 
 static const double most_ratio = 100; /* of two such weights */
 enum { LOOKS = 2 };                   /* folds after which the worse half leaves the race */
@@ -216,18 +216,15 @@ static mtl_status run_fold(void *self, mtl_dataset *const part[2], mtl_error *er
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-/* The simplest within a standard error of the best. */
+/* The best; the sum unless that is better by more than a standard error. What is trained has the same
+   form with all of them, so that among the others nothing is the simpler one. */
 static void choose(mtl__race *r)
 {
     find_scores(r);
     for (int64_t k = 0; k < KINDS; k++)
         r->best = is_better(r, k, r->best) ? k : r->best;
-    r->winner = r->best;
-    for (int64_t k = r->best - 1; k >= 0; k--) {
-        const mtl__gain g = mtl__contest_compare(&r->f, r->score[k], r->score[r->best]);
-        if (is_complete(r, k) && g.mean <= g.error)
-            r->winner = k;
-    }
+    const mtl__gain g = mtl__contest_compare(&r->f, r->score[SUM], r->score[r->best]);
+    r->winner = is_complete(r, SUM) && g.mean <= g.error ? SUM : r->best;
 }
 
 /* The options that a fit goes on with. */
@@ -385,7 +382,7 @@ static const char *why(const mtl__race *r)
     if (r->f.done < 2)
         return "there was no time for two folds";
     return r->winner == r->best ? "it has the lowest loss on rows left out"
-                                : "it is the simplest within a standard error of the lowest loss";
+                                : "no other has a loss lower by more than a standard error";
 }
 
 mtl_status mtl__race_tell(const mtl__race *r, mtl_report *report, mtl_error *err)

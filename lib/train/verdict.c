@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Folds of the training rows; in each the same rows train a shared network, a network and a linear
-   model for each task, and the same others judge them. The choice of each task is then trained on
-   all rows, and the model becomes what was chosen. */
+   model for each task, and the same others judge them, and what the two networks predict together. The
+   choice of each task is then trained on all rows, and the model becomes what was chosen. */
 #include "train/verdict.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "model/mix.h"
 #include "train/affinity.h"
 
-/* From simple to costly. */
-enum { LINEAR, SHARED, SINGLE, KINDS };
+/* A mixture is of both networks. It stands in as many rows of the contest as there are shares that the
+   single one may have. */
+enum { LINEAR, SHARED, SINGLE, MIXTURE, KINDS };
+enum { SHARES = 3, ROWS = MIXTURE + SHARES };
 enum { LEAST_BATCH = 4 }; /* rows; a norm of a batch needs some */
-static const char *const names[KINDS] = {"linear", "shared", "single"};
+static const char *const names[KINDS] = {"linear", "shared", "single", "mixture"};
 
 typedef struct verdict {
     mtl__contest f;
@@ -21,13 +24,18 @@ typedef struct verdict {
     const mtl__race *race; /* of the weighting, or NULL */
     bool watches;          /* the network being trained */
     mtl__affinity *watch;  /* or NULL: has nothing to see */
-    int64_t *choice; /* [tasks] */
+    int64_t *choice; /* [tasks]: of the contest's rows */
     double share;    /* of the rows that the net being trained has labels of */
 } verdict;
 
 static const double *losses(const verdict *v, int64_t kind, int64_t task)
 {
     return mtl__contest_row(&v->f, 0, kind, task);
+}
+
+static double share_of_single(int64_t row)
+{
+    return row < MIXTURE ? row == SINGLE : (double)(row - MIXTURE + 1) / (SHARES + 1);
 }
 
 /* --- training one of them ---------------------------------------------------------------------- */
@@ -45,13 +53,17 @@ static mtl_status describe(const verdict *v, int64_t kind, int64_t task, mtl_spe
                            mtl_error *err)
 {
     const mtl_spec *whole = v->m->spec;
+    const bool has_layers = kind == SHARED || kind == SINGLE;
     mtl_spec *s = NULL;
-    mtl_status st = kind == LINEAR ? mtl__spec_create(whole->ctx, whole->inputs, &s, err)
-                                   : mtl__spec_clone(whole, kind == SINGLE, &s, err);
+    mtl_status st = has_layers ? mtl__spec_clone(whole, kind == SINGLE, &s, err)
+                               : mtl__spec_create(whole->ctx, whole->inputs, &s, err);
     if (st == MTL_OK && kind == LINEAR)
         s->missing_indicators = whole->missing_indicators;
-    if (st == MTL_OK && kind != SHARED)
-        st = mtl__spec_copy_task(s, &whole->task[task], kind == SINGLE, err);
+    if (st == MTL_OK && kind == MIXTURE)
+        s->of_members = true;
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && kind != SHARED; t++)
+        if (task < 0 || t == task)
+            st = mtl__spec_copy_task(s, &whole->task[t], kind == SINGLE, err);
     if (st == MTL_OK)
         *out = s;
     else
@@ -141,29 +153,94 @@ static mtl_status train(verdict *v, int64_t kind, int64_t task, const mtl_datase
 
 /* --- folds ------------------------------------------------------------------------------------- */
 
+/* *net stays NULL where there is none to be had. */
 static mtl_status compete(verdict *v, int64_t kind, int64_t task, mtl_dataset *const part[2],
-                          mtl_error *err)
+                          mtl_model **net, mtl_error *err)
 {
-    mtl_model *net = NULL;
     mtl_error mine = {0};
-    const mtl_status st = train(v, kind, task, part[0], &net, NULL, &mine);
-    const mtl_status fine = mtl__contest_judge(&v->f, kind, task, st, &mine, net, part[1], err);
-    mtl__model_destroy(net);
-    return fine;
+    const mtl_status st = train(v, kind, task, part[0], net, NULL, &mine);
+    return mtl__contest_judge(&v->f, kind, task, st, &mine, *net, part[1], err);
+}
+
+/* The two networks as one model of a task, in equal shares; taken over, also on failure. */
+static mtl_status pair(const verdict *v, int64_t task, mtl_model *net[2], mtl_model **out,
+                       mtl_error *err)
+{
+    mtl_spec *spec = NULL;
+    mtl_status st = describe(v, MIXTURE, task, &spec, err);
+    mtl__members *s = mtl__members_alloc(&v->m->ctx->al, 2, 1);
+    if (st == MTL_OK && !s)
+        st = MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for 2 members");
+    for (int i = 0; i < 2; i++) {
+        if (s) {
+            s->model[i] = net[i];
+            s->weight[i] = 0.5;
+        } else {
+            mtl__model_destroy(net[i]);
+        }
+        net[i] = NULL;
+    }
+    if (st == MTL_OK)
+        st = mtl__members_model(spec, s, out, err);
+    else
+        mtl__members_free(s, &v->m->ctx->al);
+    mtl__spec_destroy(spec);
+    return st;
+}
+
+/* What the shared network (net[0], which stays) and the single one predict together, on the rows with a
+   label of the task. */
+static mtl_status mix(verdict *v, int64_t task, mtl_model *net[2], const mtl_dataset *held,
+                      mtl_error *err)
+{
+    mtl_model *both = NULL;
+    mtl_dataset *own = NULL;
+    mtl_error mine = {0};
+    mtl_status st = own_rows(v, task, held, &own, &mine);
+    if (st != MTL_OK)
+        return st == MTL_ERR_DATA ? MTL_OK : mtl__fail(err, st, "%s", mine.message);
+    st = pair(v, task, net, &both, err);
+    for (int i = 0; i < SHARES && st == MTL_OK; i++) {
+        const double share = share_of_single(MIXTURE + i);
+        both->forward.mix->share[0].weight = 1 - share;
+        both->forward.mix->share[1].weight = share;
+        st = mtl__contest_judge(&v->f, MIXTURE + i, task, MTL_OK, &mine, both, own, err);
+    }
+    if (both) {
+        net[0] = both->members->model[0];
+        both->members->model[0] = NULL;
+    }
+    mtl__model_destroy(both);
+    mtl__dataset_destroy(own);
+    return st;
+}
+
+static mtl_status run_task(verdict *v, int64_t task, mtl_model **shared, mtl_dataset *const part[2],
+                           mtl_error *err)
+{
+    mtl_model *linear = NULL, *net[2] = {*shared, NULL};
+    mtl_status st = compete(v, LINEAR, task, part, &linear, err);
+    mtl__model_destroy(linear);
+    if (v->f.tasks > 1 && st == MTL_OK)
+        st = compete(v, SINGLE, task, part, &net[1], err);
+    if (net[0] && net[1] && st == MTL_OK && !v->f.is_cut)
+        st = mix(v, task, net, part[1], err);
+    *shared = net[0];
+    mtl__model_destroy(net[1]);
+    return st;
 }
 
 static mtl_status run_fold(void *self, mtl_dataset *const part[2], mtl_error *err)
 {
     verdict *v = self;
-    mtl_status st = compete(v, SHARED, -1, part, err);
-    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && !v->f.is_cut; t++) {
-        st = compete(v, LINEAR, t, part, err);
-        if (v->f.tasks > 1 && st == MTL_OK)
-            st = compete(v, SINGLE, t, part, err);
-    }
+    mtl_model *shared = NULL;
+    mtl_status st = compete(v, SHARED, -1, part, &shared, err);
+    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && !v->f.is_cut; t++)
+        st = run_task(v, t, &shared, part, err);
     for (int i = 0; i < 2 && v->f.tasks == 1; i++) /* the same network */
         mtl__contest_row(&v->f, i, SINGLE, 0)[v->f.done] =
             mtl__contest_row(&v->f, i, SHARED, 0)[v->f.done];
+    mtl__model_destroy(shared);
     return st;
 }
 
@@ -186,19 +263,33 @@ static mtl__gain compare(const verdict *v, int64_t task, int64_t a, int64_t b)
     return mtl__contest_compare(&v->f, losses(v, a, task), losses(v, b, task));
 }
 
-/* The simplest whose loss is within a standard error of the best. */
-static int64_t choose(const verdict *v, int64_t task)
+/* Of the rows first .. last the one of least mean loss; -1 = none has all figures. */
+static int64_t least(const verdict *v, int64_t task, int64_t first, int64_t last)
 {
     int64_t best = -1;
-    for (int64_t k = 0; k < KINDS; k++)
+    for (int64_t k = first; k <= last; k++)
         if (is_complete(v, k, task) &&
             (best < 0 || mean_of(v, 0, k, task) < mean_of(v, 0, best, task)))
             best = k;
-    for (int64_t k = 0; k < best; k++) {
-        const mtl__gain g = compare(v, task, k, best);
-        if (is_complete(v, k, task) && g.mean <= g.error)
-            return k;
-    }
+    return best;
+}
+
+static bool is_clearly_better(const verdict *v, int64_t task, int64_t b, int64_t a)
+{
+    const mtl__gain g = compare(v, task, a, b);
+    return g.mean > g.error;
+}
+
+/* Neither network is the simpler one, so that one is taken which is expected to be better. Both together
+   must be better by more than a standard error, and so must all that in place of a linear model. */
+static int64_t choose(const verdict *v, int64_t task)
+{
+    const int64_t mixture = least(v, task, MIXTURE, ROWS - 1);
+    int64_t best = least(v, task, SHARED, SINGLE);
+    if (best >= 0 && mixture >= 0 && is_clearly_better(v, task, mixture, best))
+        best = mixture;
+    if (is_complete(v, LINEAR, task) && (best < 0 || !is_clearly_better(v, task, best, LINEAR)))
+        best = LINEAR;
     return best < 0 ? SHARED : best;
 }
 
@@ -214,9 +305,11 @@ static double relative_gain(const verdict *v, int64_t task)
 static mtl_status tell_task(const verdict *v, int64_t task, mtl_report *r, mtl_error *err)
 {
     static const char *const what[2][KINDS] = {
-        {"judge/loss/linear", "judge/loss/shared", "judge/loss/single"},
-        {"judge/metric/linear", "judge/metric/shared", "judge/metric/single"}};
+        {"judge/loss/linear", "judge/loss/shared", "judge/loss/single", "judge/loss/mixture"},
+        {"judge/metric/linear", "judge/metric/shared", "judge/metric/single",
+         "judge/metric/mixture"}};
     const mtl__gain g = compare(v, task, SINGLE, SHARED);
+    const int64_t mixture = mtl__max(MIXTURE, least(v, task, MIXTURE, ROWS - 1));
     const struct {
         const char *name;
         double value;
@@ -224,15 +317,19 @@ static mtl_status tell_task(const verdict *v, int64_t task, mtl_report *r, mtl_e
                {"judge/gain_error", g.error},
                {"judge/gain_low", g.mean - g.half},
                {"judge/gain_high", g.mean + g.half},
-               {"judge/negative_transfer", g.mean + g.half < 0}};
+               {"judge/negative_transfer", g.mean + g.half < 0},
+               {"judge/share_of_single", share_of_single(v->choice[task])}};
     const char *name = v->m->spec->task[task].name;
     mtl_status st = MTL_OK;
-    for (int64_t i = 0; i < 2 * KINDS && st == MTL_OK; i++)
+    for (int64_t i = 0; i < 2 * KINDS && st == MTL_OK; i++) {
+        const int64_t kind = i % KINDS == MIXTURE ? mixture : i % KINDS;
         st = mtl__report_number(r, what[i / KINDS][i % KINDS], name, NULL,
-                                mean_of(v, i / KINDS, i % KINDS, task), err);
+                                mean_of(v, i / KINDS, kind, task), err);
+    }
     for (int i = 0; i < MTL__COUNT_OF(row) && st == MTL_OK; i++)
         st = mtl__report_number(r, row[i].name, name, NULL, row[i].value, err);
-    return st == MTL_OK ? mtl__report_text_of(r, "judge/choice", name, names[v->choice[task]], err)
+    return st == MTL_OK ? mtl__report_text_of(r, "judge/choice", name,
+                                              names[mtl__min(v->choice[task], MIXTURE)], err)
                         : st;
 }
 
@@ -254,29 +351,30 @@ static mtl_status tell(const verdict *v, mtl_report *r, mtl_error *err)
 
 /* --- what was chosen --------------------------------------------------------------------------- */
 
-/* Is there a task that is served by the shared network? */
-static bool is_chosen(const verdict *v, int64_t kind)
+/* Tasks that the shared network serves, alone or beside another; those that have a model of their own. */
+static int64_t count(const verdict *v, bool own)
 {
+    int64_t n = 0;
     for (int64_t t = 0; t < v->f.tasks; t++)
-        if (v->choice[t] == kind)
-            return true;
-    return false;
+        n += own ? v->choice[t] != SHARED : v->choice[t] != LINEAR && v->choice[t] != SINGLE;
+    return n;
 }
 
-/* The shared network first, where it serves a task; then one member for each other task. It stays
+/* The shared network first, where it serves a task; then one member for each task that has one. It stays
    where it is when the callback stops one of them. */
 static mtl_status add_members(verdict *v, mtl_model **shared, mtl__members *s, mtl_error *err)
 {
-    const bool keeps = is_chosen(v, SHARED);
+    const bool keeps = count(v, false) > 0;
     int64_t at = keeps;
     mtl_status st = MTL_OK;
     for (int64_t t = 0; t < v->f.tasks && st == MTL_OK && !v->f.is_cancelled; t++) {
-        if (v->choice[t] == SHARED) {
-            s->weight[t] = 1;
+        const double share = v->choice[t] == LINEAR ? 1 : share_of_single(v->choice[t]);
+        if (keeps)
+            s->weight[t] = 1 - share;
+        if (share == 0)
             continue;
-        }
-        s->weight[at * v->f.tasks + t] = 1;
-        st = train(v, v->choice[t], t, v->f.train, &s->model[at++], NULL, err);
+        s->weight[at * v->f.tasks + t] = share;
+        st = train(v, mtl__min(v->choice[t], SINGLE), t, v->f.train, &s->model[at++], NULL, err);
     }
     if (keeps && !v->f.is_cancelled) {
         s->model[0] = *shared;
@@ -288,23 +386,18 @@ static mtl_status add_members(verdict *v, mtl_model **shared, mtl__members *s, m
 /* The shared network becomes a model of members. */
 static mtl_status assemble(verdict *v, mtl_model **shared, mtl_error *err)
 {
-    const mtl_spec *whole = v->m->spec;
-    const mtl__allocator *al = &whole->ctx->al;
+    const mtl__allocator *al = &v->m->ctx->al;
     mtl_spec *spec = NULL;
-    int64_t count = is_chosen(v, SHARED);
-    for (int64_t t = 0; t < v->f.tasks; t++)
-        count += v->choice[t] != SHARED;
-    mtl__members *s = mtl__members_alloc(al, count, v->f.tasks);
-    mtl_status st = s ? mtl__spec_create(whole->ctx, whole->inputs, &spec, err)
-                      : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld members", (long long)count);
-    for (int64_t t = 0; t < v->f.tasks && st == MTL_OK; t++)
-        st = mtl__spec_copy_task(spec, &whole->task[t], false, err);
+    const int64_t members = (count(v, false) > 0) + count(v, true);
+    mtl__members *s = mtl__members_alloc(al, members, v->f.tasks);
+    mtl_status st = s ? describe(v, MIXTURE, -1, &spec, err)
+                      : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld members",
+                                 (long long)members);
     if (st == MTL_OK)
         st = add_members(v, shared, s, err);
     if (st == MTL_OK && !v->f.is_cancelled) {
         mtl__model_destroy(*shared);
         *shared = NULL;
-        spec->of_members = true;
         st = mtl__members_model(spec, s, shared, err);
     } else {
         mtl__members_free(s, al);
@@ -327,7 +420,7 @@ static mtl_status finish(verdict *v, mtl_report **report, mtl_error *err)
     mtl__affinity_free(v->watch);
     for (int64_t t = 0; t < v->f.tasks; t++)
         v->choice[t] = v->f.is_cancelled ? SHARED : choose(v, t);
-    if (st == MTL_OK && (is_chosen(v, LINEAR) || is_chosen(v, SINGLE)))
+    if (st == MTL_OK && count(v, true) > 0)
         st = assemble(v, &net, err);
     for (int64_t t = 0; t < v->f.tasks && v->f.is_cancelled; t++)
         v->choice[t] = SHARED;
@@ -385,7 +478,7 @@ mtl_status mtl__verdict_fit(mtl_model *m, const mtl_dataset *train, const mtl_da
                             mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
-    verdict v = {.f = {.m = m, .train = train, .o = o, .tasks = m->net.tasks, .kinds = KINDS,
+    verdict v = {.f = {.m = m, .train = train, .o = o, .tasks = m->net.tasks, .kinds = ROWS,
                        .limit = mtl__option_f64(o, g, "time_limit"), .after = 1.75},
                  .m = m,
                  .valid = valid,

@@ -52,6 +52,30 @@ static const char *choice(const mtl_report *r, const char *task)
     return text_of(r, name);
 }
 
+/* The rule, from the figures that were told: of the two networks the better one, or a mixture of them
+   where that is better than both, or the linear model. */
+static void check_choice(const mtl_report *r, const char *task)
+{
+    const double shared = of_task(r, "judge/loss/shared", task);
+    const double single = of_task(r, "judge/loss/single", task);
+    const double mixture = of_task(r, "judge/loss/mixture", task);
+    const double share = of_task(r, "judge/share_of_single", task);
+    const char *chosen = choice(r, task);
+    if (strcmp(chosen, "shared") == 0) {
+        ck_assert(!(single < shared));
+        ck_assert_double_eq(share, 0);
+    } else if (strcmp(chosen, "single") == 0) {
+        ck_assert_double_lt(single, shared);
+        ck_assert_double_eq(share, 1);
+    } else if (strcmp(chosen, "mixture") == 0) {
+        ck_assert_double_lt(mixture, fmin(shared, single));
+        ck_assert(share == 0.25 || share == 0.5 || share == 0.75);
+    } else {
+        ck_assert_str_eq(chosen, "linear");
+        ck_assert_double_eq(share, 0);
+    }
+}
+
 /* Labels sin(3 u x): nothing for a linear model. Tasks that share the direction u with the first
    one learn from its rows; they have labels for few rows themselves. */
 enum { WAVES = 600, WAVE_INPUTS = 8 };
@@ -127,10 +151,13 @@ START_TEST(tasks_that_disturb_each_other_part)
     mtl_model *m = model_for(w.d, NULL, 5, MTL_REGRESSION); /* too narrow for four */
     mtl_report *r = judged(m, w.d, "epochs=80 learning_rate=0.02 seed=1");
     static const char *const all[] = {"a", "b", "c", "d"};
-    int parted = 0, negative = 0;
+    int parted = 0, together = 0, negative = 0;
     for (int t = 0; t < 4; t++) {
-        parted += strcmp(choice(r, all[t]), "single") == 0;
+        check_choice(r, all[t]);
+        parted += strcmp(choice(r, all[t]), "shared") != 0;
+        together += strcmp(choice(r, all[t]), "single") != 0;
         negative += of_task(r, "judge/negative_transfer", all[t]) == 1;
+        ck_assert_double_ge(of_task(r, "judge/share_of_single", all[t]), 0.5);
         ck_assert_double_lt(of_task(r, "judge/gain", all[t]), -of_task(r, "judge/gain_error", all[t]));
         ck_assert_int_eq(of_task(r, "judge/negative_transfer", all[t]) == 1,
                          of_task(r, "judge/gain_high", all[t]) < 0);
@@ -138,7 +165,7 @@ START_TEST(tasks_that_disturb_each_other_part)
     ck_assert_int_ge(parted, 3);
     ck_assert_int_ge(negative, 1);
     ck_assert_double_lt(figure(r, "judge/delta_m"), 0);
-    ck_assert_int_eq(mtl_model_member_count(m), parted + (parted < 4));
+    ck_assert_int_eq(mtl_model_member_count(m), parted + (together > 0));
     ck_assert_int_eq(mtl_model_task_count(m), 4);
     ck_assert_str_eq(mtl_model_task_name(m, 2), "c");
     /* Usable, saved, loaded, a start for a transfer. */
@@ -165,6 +192,76 @@ START_TEST(tasks_that_disturb_each_other_part)
     mtl_report_destroy(r);
     mtl_model_destroy(m), mtl_model_destroy(loaded), mtl_model_destroy(moved);
     waves_free(&w);
+}
+END_TEST
+
+/* The mean squared error of each task on fresh rows. */
+static void errors_of(const mtl_model *m, const waves *fresh, int tasks, double *error)
+{
+    float *out = floats(4 * WAVES);
+    done(mtl_predict(m, WAVES, fresh->x, WAVE_INPUTS, out, tasks, err));
+    for (int t = 0; t < tasks; t++) {
+        error[t] = 0;
+        for (int64_t i = 0; i < WAVES; i++)
+            error[t] += pow((double)(out[tasks * i + t] - fresh->y[t][i]), 2) / WAVES;
+    }
+    free(out);
+}
+
+/* A network of the task alone, trained as the judge's. */
+static double error_alone(const waves *w, int task, int64_t units, const char *how, const waves *fresh)
+{
+    static const char *const name[] = {"a", "b", "c", "d"};
+    waves one = {.x = w->x, .y = {fresh->y[task]}};
+    double error;
+    done(mtl_dataset_create(NULL, w->x, WAVES, WAVE_INPUTS, WAVE_INPUTS, &one.d, err));
+    done(mtl_dataset_set_labels(one.d, name[task], 1, w->y[task], 1, err));
+    mtl_model *m = model_for(one.d, NULL, units, MTL_REGRESSION);
+    fit(m, one.d, how);
+    one.x = fresh->x;
+    errors_of(m, &one, 1, &error);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(one.d);
+    return error;
+}
+
+/* On fresh rows what it gives is as good as the better of both networks, whichever that is, for tables
+   where alone is better by little, by much, and not at all. */
+START_TEST(never_worse_than_either_network)
+{
+    static const char how[] = "epochs=40 learning_rate=0.01 batch_size=32 seed=3";
+    static const char *const all[] = {"a", "b", "c", "d"};
+    static const struct {
+        int tasks, labelled;
+        bool opposed;
+        int64_t units;
+    } table[] = {{2, WAVES, true, 24}, {3, WAVES, true, 6}, {3, 60, false, 24}};
+    double excess = 0;
+    int choices = 0;
+    for (int i = 0; i < 3; i++) {
+        const int tasks = table[i].tasks;
+        waves w = waves_make(tasks, table[i].labelled, table[i].opposed, (uint64_t)(10 + i));
+        waves fresh = waves_make(tasks, WAVES, table[i].opposed, (uint64_t)(20 + i));
+        mtl_model *m = model_for(w.d, NULL, table[i].units, MTL_REGRESSION);
+        mtl_model *plain = model_for(w.d, NULL, table[i].units, MTL_REGRESSION);
+        mtl_report *r = judged(m, w.d, how);
+        double judge[4], shared[4];
+        fit(plain, w.d, how);
+        errors_of(m, &fresh, tasks, judge);
+        errors_of(plain, &fresh, tasks, shared);
+        for (int t = 0; t < tasks; t++) {
+            const double single = error_alone(&w, t, table[i].units, how, &fresh);
+            check_choice(r, all[t]);
+            choices |= strcmp(choice(r, all[t]), "shared") ? 1 : 2;
+            excess += judge[t] / fmin(shared[t], single) - 1;
+            ck_assert_double_lt(judge[t], 1.2 * fmin(shared[t], single));
+        }
+        mtl_report_destroy(r);
+        mtl_model_destroy(m), mtl_model_destroy(plain);
+        waves_free(&w), waves_free(&fresh);
+    }
+    ck_assert_double_lt(excess / 8, 0.01);
+    ck_assert_int_eq(choices, 3);
 }
 END_TEST
 
@@ -695,6 +792,7 @@ int main(void)
     Suite *s = suite_create("verdict");
     add_case(s, "related tasks share", related_tasks_share);
     add_case(s, "tasks that disturb each other part", tasks_that_disturb_each_other_part);
+    add_case(s, "never worse than either network", never_worse_than_either_network);
     add_case(s, "linear tasks take the exact floor", linear_tasks_take_the_floor);
     add_case(s, "all kinds of tasks", all_kinds);
     add_case(s, "one task", one_task_only);
