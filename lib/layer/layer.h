@@ -227,12 +227,10 @@ static inline int64_t mtl__numeric_rest(const mtl__layer *l)
     return l->in - l->embeds;
 }
 void mtl__numeric_pass(const mtl__layer *l, const mtl__layer_io *io);
-/* out = x' g of one column, [1, n]. */
-void mtl__numeric_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                           int64_t c, const float *g, int64_t ldg, int64_t n, float *out,
-                           float *work);
 /* n numbers, uniform within -bound .. bound. */
 void mtl__numeric_draw(mtl__rng *rng, int64_t n, double bound, float *w);
+mtl__shape mtl__numeric_features(const mtl__layer *l);
+void mtl__numeric_draw_frequencies(const mtl__layer *l, mtl__rng *rng, float *w);
 void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                             const mtl__layer_grad *g);
 

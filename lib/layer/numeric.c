@@ -2,6 +2,7 @@
 /* Numeric embeddings: each of some columns becomes several. What they share, and the table of them. */
 #include "layer/layer.h"
 
+#include <math.h>
 #include <string.h>
 
 static const mtl__choice_param cosine_params[] = {{"size", 8, 2, 4096, MTL__CHOICE_WHOLE},
@@ -79,25 +80,26 @@ void mtl__numeric_hand_down(const mtl__layer *l, const mtl__pass *p, const mtl__
     }
 }
 
-void mtl__numeric_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                           int64_t c, const float *g, int64_t ldg, int64_t n, float *out,
-                           float *work)
-{
-    const mtl__gemm_call call = {.kind = MTL__GEMM_TN,
-                                 .m = 1,
-                                 .n = n,
-                                 .k = io->rows,
-                                 .a = io->x + l->columns[c],
-                                 .lda = io->ldx,
-                                 .b = g,
-                                 .ldb = ldg,
-                                 .c = out,
-                                 .ldc = n};
-    mtl__gemm_run(p->gemm, &call, p->pool, work);
-}
-
 void mtl__numeric_draw(mtl__rng *rng, int64_t n, double bound, float *w)
 {
     for (int64_t i = 0; i < n; i++)
         w[i] = (float)(bound * (2 * mtl__rng_f64(rng) - 1));
+}
+
+mtl__shape mtl__numeric_features(const mtl__layer *l)
+{
+    return (mtl__shape){l->embeds, l->features};
+}
+
+/* Normal; but for pbld without what is further out than 3 deviations. */
+void mtl__numeric_draw_frequencies(const mtl__layer *l, mtl__rng *rng, float *w)
+{
+    const double limit = l->type == &mtl__pbld_layer ? INFINITY : 3;
+    for (int64_t i = 0; i < l->embeds * l->features; i++) {
+        double z;
+        do
+            z = mtl__rng_normal(rng);
+        while (fabs(z) > limit);
+        w[i] = (float)(l->spread * z);
+    }
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Numeric embeddings of cosines of a column, of frequencies w that are learned:
+/* Numeric embeddings of cosines of a column, of frequencies w that are learned, with a matrix:
 
-     cosine  a * [x, cos(2 pi (x w + b))] + c, element by element
      plr     relu(W [cos(2 pi x w), sin(2 pi x w)] + b)
      pbld    [x, W cos(2 pi x w + phase) + b]
 
-   The cosines of a column are a product with one term whose write-out is a curve; they are not kept for
-   the way back but made again, which takes less than to carry them through memory. */
+   A column at a time, some rows of it turned into lines, one for each frequency, so that every pass goes
+   along the rows however few the frequencies and outputs are. The cosines are not kept for the way back
+   but made again, which takes less than to carry them through memory. */
 #include "layer/layer.h"
 
 #include <math.h>
@@ -15,12 +15,28 @@
 
 #define TWO_PI 6.283185307179586f
 
-/* Where a column's numbers stand while it is at work. */
+/* Rows whose lines stay in a second-level cache. */
+enum { BLOCK = 256 };
+
+typedef struct job {
+    const mtl__layer *l;
+    const mtl__pass *p;
+    const mtl__layer_io *io;
+    const mtl__layer_grad *g;
+    mtl__pool *pool;    /* of products; NULL where columns have a thread each */
+    int64_t slot_floats;
+} job;
+
+/* Where some rows of a column stand while they are at work. */
 typedef struct room {
-    float *turns; /* [features]: phases, in turns */
-    float *wave;  /* [rows, width]: cosines, and beside them sines */
-    float *slope; /* [rows, features]: derivatives of the cosines */
-    float *grad;  /* [rows, width]: gradient of the waves, then, [rows, features], of their arguments */
+    int64_t row, rows, ld; /* first and number of them, and floats from line to line */
+    float *x;              /* [2, ld]: the column, and ones */
+    float *terms;          /* [2, features]: frequencies and phases, in turns */
+    float *wave;           /* [width, ld]: cosines, and below them sines */
+    float *slope;          /* [features, ld]: derivatives of the cosines */
+    float *grad;           /* [width, ld]: gradient of the waves, then of their arguments */
+    float *dy;             /* [rows, made] */
+    float *sums;           /* [features, 2]: gradients of frequencies and phases */
     float *gemm;
 } room;
 
@@ -32,7 +48,7 @@ static bool has_sines(const mtl__layer *l)
 /* Does x come first among a column's outputs? */
 static int64_t skips(const mtl__layer *l)
 {
-    return l->type != &mtl__plr_layer;
+    return !has_sines(l);
 }
 
 static int64_t width_of(const mtl__layer *l)
@@ -45,34 +61,54 @@ static int64_t made(const mtl__layer *l)
     return l->units - skips(l);
 }
 
-static room lay(const mtl__layer *l, int64_t rows, bool training, float *work)
+/* Few rows have lines without a gap; else one a number of cache lines apart that is odd, so that they do
+   not meet in the same set. */
+static int64_t line_of(int64_t rows)
 {
-    room r;
-    r.turns = work;
-    r.wave = r.turns + mtl__round_floats(l->features);
-    r.slope = r.wave + mtl__round_floats(rows * width_of(l));
-    r.grad = r.slope + mtl__round_floats(rows * l->features);
-    r.gemm = r.grad + (training ? mtl__round_floats(rows * width_of(l)) : 0);
-    return r;
+    return rows < 64 ? rows : mtl__round_floats(rows) | 16;
 }
 
-static int64_t workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
-                         bool training)
+static int64_t lay(const mtl__layer *l, int64_t rows, bool training, float *work, room *r)
 {
-    const int64_t width = width_of(l), units = l->units, features = l->features;
-    const int64_t call[][4] = {{MTL__GEMM_NN, rows, features, 1},
-                               {MTL__GEMM_NN, rows, units, width},
-                               {MTL__GEMM_TN, width, units, rows},
-                               {MTL__GEMM_TN, 1, features, rows},
-                               {MTL__GEMM_NT, rows, width, units}};
-    const int64_t own = mtl__round_floats(features) +
-                        (training ? 2 : 1) * mtl__round_floats(rows * width) +
-                        mtl__round_floats(rows * features);
+    const int64_t ld = line_of(rows), width = width_of(l);
+    const int64_t floats[] = {2 * ld,      2 * l->features,           width * ld, l->features * ld,
+                              width * ld, mtl__round_floats(rows * made(l)), 2 * l->features};
+    float **const at[] = {&r->x, &r->terms, &r->wave, &r->slope, &r->grad, &r->dy, &r->sums};
+    int64_t sum = 0;
+    for (int i = 0; i < (training ? 7 : 4); i++) {
+        *at[i] = work ? work + sum : NULL;
+        sum += mtl__round_floats(floats[i]);
+    }
+    r->rows = rows;
+    r->ld = ld;
+    r->gemm = work ? work + sum : NULL;
+    return sum;
+}
+
+static int64_t slot_floats(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                           bool training)
+{
+    const int64_t width = width_of(l), units = made(l), features = l->features;
+    const int64_t call[][4] = {{MTL__GEMM_TN, features, rows, 2},
+                               {MTL__GEMM_TN, rows, units, width},
+                               {MTL__GEMM_NN, width, units, rows},
+                               {MTL__GEMM_NT, width, rows, units},
+                               {MTL__GEMM_NT, features, 2, rows}};
     int64_t most = 0;
+    room r;
     for (int i = 0; i < (training ? MTL__COUNT_OF(call) : 2); i++)
         most = mtl__max(most, mtl__gemm_workspace(g, (mtl__gemm_kind)call[i][0], call[i][1],
                                                   call[i][2], call[i][3], slots));
-    return own + most;
+    return lay(l, rows, training, NULL, &r) + mtl__round_floats(most);
+}
+
+/* Columns of one thread each, or one column after the other with all threads in its products. */
+static int64_t workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
+                         bool training)
+{
+    rows = mtl__min(rows, BLOCK);
+    return mtl__max(slots * slot_floats(l, g, rows, 1, training),
+                    slot_floats(l, g, rows, slots, training));
 }
 
 /* First output of embedded column c, and its part of a tensor with so many numbers for each. */
@@ -86,115 +122,53 @@ static int64_t part_of(const mtl__layer *l, int64_t c, int64_t each)
     return l->shares ? 0 : c * each;
 }
 
-typedef struct wave_arg {
-    const mtl__vec *vec;
-    const float *turns;
-    float *slope; /* NULL = not wanted */
-    int64_t features;
-} wave_arg;
+/* Lines of wave or slope one by one, or as one where there is no gap. */
+static int64_t lines_in(const room *r, int64_t lines)
+{
+    return r->ld == r->rows ? 1 : lines;
+}
 
-static void take_cosine(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
-                        int64_t row0, int64_t col0)
+static int64_t floats_in(const room *r, int64_t lines)
+{
+    return r->ld == r->rows ? r->rows * lines : r->rows;
+}
+
+static void make_waves(const job *j, const room *r, int64_t c)
 {
     static const mtl__curve cosine = {MTL__CURVE_COS, 0, 0};
-    const wave_arg *w = arg;
-    w->vec->curve(&cosine, rows, cols, c, ldc, w->turns + col0,
-                  w->slope ? w->slope + row0 * w->features + col0 : NULL, w->features);
-}
-
-static void make_waves(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                       const room *r, int64_t c, bool with_slope, float *to, int64_t ldto)
-{
-    const int64_t features = l->features;
-    const wave_arg arg = {p->vec, r->turns, with_slope || has_sines(l) ? r->slope : NULL, features};
-    const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
-                                 .m = io->rows,
-                                 .n = features,
-                                 .k = 1,
-                                 .a = io->x + l->columns[c],
-                                 .lda = io->ldx,
-                                 .b = p->params + l->frequency + c * features,
-                                 .ldb = features,
-                                 .c = to,
-                                 .ldc = ldto,
-                                 .epilogue = take_cosine,
-                                 .epilogue_arg = &arg};
-    if (has_sines(l)) {
-        memset(r->turns, 0, (size_t)features * sizeof *r->turns);
-    } else {
-        memcpy(r->turns, p->params + l->phase + c * features, (size_t)features * sizeof *r->turns);
-        p->vec->scale(features, l->type == &mtl__pbld_layer ? 1 / TWO_PI : 1, r->turns);
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
+    const int64_t features = l->features, lines = lines_in(r, features), n = floats_in(r, features);
+    const mtl__gemm_call call = {.kind = MTL__GEMM_TN,
+                                 .m = features,
+                                 .n = r->rows,
+                                 .k = 2 - has_sines(l),
+                                 .a = r->terms,
+                                 .lda = features,
+                                 .b = r->x,
+                                 .ldb = r->ld,
+                                 .c = r->wave,
+                                 .ldc = r->ld};
+    for (int64_t i = 0; i < r->rows; i++) {
+        r->x[i] = j->io->x[(r->row + i) * j->io->ldx + l->columns[c]];
+        r->x[r->ld + i] = 1;
     }
-    mtl__gemm_run(p->gemm, &call, p->pool, r->gemm);
-    for (int64_t i = 0; i < io->rows && has_sines(l); i++) {
-        float *sine = to + i * ldto + features;
-        memcpy(sine, r->slope + i * features, (size_t)features * sizeof *sine);
-        p->vec->scale(features, -1 / TWO_PI, sine);
+    memcpy(r->terms, j->p->params + l->frequency + c * features, (size_t)features * sizeof *r->terms);
+    if (!has_sines(l)) {
+        memcpy(r->terms + features, j->p->params + l->phase + c * features,
+               (size_t)features * sizeof *r->terms);
+        v->scale(features, 1 / TWO_PI, r->terms + features);
+    }
+    mtl__gemm_run(j->p->gemm, &call, j->pool, r->gemm);
+    v->curve(&cosine, lines, n, r->wave, r->ld, NULL, r->slope, r->ld);
+    for (int64_t i = 0; i < lines && has_sines(l); i++) {
+        float *sine = r->wave + features * r->ld + i * r->ld;
+        memcpy(sine, r->slope + i * r->ld, (size_t)n * sizeof *sine);
+        v->scale(n, -1 / TWO_PI, sine);
     }
 }
-
-static void pass_column(const mtl__layer *l, const mtl__layer_io *io, int64_t c)
-{
-    const int64_t from = l->columns[c], to = output_of(l, c);
-    for (int64_t i = 0; i < io->rows && skips(l); i++)
-        io->y[i * io->ldy + to] = io->x[i * io->ldx + from];
-}
-
-/* --- without a matrix ---------------------------------------------------------------------------- */
-
-static void cosine_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
-{
-    const room r = lay(l, io->rows, false, p->gemm_work);
-    const int64_t all = l->embeds * l->units;
-    mtl__numeric_pass(l, io);
-    for (int64_t c = 0; c < l->embeds; c++) {
-        pass_column(l, io, c);
-        make_waves(l, p, io, &r, c, false, io->y + output_of(l, c) + 1, io->ldy);
-    }
-    for (int64_t i = 0; i < io->rows; i++) {
-        float *y = io->y + i * io->ldy + mtl__numeric_rest(l);
-        p->vec->mul(all, p->params + l->scale, y);
-        p->vec->axpy(all, 1, p->params + l->bias, y);
-    }
-}
-
-/* dy * a is the gradient of the cosines; a multiplies the sums, which are fewer. */
-static void cosine_column(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                          const mtl__layer_grad *g, const room *r, int64_t c)
-{
-    const int64_t features = l->features, floats = io->rows * features;
-    const float *dy = g->dy + output_of(l, c), *a = p->params + l->scale + c * l->units + 1;
-    float *da = p->grads + l->scale + c * l->units, *dw = p->grads + l->frequency + c * features;
-    float *db = p->grads + l->phase + c * features;
-    make_waves(l, p, io, r, c, true, r->wave, features);
-    for (int64_t i = 0; i < io->rows; i++)
-        memcpy(r->grad + i * features, dy + i * g->lddy + 1, (size_t)features * sizeof *dy);
-    p->vec->mul(floats, r->grad, r->wave);
-    p->vec->col_sums(io->rows, features, r->wave, features, da + 1, false);
-    mtl__numeric_gradient(l, p, io, c, dy, g->lddy, 1, da, r->gemm);
-    p->vec->mul(floats, r->slope, r->grad);
-    p->vec->col_sums(io->rows, features, r->grad, features, db, false);
-    mtl__numeric_gradient(l, p, io, c, r->grad, features, features, dw, r->gemm);
-    p->vec->mul(features, a, db);
-    p->vec->mul(features, a, dw);
-}
-
-static void cosine_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                            const mtl__layer_grad *g)
-{
-    const room r = lay(l, io->rows, true, p->gemm_work);
-    for (int64_t c = 0; c < l->embeds && g->want_params; c++)
-        cosine_column(l, p, io, g, &r, c);
-    if (g->want_params)
-        p->vec->col_sums(io->rows, l->embeds * l->units, g->dy + mtl__numeric_rest(l), g->lddy,
-                         p->grads + l->bias, false);
-    mtl__numeric_hand_down(l, p, io, g);
-}
-
-/* --- with one ------------------------------------------------------------------------------------- */
 
 typedef struct write_out {
-    const mtl__vec *vec;
     mtl__bias_act_fn *fn;
     const float *bias;
 } write_out;
@@ -207,111 +181,156 @@ static void add_bias(const void *arg, int64_t rows, int64_t cols, float *c, int6
     w->fn(rows, cols, c, ldc, w->bias + col0);
 }
 
-static void product_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+static void forward_rows(const job *j, const room *r, int64_t c)
 {
-    const room r = lay(l, io->rows, false, p->gemm_work);
+    const mtl__layer *l = j->l;
     const int64_t width = width_of(l), units = made(l);
-    mtl__numeric_pass(l, io);
-    for (int64_t c = 0; c < l->embeds; c++) {
-        const write_out arg = {p->vec, has_sines(l) ? p->vec->bias_relu : p->vec->bias_identity,
-                               p->params + l->bias + part_of(l, c, units)};
-        const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
-                                     .m = io->rows,
-                                     .n = units,
-                                     .k = width,
-                                     .a = r.wave,
-                                     .lda = width,
-                                     .b = p->params + l->weight + part_of(l, c, width * units),
-                                     .ldb = units,
-                                     .c = io->y + output_of(l, c) + skips(l),
-                                     .ldc = io->ldy,
-                                     .epilogue = add_bias,
-                                     .epilogue_arg = &arg};
-        make_waves(l, p, io, &r, c, false, r.wave, width);
-        pass_column(l, io, c);
-        mtl__gemm_run(p->gemm, &call, p->pool, r.gemm);
-    }
+    float *y = j->io->y + r->row * j->io->ldy + output_of(l, c);
+    const write_out arg = {has_sines(l) ? j->p->vec->bias_relu : j->p->vec->bias_identity,
+                           j->p->params + l->bias + part_of(l, c, units)};
+    const mtl__gemm_call call = {.kind = r->ld == 1 ? MTL__GEMM_NN : MTL__GEMM_TN,
+                                 .m = r->rows,
+                                 .n = units,
+                                 .k = width,
+                                 .a = r->wave,
+                                 .lda = r->ld == 1 ? width : r->ld,
+                                 .b = j->p->params + l->weight + part_of(l, c, width * units),
+                                 .ldb = units,
+                                 .c = y + skips(l),
+                                 .ldc = j->io->ldy,
+                                 .epilogue = add_bias,
+                                 .epilogue_arg = &arg};
+    make_waves(j, r, c);
+    mtl__gemm_run(j->p->gemm, &call, j->pool, r->gemm);
+    for (int64_t i = 0; i < r->rows && skips(l); i++)
+        y[i * j->io->ldy] = r->x[i];
 }
 
 /* From the gradient of the waves to that of what they are of, in place. */
-static void through_waves(const mtl__layer *l, const mtl__vec *vec, int64_t rows, const room *r)
+static void through_waves(const job *j, const room *r)
 {
-    const int64_t features = l->features, width = width_of(l);
-    for (int64_t i = 0; i < rows; i++) {
-        float *d = r->grad + i * width;
-        vec->mul(features, r->slope + i * features, d);
-        if (!has_sines(l))
+    const mtl__vec *v = j->p->vec;
+    const int64_t features = j->l->features, n = floats_in(r, features);
+    for (int64_t i = 0; i < lines_in(r, features); i++) {
+        float *d = r->grad + i * r->ld, *sine = d + features * r->ld;
+        v->mul(n, r->slope + i * r->ld, d);
+        if (!has_sines(j->l))
             continue;
-        vec->mul(features, r->wave + i * width, d + features);
-        vec->axpy(features, TWO_PI, d + features, d);
+        v->mul(n, r->wave + i * r->ld, sine);
+        v->axpy(n, TWO_PI, sine, d);
     }
 }
 
-static void product_column(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                           const mtl__layer_grad *g, const room *r, int64_t c)
+/* Sums over the rows go on from those of the rows before. */
+static void backward_rows(const job *j, const room *r, int64_t c)
 {
-    const int64_t width = width_of(l), units = made(l), features = l->features;
-    const int64_t weight = l->weight + part_of(l, c, width * units);
-    const bool adds = l->shares && c > 0;
-    const float *dy = g->dy + output_of(l, c) + skips(l);
-    const mtl__gemm_call of_weight = {.kind = MTL__GEMM_TN,
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
+    const int64_t width = width_of(l), units = made(l), ldy = j->io->ldy, lddy = j->g->lddy;
+    const int64_t weight = l->weight + part_of(l, c, width * units), first = output_of(l, c) + skips(l);
+    const bool adds = r->row > 0, also = adds || (l->shares && c > 0);
+    const mtl__gemm_call of_weight = {.kind = MTL__GEMM_NN,
                                       .m = width,
                                       .n = units,
-                                      .k = io->rows,
+                                      .k = r->rows,
                                       .a = r->wave,
-                                      .lda = width,
-                                      .b = dy,
-                                      .ldb = g->lddy,
-                                      .c = p->grads + weight,
+                                      .lda = r->ld,
+                                      .b = r->dy,
+                                      .ldb = units,
+                                      .c = j->p->grads + weight,
                                       .ldc = units,
-                                      .accumulate = adds};
+                                      .accumulate = also};
     const mtl__gemm_call of_waves = {.kind = MTL__GEMM_NT,
-                                     .m = io->rows,
-                                     .n = width,
+                                     .m = width,
+                                     .n = r->rows,
                                      .k = units,
-                                     .a = dy,
-                                     .lda = g->lddy,
-                                     .b = p->params + weight,
+                                     .a = j->p->params + weight,
+                                     .lda = units,
+                                     .b = r->dy,
                                      .ldb = units,
                                      .c = r->grad,
-                                     .ldc = width};
-    make_waves(l, p, io, r, c, true, r->wave, width);
-    p->vec->col_sums(io->rows, units, dy, g->lddy, p->grads + l->bias + part_of(l, c, units), adds);
-    mtl__gemm_run(p->gemm, &of_weight, p->pool, r->gemm);
-    mtl__gemm_run(p->gemm, &of_waves, p->pool, r->gemm);
-    through_waves(l, p->vec, io->rows, r);
-    mtl__numeric_gradient(l, p, io, c, r->grad, width, features, p->grads + l->frequency + c * features,
-                       r->gemm);
+                                     .ldc = r->ld};
+    const mtl__gemm_call of_terms = {.kind = MTL__GEMM_NT,
+                                     .m = l->features,
+                                     .n = 2 - has_sines(l),
+                                     .k = r->rows,
+                                     .a = r->grad,
+                                     .lda = r->ld,
+                                     .b = r->x,
+                                     .ldb = r->ld,
+                                     .c = r->sums,
+                                     .ldc = 2,
+                                     .accumulate = adds};
+    make_waves(j, r, c);
+    for (int64_t i = 0; i < r->rows; i++)
+        memcpy(r->dy + i * units, j->g->dy + (r->row + i) * lddy + first, (size_t)units * sizeof *r->dy);
     if (has_sines(l))
-        return;
-    float *phase = p->grads + l->phase + c * features;
-    p->vec->col_sums(io->rows, features, r->grad, width, phase, false);
-    p->vec->scale(features, 1 / TWO_PI, phase);
+        v->grad_relu(r->rows, units, j->io->y + r->row * ldy + first, ldy, r->dy, units);
+    v->col_sums(r->rows, units, r->dy, units, j->p->grads + l->bias + part_of(l, c, units), also);
+    mtl__gemm_run(j->p->gemm, &of_weight, j->pool, r->gemm);
+    mtl__gemm_run(j->p->gemm, &of_waves, j->pool, r->gemm);
+    through_waves(j, r);
+    mtl__gemm_run(j->p->gemm, &of_terms, j->pool, r->gemm);
 }
 
-static void product_backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                             const mtl__layer_grad *g)
+static void hand_out(const job *j, const room *r, int64_t c)
 {
-    const room r = lay(l, io->rows, true, p->gemm_work);
-    const int64_t rest = mtl__numeric_rest(l);
-    if (g->want_params && has_sines(l))
-        p->vec->grad_relu(io->rows, l->embeds * l->units, io->y + rest, io->ldy, g->dy + rest, g->lddy);
-    for (int64_t c = 0; c < l->embeds && g->want_params; c++)
-        product_column(l, p, io, g, &r, c);
+    const int64_t features = j->l->features, at = c * features;
+    for (int64_t f = 0; f < features; f++) {
+        j->p->grads[j->l->frequency + at + f] = r->sums[2 * f];
+        if (!has_sines(j->l))
+            j->p->grads[j->l->phase + at + f] = r->sums[2 * f + 1] * (1 / TWO_PI);
+    }
+}
+
+static void run_column(void *arg, int64_t c, int slot)
+{
+    const job *j = arg;
+    room r;
+    lay(j->l, mtl__min(BLOCK, j->io->rows), j->g != NULL,
+        j->p->gemm_work + slot * j->slot_floats, &r);
+    for (r.row = 0; r.row < j->io->rows; r.row += r.rows) {
+        r.rows = mtl__min(BLOCK, j->io->rows - r.row);
+        if (j->g)
+            backward_rows(j, &r, c);
+        else
+            forward_rows(j, &r, c);
+    }
+    if (j->g)
+        hand_out(j, &r, c);
+}
+
+/* All columns: a job each for the pool where that pays and they share no sums. */
+static void run_columns(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                        const mtl__layer_grad *g)
+{
+    job j = {l, p, io, g, NULL, 0};
+    const int64_t macs = l->embeds * io->rows * width_of(l) * (made(l) + 16);
+    if (!(g && l->shares) && mtl__pool_pays(p->pool, macs)) {
+        j.slot_floats = slot_floats(l, p->gemm, mtl__min(BLOCK, io->rows), 1, g != NULL);
+        mtl__pool_run(p->pool, l->embeds, run_column, &j);
+        return;
+    }
+    j.pool = p->pool;
+    for (int64_t c = 0; c < l->embeds; c++)
+        run_column(&j, c, 0);
+}
+
+static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    mtl__numeric_pass(l, io);
+    run_columns(l, p, io, NULL);
+}
+
+static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
+                     const mtl__layer_grad *g)
+{
+    if (g->want_params)
+        run_columns(l, p, io, g);
     mtl__numeric_hand_down(l, p, io, g);
 }
 
 /* --- tensors -------------------------------------------------------------------------------------- */
-
-static mtl__shape of_features(const mtl__layer *l)
-{
-    return (mtl__shape){l->embeds, l->features};
-}
-
-static mtl__shape of_units(const mtl__layer *l)
-{
-    return (mtl__shape){l->embeds, l->units};
-}
 
 static mtl__shape of_matrix(const mtl__layer *l)
 {
@@ -321,19 +340,6 @@ static mtl__shape of_matrix(const mtl__layer *l)
 static mtl__shape of_bias(const mtl__layer *l)
 {
     return (mtl__shape){l->shares ? 1 : l->embeds, made(l)};
-}
-
-/* Normal; but for pbld without what is further out than 3 deviations. */
-static void draw_frequencies(const mtl__layer *l, mtl__rng *rng, float *w)
-{
-    const double limit = l->type == &mtl__pbld_layer ? INFINITY : 3;
-    for (int64_t i = 0; i < l->embeds * l->features; i++) {
-        double z;
-        do
-            z = mtl__rng_normal(rng);
-        while (fabs(z) > limit);
-        w[i] = (float)(l->spread * z);
-    }
 }
 
 static void draw_phases(const mtl__layer *l, mtl__rng *rng, float *w)
@@ -366,7 +372,8 @@ static int64_t keeps_nothing(const mtl__layer *l)
 
 #define FREQUENCY                                                                                  \
     {                                                                                              \
-        "frequency", offsetof(mtl__layer, frequency), MTL__FACTORS, 1, of_features, draw_frequencies \
+        "frequency", offsetof(mtl__layer, frequency), MTL__FACTORS, 1, mtl__numeric_features,       \
+            mtl__numeric_draw_frequencies                                                          \
     }
 #define MATRIX                                                                                     \
     {                                                                                              \
@@ -377,29 +384,22 @@ static int64_t keeps_nothing(const mtl__layer *l)
         "bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0, of_bias, draw_bias                    \
     }
 
-static const mtl__layer_param cosine_params[] = {
-    FREQUENCY,
-    {"phase", offsetof(mtl__layer, phase), MTL__FACTORS, 0, of_features, NULL},
-    {"scale", offsetof(mtl__layer, scale), MTL__FACTORS, 1, of_units, NULL},
-    {"bias", offsetof(mtl__layer, bias), MTL__FACTORS, 0, of_units, NULL},
-};
 static const mtl__layer_param plr_params[] = {FREQUENCY, MATRIX, BIAS};
 static const mtl__layer_param pbld_params[] = {
     FREQUENCY,
-    {"phase", offsetof(mtl__layer, phase), MTL__FACTORS, 0, of_features, draw_phases},
+    {"phase", offsetof(mtl__layer, phase), MTL__FACTORS, 0, mtl__numeric_features, draw_phases},
     MATRIX,
     BIAS,
 };
 
-#define TYPE(kind, way)                                                                            \
+#define TYPE(kind)                                                                                 \
     const mtl__layer_type mtl__##kind##_layer = {.name = #kind,                                    \
                                                  .param = kind##_params,                           \
                                                  .params = MTL__COUNT_OF(kind##_params),           \
                                                  .workspace = workspace,                           \
                                                  .kept_per_row = keeps_nothing,                    \
-                                                 .forward = way##_forward,                         \
-                                                 .backward = way##_backward}
+                                                 .forward = forward,                               \
+                                                 .backward = backward}
 
-TYPE(cosine, cosine);
-TYPE(plr, product);
-TYPE(pbld, product);
+TYPE(plr);
+TYPE(pbld);

@@ -47,85 +47,135 @@ static float *kept_of(const mtl__layer *l, const mtl__layer_io *io, int64_t r, i
     return io->kept + (r * l->embeds + c) * 2;
 }
 
-/* base[t] = b + rows of W before t. */
-static void sum_up(const mtl__layer *l, const mtl__pass *p, int64_t c, int64_t bins, float *base)
+/* Some columns at work, whose tables stay in a near cache while the rows go by, each row from end to end:
+   down a column a wide matrix would be read at a page for each row, all of them in one set of the cache. */
+enum { COLUMNS = 16, TABLE_FLOATS = 8192, GRAIN = 2048 };
+
+typedef struct job {
+    const mtl__layer *l;
+    const mtl__pass *p;
+    const mtl__layer_io *io;
+    const mtl__layer_grad *g;
+} job;
+
+/* Scratch as large as a column's rows of W. */
+static float *table_of(const job *j, int64_t c)
 {
-    const int64_t units = l->units;
-    const float *w = p->params + l->weight + c * l->features * units;
-    memcpy(base, p->params + l->bias + c * units, (size_t)units * sizeof *base);
+    return j->p->gemm_work + c * j->l->features * j->l->units;
+}
+
+/* base[t] = b + rows of W before t. */
+static void sum_up(const job *j, int64_t c, int64_t bins)
+{
+    const int64_t units = j->l->units;
+    const float *w = j->p->params + j->l->weight + c * j->l->features * units;
+    float *base = table_of(j, c);
+    memcpy(base, j->p->params + j->l->bias + c * units, (size_t)units * sizeof *base);
     for (int64_t t = 0; t + 1 < bins; t++) {
         memcpy(base + (t + 1) * units, base + t * units, (size_t)units * sizeof *base);
-        p->vec->axpy(units, 1, w + t * units, base + (t + 1) * units);
+        j->p->vec->axpy(units, 1, w + t * units, base + (t + 1) * units);
     }
 }
 
-static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+static void forward_columns(const job *j, int64_t first, int64_t count)
 {
-    const int64_t units = l->units;
-    float *base = p->gemm_work;
-    mtl__numeric_pass(l, io);
-    for (int64_t c = 0; c < l->embeds; c++) {
-        const float *edge = edges_of(l, p, c), *slope = p->params + l->scale + c * units;
-        const float *w = p->params + l->weight + c * l->features * units;
-        const int64_t bins = count_bins(l, edge);
-        float *y = io->y + mtl__numeric_rest(l) + c * units;
-        sum_up(l, p, c, bins, base);
-        for (int64_t r = 0; r < io->rows; r++, y += io->ldy) {
-            const float x = io->x[r * io->ldx + l->columns[c]];
-            const int64_t t = bins ? bin_of(edge, bins, x) : 0;
-            const float e = bins ? (x - edge[t]) / (edge[t + 1] - edge[t]) : 0;
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
+    const int64_t units = l->units, floats = l->features * units;
+    int64_t bins[COLUMNS];
+    for (int64_t i = 0; i < count; i++) {
+        bins[i] = count_bins(l, edges_of(l, j->p, first + i));
+        sum_up(j, first + i, bins[i]);
+    }
+    for (int64_t r = 0; r < j->io->rows; r++) {
+        const float *x = j->io->x + r * j->io->ldx;
+        const float *slope = j->p->params + l->scale + first * units;
+        const float *edge = edges_of(l, j->p, first), *base = table_of(j, first);
+        const float *w = j->p->params + l->weight + first * floats;
+        float *y = j->io->y + r * j->io->ldy + mtl__numeric_rest(l) + first * units;
+        for (int64_t i = 0; i < count; i++) {
+            const float xi = x[l->columns[first + i]];
+            const int64_t t = bins[i] ? bin_of(edge, bins[i], xi) : 0;
+            const float e = bins[i] ? (xi - edge[t]) / (edge[t + 1] - edge[t]) : 0;
             memcpy(y, base + t * units, (size_t)units * sizeof *y);
-            p->vec->axpy(units, x, slope, y);
-            p->vec->axpy(units, e, w + t * units, y);
-            if (io->kept) {
-                kept_of(l, io, r, c)[0] = (float)t;
-                kept_of(l, io, r, c)[1] = e;
+            v->axpy(units, xi, slope, y);
+            v->axpy(units, e, w + t * units, y);
+            if (j->io->kept) {
+                kept_of(l, j->io, r, first + i)[0] = (float)t;
+                kept_of(l, j->io, r, first + i)[1] = e;
             }
+            y += units, slope += units, base += floats, w += floats;
+            edge += l->features + 1;
         }
     }
 }
 
 /* dW_t = sums of e dy in bin t, and of dy in those above. */
-static void matrix_gradient(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
-                            const mtl__layer_grad *g, int64_t c, float *above)
+static void backward_columns(const job *j, int64_t first, int64_t count)
 {
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
     const int64_t units = l->units, floats = l->features * units;
-    float *dw = p->grads + l->weight + c * floats;
-    const float *dy = g->dy + mtl__numeric_rest(l) + c * units;
-    memset(dw, 0, (size_t)floats * sizeof *dw);
-    memset(above, 0, (size_t)floats * sizeof *above);
-    for (int64_t r = 0; r < io->rows; r++) {
-        const float *kept = kept_of(l, io, r, c);
-        const int64_t at = (int64_t)kept[0] * units;
-        p->vec->axpy(units, kept[1], dy + r * g->lddy, dw + at);
-        p->vec->axpy(units, 1, dy + r * g->lddy, above + at);
+    float *scale = j->p->grads + l->scale + first * units;
+    float *w = j->p->grads + l->weight + first * floats;
+    memset(scale, 0, (size_t)(count * units) * sizeof *scale);
+    memset(w, 0, (size_t)(count * floats) * sizeof *w);
+    memset(table_of(j, first), 0, (size_t)(count * floats) * sizeof *w);
+    for (int64_t r = 0; r < j->io->rows; r++) {
+        const float *x = j->io->x + r * j->io->ldx, *kept = kept_of(l, j->io, r, first);
+        const float *dy = j->g->dy + r * j->g->lddy + mtl__numeric_rest(l) + first * units;
+        for (int64_t i = 0; i < count; i++, dy += units) {
+            const int64_t at = i * floats + (int64_t)kept[2 * i] * units;
+            v->axpy(units, kept[2 * i + 1], dy, w + at);
+            v->axpy(units, 1, dy, table_of(j, first) + at);
+            v->axpy(units, x[l->columns[first + i]], dy, scale + i * units);
+        }
     }
-    for (int64_t t = count_bins(l, edges_of(l, p, c)) - 2; t >= 0; t--) {
-        p->vec->axpy(units, 1, above + (t + 1) * units, dw + t * units);
-        p->vec->axpy(units, 1, above + (t + 1) * units, above + t * units);
+    for (int64_t c = first; c < first + count; c++, w += floats) {
+        float *above = table_of(j, c);
+        for (int64_t t = count_bins(l, edges_of(l, j->p, c)) - 2; t >= 0; t--) {
+            v->axpy(units, 1, above + (t + 1) * units, w + t * units);
+            v->axpy(units, 1, above + (t + 1) * units, above + t * units);
+        }
     }
+    v->col_sums(j->io->rows, count * units, j->g->dy + mtl__numeric_rest(l) + first * units,
+                j->g->lddy, j->p->grads + l->bias + first * units, false);
+}
+
+static void in_parts(void *arg, int64_t first, int64_t count)
+{
+    const job *j = arg;
+    const int64_t most = mtl__max(1, mtl__min(COLUMNS, TABLE_FLOATS / (j->l->features * j->l->units)));
+    for (int64_t n; count > 0; first += n, count -= n) {
+        n = mtl__min(most, count);
+        if (j->g)
+            backward_columns(j, first, n);
+        else
+            forward_columns(j, first, n);
+    }
+}
+
+static void forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
+{
+    job j = {l, p, io, NULL};
+    mtl__numeric_pass(l, io);
+    mtl__pool_ranges(p->pool, l->embeds, 1 + GRAIN / io->rows, in_parts, &j);
 }
 
 static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io,
                      const mtl__layer_grad *g)
 {
-    const int64_t units = l->units, rest = mtl__numeric_rest(l);
-    for (int64_t c = 0; c < l->embeds && g->want_params; c++) {
-        matrix_gradient(l, p, io, g, c, p->gemm_work);
-        mtl__numeric_gradient(l, p, io, c, g->dy + rest + c * units, g->lddy, units,
-                              p->grads + l->scale + c * units,
-                              p->gemm_work + mtl__round_floats(l->features * units));
-    }
+    job j = {l, p, io, g};
     if (g->want_params)
-        p->vec->col_sums(io->rows, l->embeds * units, g->dy + rest, g->lddy, p->grads + l->bias, false);
+        mtl__pool_ranges(p->pool, l->embeds, 1 + GRAIN / io->rows, in_parts, &j);
     mtl__numeric_hand_down(l, p, io, g);
 }
 
 static int64_t workspace(const mtl__layer *l, const mtl__gemm *g, int64_t rows, int slots,
                          bool training)
 {
-    const int64_t own = mtl__round_floats(l->features * l->units);
-    return own + (training ? mtl__gemm_workspace(g, MTL__GEMM_TN, 1, l->units, rows, slots) : 0);
+    (void)g, (void)rows, (void)slots, (void)training;
+    return l->embeds * l->features * l->units;
 }
 
 static int64_t keeps_places(const mtl__layer *l)

@@ -102,7 +102,7 @@ typedef struct mtl__vec {
 
     mtl__bias_act_fn *bias_identity, *bias_relu, *bias_tanh, *bias_sigmoid;
     mtl__act_grad_fn *grad_relu, *grad_tanh, *grad_sigmoid;
-    /* c = f(c + bias) in place, and the derivative there to slope (NULL = not wanted). */
+    /* c = f(c + bias) in place, bias NULL = none, and the derivative there to slope (NULL = not wanted). */
     void (*curve)(const mtl__curve *f, int64_t rows, int64_t cols, float *c, int64_t ldc,
                   const float *bias, float *slope, int64_t lds);
 
@@ -116,6 +116,8 @@ typedef struct mtl__vec {
     void (*mul)(int64_t n, const float *x, float *y); /* y *= x */
     void (*product)(int64_t n, const float *a, const float *b, float *y);      /* y = a b */
     void (*add_product)(int64_t n, const float *a, const float *b, float *y); /* y += a b, rounded */
+    /* y [n * times]: each x[index[i]] so many times. */
+    void (*repeat)(int64_t n, int64_t times, const float *x, const int64_t *index, float *y);
     /* y = fma(a, x - y, y): where they are equal and finite, y keeps its bits. */
     void (*blend)(int64_t n, float a, const float *x, float *y);
     /* x into [-limit, limit]; NaN stays. */

@@ -40,6 +40,7 @@ const mtl__vec VEC_TABLE = {
     .mul = mul,
     .product = product,
     .add_product = add_product,
+    .repeat = repeat,
     .blend = blend,
     .clamp = clamp,
     .sum = sum,

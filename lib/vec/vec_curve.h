@@ -160,7 +160,9 @@ VEC_INLINE vf curve_value(const mtl__curve *f, vf x, vf *slope)
 VEC_INLINE void curve_group(const mtl__curve *f, const float *bias, float *c, float *slope,
                             int64_t j, int n)
 {
-    vf d, x = vf_add(take(c + j, n), take(bias + j, n));
+    vf d, x = take(c + j, n);
+    if (bias)
+        x = vf_add(x, take(bias + j, n));
     put(c + j, n, curve_value(f, x, &d));
     if (slope)
         put(slope + j, n, d);

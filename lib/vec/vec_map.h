@@ -156,6 +156,20 @@ static void bias_sigmoid(int64_t rows, int64_t cols, float *c, int64_t ldc, cons
     bias_then_map(map_sigmoid, rows, cols, c, ldc, bias);
 }
 
+/* --- each number several times ------------------------------------------------------------- */
+
+VEC_INLINE void repeat_group(vf x, float *y, int64_t i, int n)
+{
+    put(y + i, n, x);
+}
+
+static void repeat(int64_t n, int64_t times, const float *x, const int64_t *index, float *y)
+{
+    for (int64_t i = 0; i < n; i++, y += times)
+        EACH_GROUP_HEAVY(times, repeat_group, vf_set1(x[index[i]]), y);
+    vf_leave();
+}
+
 /* --- derivative of the activation, from its output y --------------------------------------- */
 
 typedef vf act_grad_group_fn(vf y, vf d);

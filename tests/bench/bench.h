@@ -117,6 +117,11 @@ typedef struct bench_net {
     int64_t rows, batch;
     int64_t epochs; /* of one timing */
     const char *weighting, *scope; /* NULL = the sum of the losses */
+    const char *numeric; /* an embedding of all inputs; NULL = none */
+    int64_t units;       /* columns that it makes of one, and its multiply-adds for that */
+    int64_t terms;
+    const char *ensemble; /* its kind; NULL = none */
+    int64_t members;
 } bench_net;
 
 const bench_net *bench_case(char name); /* 'a', 'b', 'c' */
@@ -154,5 +159,6 @@ int bench_cold_child(const char *library);
 void bench_run_threads(void);
 void bench_run_scale(void);
 void bench_run_sparse(void);
+void bench_run_rows(void);
 
 #endif

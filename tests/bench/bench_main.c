@@ -19,6 +19,7 @@ static const struct {
     {"cold", bench_run_cold, "from dlopen to the first prediction; size of the library"},
     {"threads", bench_run_threads, "two threads against one, also on a busy machine"},
     {"scale", bench_run_scale, "cost of a step against width, batch, tasks and rows"},
+    {"rows", bench_run_rows, "cost of a step with numeric embeddings and with ensembles"},
     {"sparse", bench_run_sparse, "cost of a step on sparse inputs against their columns"},
 };
 

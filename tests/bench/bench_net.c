@@ -34,15 +34,19 @@ const bench_net *bench_case(char name)
     return &nets[name - 'a'];
 }
 
+/* Below an embedding or factors the first layer's input gradient is wanted too. */
 static double flops(const bench_net *net, int first_passes, int passes)
 {
-    double sum = 0.0;
-    int64_t in = net->inputs;
+    double sum = passes * 2.0 * (double)(net->inputs * net->terms);
+    int64_t in = net->inputs * mtl__max(net->units, 1);
+    if (net->numeric || net->ensemble)
+        first_passes = passes;
     for (int i = 0; i < MTL__COUNT_OF(net->widths) && net->widths[i] > 0; i++) {
         sum += (i == 0 ? first_passes : passes) * 2.0 * (double)in * (double)net->widths[i];
         in = net->widths[i];
     }
-    return sum + passes * 2.0 * (double)in * (double)(net->tasks * net->classes);
+    sum += passes * 2.0 * (double)in * (double)(net->tasks * net->classes);
+    return sum * (double)mtl__max(net->members, 1);
 }
 
 double bench_step_flops(const bench_net *net)
@@ -87,6 +91,10 @@ mtl_model *bench_model(const bench_net *net, mtl_context *ctx)
     mtl_model *model;
     char name[16];
     bench_check(mtl_spec_create(ctx, net->inputs, &spec, err), err);
+    if (net->numeric)
+        bench_check(mtl_spec_add_numeric_embedding(spec, net->numeric, 0, NULL, err), err);
+    if (net->ensemble)
+        bench_check(mtl_spec_set_ensemble(spec, net->members, net->ensemble, err), err);
     for (int i = 0; i < MTL__COUNT_OF(net->widths) && net->widths[i] > 0; i++)
         bench_check(mtl_spec_add_dense(spec, net->widths[i], "relu", err), err);
     for (int64_t t = 0; t < net->tasks; t++) {

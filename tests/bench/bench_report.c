@@ -164,6 +164,10 @@ static const target targets[] = {
     MOST("train-b", 2, "x_arithmetic", 0.61),
     MOST("train-c", 1, "x_arithmetic", 1.12),
     MOST("train-c", 2, "x_arithmetic", 0.583),
+    /* rows of tabular networks */
+    MOST("numeric-*", 1, "x_share", 1.3),
+    MOST("tabm-*", 1, "x_arithmetic", 1.15),
+    MOST("mini-*", 1, "x_arithmetic", 1.15),
     /* prediction */
     PREDICTOR("predict-a-b1", 6.7),
     PREDICTOR("predict-a-b32", 1.52),

@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 CASES = ["sq8-N?", "sq48-TN", "sq96-NN", "fwd-32x64x3-NN", "train-a", "predict-a-b1",
-         "predict-a-b32", "cold-a", "weight", "threads-sq16-NN", "scale-tasks-3", "scale-batch-8"]
+         "predict-a-b32", "cold-a", "weight", "threads-sq16-NN", "scale-tasks-3", "scale-batch-8",
+         "numeric-ple", "tabm-k8-128"]
 # What has to be there on any machine.
 WANTED = [("sq8-NN", "gflops"), ("sq8-NT", "pct_peak"), ("sq48-TN", "gflops_med"),
-          ("train-a", "us_per_step"), ("predict-a-b1", "us_median"), ("scale-tasks-3", "us_per_mflop")]
+          ("train-a", "us_per_step"), ("predict-a-b1", "us_median"), ("scale-tasks-3", "us_per_mflop"),
+          ("numeric-ple", "x_plain"), ("tabm-k8-128", "x_arithmetic")]
 
 
 def run(*args):

@@ -502,6 +502,13 @@ static void try_curve(const mtl__vec *v, int a, int64_t rows, int64_t cols, int6
     judge("slope", &want_d, &d);
     v->curve(&curves[a].f, rows, cols, alone.p, alone.ld, bias.p, NULL, 0);
     judge("c without its slope", &want, &alone);
+    ck_mat bare = copy_of(&c, place), zero = vector(cols, place, CK_UNIFORM);
+    for (int64_t j = 0; j < cols; j++)
+        zero.p[j] = -0.0f;
+    want = copy_of(&c, CK_ALIGNED);
+    plain_table()->curve(&curves[a].f, rows, cols, want.p, want.ld, zero.p, NULL, 0);
+    v->curve(&curves[a].f, rows, cols, bare.p, bare.ld, NULL, NULL, 0);
+    judge("c without a bias", &want, &bare);
 }
 
 static void check_curves(mtl__cpu_level level)
@@ -579,6 +586,14 @@ static void check_streams(mtl__cpu_level level)
             want.p[k] = got.p[k] + rounded;
         }
         v->add_product(n, x.p, mean.p, got.p);
+        judge("y", &want, &got);
+
+        int64_t at[3] = {n / 2, 0, n - 1};
+        const int64_t times = n / 3;
+        ck_case("repeat n %lld %s", (long long)n, ck_values_name(kind));
+        for (int64_t k = 0; k < n; k++)
+            want.p[k] = k < 3 * times ? x.p[at[k / times]] : got.p[k];
+        v->repeat(times ? 3 : 0, times, x.p, at, got.p);
         judge("y", &want, &got);
 
         ck_case("standardize n %lld %s", (long long)n, ck_values_name(kind));

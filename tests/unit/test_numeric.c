@@ -613,6 +613,87 @@ START_TEST(threads)
 }
 END_TEST
 
+enum { MANY = 70, DISTINCT = 150 };
+
+/* Every column begins as the first one, in the embedding and in the layer behind it. */
+static void make_alike(mtl_model *m)
+{
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *name;
+        int64_t n = tensor_size(m, i, &name);
+        float *w = floats(n);
+        done(mtl_model_tensor_get(m, name, n, w, err));
+        for (int64_t k = n / MANY; n % MANY == 0 && k < n; k++)
+            w[k] = w[k - n / MANY];
+        done(mtl_model_tensor_set(m, name, n, w, err));
+        free(w);
+    }
+}
+
+static void expect_alike(const mtl_model *m, const char *kind)
+{
+    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
+        const char *name;
+        int64_t n = tensor_size(m, i, &name), each = n / MANY;
+        float *w = floats(n);
+        done(mtl_model_tensor_get(m, name, n, w, err));
+        for (int64_t c = 1; n % MANY == 0 && c < MANY; c++)
+            ck_assert_msg(memcmp(w, w + c * each, (size_t)each * sizeof *w) == 0,
+                          "%s, %s: column %lld is another", kind, name, (long long)c);
+        free(w);
+    }
+}
+
+static mtl_model *fit_alike(const char *kind, int copies)
+{
+    const int64_t rows = copies * DISTINCT;
+    float *x = floats(rows * MANY), *y = floats(rows);
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    mtl_dataset *d = NULL;
+    uint64_t seed = 3;
+    for (int64_t r = 0; r < rows; r++) {
+        const float unit = r < DISTINCT ? next_unit(&seed) : x[(r - DISTINCT) * MANY];
+        y[r] = r < DISTINCT ? unit * unit + next_unit(&seed) : y[r - DISTINCT];
+        for (int64_t c = 0; c < MANY; c++)
+            x[r * MANY + c] = unit;
+    }
+    done(mtl_spec_create(NULL, MANY, &s, err));
+    done(mtl_spec_add_numeric_embedding(s, kind, 0, NULL, err));
+    done(mtl_spec_add_dense(s, 3, "tanh", err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+    done(mtl_model_create(s, &m, err));
+    make_alike(m);
+    done(mtl_dataset_create(NULL, x, rows, MANY, MANY, &d, err));
+    done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+    fit(m, d, "epochs=3 batch_size=1000 shuffle=0 optimizer=sgd learning_rate=0.02 scale_inputs=0");
+    mtl_dataset_destroy(d);
+    mtl_spec_destroy(s);
+    free(x), free(y);
+    return m;
+}
+
+/* More columns and rows than one block of either: columns that are alike stay so to the bit, and rows that
+   come twice have the gradient of once. */
+START_TEST(blocks_of_columns_and_rows)
+{
+    static const char *const many[] = {"cosine", "cosine:size=30", "plr:scale=0.5",
+                                       "plr:lite=1,size=7,frequencies=4", "pbld", "ple", "ple:bins=5"};
+    for (size_t k = 0; k < sizeof many / sizeof *many; k++) {
+        mtl_model *once = fit_alike(many[k], 1), *twice = fit_alike(many[k], 2);
+        int64_t n, same;
+        float *a = parameters(once, &n), *b = parameters(twice, &same);
+        expect_alike(twice, many[k]);
+        /* not ple's: quantiles of rows that come twice are others */
+        for (int64_t i = 0; i < n && strncmp(many[k], "ple", 3) != 0; i++)
+            ck_assert_msg(fabs((double)(a[i] - b[i])) < 1e-5 * fmax(1, fabs((double)a[i])),
+                          "%s, %lld: %g and %g", many[k], (long long)i, (double)a[i], (double)b[i]);
+        free(a), free(b);
+        mtl_model_destroy(once), mtl_model_destroy(twice);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("numeric");
@@ -629,5 +710,6 @@ int main(void)
     add_case(s, "what is refused", refusals);
     add_case(s, "sparse inputs are refused", sparse_inputs_are_refused);
     add_case(s, "any number of threads", threads);
+    add_case(s, "blocks of columns and of rows", blocks_of_columns_and_rows);
     return run_suite(s);
 }
