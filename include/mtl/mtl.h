@@ -2077,7 +2077,7 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   distance of the two covariance matrices over 4 width^2 (Sun & Saenko 2016, equation 1). "mmd": the
  *   mean kernel within both less that between them (Gretton et al. 2012, equation 5), the kernel a sum
  *   of exp(-d^2 / (2 a m)) for a = 1/2, 1 and 2, m the mean d^2. They cost rows^2 * width in a step and
- *   are not candidates of "auto".
+ *   are candidates of "auto" in a new domain alone.
  *
  * Those from bias_only to wise but tune look at no label of the known tasks, and but l2_sp_fisher and ewc
  * at no row of them. They, gated and a_gem need a trunk and are not candidates of "auto". What they add is no part of the report's losses, and
@@ -2092,11 +2092,17 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   and the running figures of batch norms taken from up to 2048 rows, with the share of 16 rows left to
  *   the old figures (Schneider et al. 2020, equation 3). The result is for the new domain alone. For
  *   dense inputs in memory.
- * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as floors,
- * and nothing is simulated. "l2_sp", "l2_sp_fisher" and "ewc" hold the source's heads as they hold
+ * "auto" compares on folds of the labelled rows; "as_is" and "statistics" count as floors. Where rows
+ * without a label are as many as the others, "coral" and "mmd" are candidates too: their first steps, at
+ * most 1000 there, are taken once on these rows, and every fold goes on from what they came to. With
+ * @p known in memory, dense, and "simulations" above 0, the way back is simulated then: up to 1500 rows without
+ * a label with what the source says of them are the known ones, known rows the new domain, with as many
+ * labels, and every candidate is judged on further ones (reverse validation: Zhong et al. 2010, section
+ * 4). k is 1/2 with that. "l2_sp", "l2_sp_fisher" and "ewc" hold the source's heads as they hold
  * the trunk, "distil" all of them to what they say, labels or not; for "gated" and "a_gem" known rows of the
- * target's own tasks are one with these; "wise" may go back to the source itself. Without a label there is nothing to compare by: the result is
- * the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
+ * target's own tasks are one with these; "wise" may go back to the source itself. Without a label
+ * "auto" goes by the way back alone, between the source as it is, the only floor then, and what needs
+ * none; where that cannot be simulated the result is the source as it is, and the report's "why" says so. Strategies but "as_is", "statistics", "coral" and
  * "mmd" need a label (MTL_ERR_DATA). With @p known the report has "distance/coral/before" and "/after",
  * and the same for "mmd": the penalties' distances, on up to 256 rows of each.
  *

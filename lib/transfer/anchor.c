@@ -3,6 +3,7 @@
    |w|^2: Li, Grandvalet & Davoine 2018, equation 4. The gradient is added behind the losses'. With
    a Fisher information F it is alpha / 2 sum of F (w - w0)^2, as there in section 3.4 and in
    Kirkpatrick et al. 2017, equation 3. */
+#include <math.h>
 #include <string.h>
 
 #include "data/csr.h"
@@ -111,10 +112,12 @@ static void add_squares(const mtl__guiding *g, mtl__trainer *one)
 }
 
 /* The mean over known rows of the squared gradient of a row's loss, its labels being those that it
-   has. The square of a batch's mean gradient, which is quicker, is another thing. */
+   has. The square of a batch's mean gradient, which is quicker, is another thing. Half of the time that
+   is left goes to it at most. */
 static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
 {
     const mtl__vec *v = t->m->ctx->vec;
+    const double deadline = g->job->deadline, begun = mtl__seconds();
     mtl_model *m = NULL;
     mtl__trainer *one = NULL;
     int64_t rows = 0;
@@ -123,7 +126,8 @@ static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
         st = take_singly(g, t, m, &one, err);
     if (st == MTL_OK)
         mtl__feed_begin(&one->feed);
-    while (st == MTL_OK && rows < MOST_ROWS && mtl__feed_next(&one->feed)) {
+    while (st == MTL_OK && rows < MOST_ROWS && mtl__feed_next(&one->feed) &&
+           !(deadline > 0 && rows > 0 && mtl__seconds() >= begun + (deadline - begun) / 2)) {
         add_squares(g, one);
         rows++;
         st = mtl__binding_status(&one->bound[0], err);
@@ -135,6 +139,8 @@ static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
                       "strategy \"%s\": a gradient of the known rows is too large", g->name);
     mtl__trainer_destroy(one);
     mtl__model_destroy(m);
+    if (deadline > 0)
+        t->set.time_limit = fmax(1e-9, deadline - mtl__seconds()); /* what the rows have left */
     return st == MTL_OK ? hold(g, t, err) : st;
 }
 

@@ -16,18 +16,20 @@ enum {
     MOST_ROWS = 2000, LEAST_ROWS = 50, /* of the target, to choose by */
     MOST_RESIDUALS = 1 << 18, /* of one variant */
     FEW = 20, SOME = 60, /* rows up to which folds are repeated 4 and 2 times */
+    DRAW_STEPS = 1000,
 };
 
 /* A share of the time is kept for the model that is chosen. */
 static const double TO_CHOOSE = 0.75, TO_SIMULATE = 0.4;
 
 /* Standard errors that an average has to lie below a floor (see mtl__evidence): of one that is
-   expected from simulations, too; in a new domain, where the source as it is is known to serve. Own rows
-   of a new task alone do not know their error well enough to doubt by. */
+   expected from simulations, too; in a new domain without such, where the source as it is is known to
+   serve. Own rows of a new task alone do not know their error well enough to doubt by. */
 static const double DOUBT = 0.5, DOUBT_SAME = 1;
 
 typedef struct chooser {
-    const mtl__job *job;
+    const mtl__job *job; /* `own` */
+    mtl__job own;
     const mtl_dataset *target;
     const mtl__allocator *al;
     uint64_t seed;
@@ -53,8 +55,9 @@ static bool is_candidate(const chooser *x, const mtl__strategy *how, const mtl__
 {
     if (only)
         return how == only;
-    return how->in_auto && (x->job->known || !how->needs_known) &&
-           mtl__strategy_serves(x->job, how);
+    const bool draws = mtl__strategy_draws(x->job, how) && x->bare;
+    return (how->in_auto || draws) && (x->rows || !mtl__strategy_learns(x->job, how)) &&
+           (x->job->known || !how->needs_known) && mtl__strategy_serves(x->job, how);
 }
 
 /* In a new domain what the source has is simpler than what its few labels say. */
@@ -63,11 +66,11 @@ static bool comes_late(const chooser *x, const mtl__strategy *how)
     return x->job->same && how->family != MTL__AS_IS && how->family != MTL__STATISTICS;
 }
 
-/* What needs no transfer, or no training. */
-static bool is_floor(const mtl__strategy *how)
+/* What needs no transfer, or no training; without labels the source as it is alone. */
+static bool is_floor(const chooser *x, const mtl__strategy *how)
 {
     return how->family == MTL__CONSTANT || how->family == MTL__AS_IS ||
-           how->family == MTL__STATISTICS || how->fresh ||
+           (how->family == MTL__STATISTICS && x->rows) || how->fresh ||
            (how->family == MTL__HEAD && how->features == MTL__ON_INPUTS);
 }
 
@@ -91,7 +94,7 @@ static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_err
         const mtl__strategy *how = mtl__strategy_at(i % most);
         if (comes_late(x, how) != (i >= most) || !is_candidate(x, how, only))
             continue;
-        x->is_floor[c->candidates] = is_floor(how);
+        x->is_floor[c->candidates] = is_floor(x, how);
         x->model[c->candidates] = mtl__is_head(x->job, how) ? 0 : 1 + c->candidates;
         c->how[c->candidates++] = how;
         c->variants += mtl__variants(how);
@@ -280,13 +283,21 @@ static void keep_time(chooser *x, double share)
     x->c.is_over = x->c.is_stopped;
 }
 
+static mtl_status simulate(chooser *x, mtl_error *err)
+{
+    const int64_t rows = x->rows ? x->rows->rows : 0;
+    return x->job->same ? mtl__simulate_back(&x->c, x->job, x->bare, rows, err)
+                        : mtl__simulate(&x->c, x->job, rows, err);
+}
+
 static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_error *err)
 {
     mtl__contest *c = &x->c;
     const int64_t tasks = mtl__option_i64(x->job->o, &mtl__transfer_options, "simulations");
-    mtl_status st;
-    MTL_TRY(st, mtl__measure_create(x->job, x->rows, &x->measure, err), done);
-    if (!only && tasks > 0 && x->job->known && !x->job->same) {
+    mtl_status st = MTL_OK;
+    if (x->rows)
+        MTL_TRY(st, mtl__measure_create(x->job, x->rows, &x->measure, err), done);
+    if (!only && tasks > 0 && x->job->known && (x->bare || !x->job->same)) {
         c->room = 2 * tasks;
         c->planned += c->room * c->candidates;
         c->simulated = mtl__alloc_array(x->al, c->room,
@@ -294,10 +305,13 @@ static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_err
         if (!c->simulated)
             return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for simulations");
         keep_time(x, TO_SIMULATE);
-        MTL_TRY(st, mtl__simulate(c, x->job, x->rows->rows, err), done);
+        MTL_TRY(st, simulate(x, err), done);
     }
     keep_time(x, TO_CHOOSE);
-    st = run_folds(x, err);
+    if (x->rows && x->bare && x->job->known && !only)
+        MTL_TRY(st, mtl__draw_near(c, &x->own, x->bare, err), done);
+    if (x->rows)
+        st = run_folds(x, err);
 done:
     return st;
 }
@@ -311,7 +325,7 @@ static mtl__evidence evidence_of(const chooser *x)
                            .own = c->own, .units = c->units, .unit = c->unit,
                            .is_flat = !x->measure.varies,
                            .simulations = c->simulations, .simulated = c->simulated,
-                           .doubt = x->job->same ? DOUBT_SAME : c->simulations ? DOUBT : 0,
+                           .doubt = c->simulations ? DOUBT : x->job->same ? DOUBT_SAME : 0,
                            .scratch = x->scratch};
 }
 
@@ -401,7 +415,7 @@ static void write_why(const chooser *x, mtl__bytes *text)
                           short_number(lead).text, short_number(error).text, name);
     }
     mtl__bytes_format(text, "; by %lld rows, which count %s, and %lld simulations, which count %s",
-                      (long long)x->rows->rows, short_number(x->choice.trust).text,
+                      (long long)(x->rows ? x->rows->rows : 0), short_number(x->choice.trust).text,
                       (long long)x->c.simulations, short_number(1 - x->choice.trust).text);
 }
 
@@ -586,6 +600,7 @@ static void free_chooser(chooser *x)
     mtl__free(x->al, c->simulated,
               c->room * c->variants * c->variants * (int64_t)sizeof *c->simulated);
     mtl__measure_free(&x->measure);
+    mtl__drawn_free(&x->own);
     mtl__dataset_destroy(x->rows);
     mtl__dataset_destroy(x->bare);
 }
@@ -620,7 +635,8 @@ mtl_status mtl__transfer_chosen(const mtl__job *job, const mtl_dataset *target,
                                 const mtl__strategy *only, mtl_model **out, mtl_report **report,
                                 mtl_error *err)
 {
-    chooser x = {.job = job, .target = target, .al = &job->source->ctx->al, .choice = {-1, -1, 0, NAN},
+    chooser x = {.job = &x.own, .own = *job, .target = target, .al = &job->source->ctx->al,
+                 .choice = {-1, -1, 0, NAN},
                  .seed = (uint64_t)mtl__option_i64(job->o, &mtl__transfer_options, "seed"),
                  .started = mtl__seconds()};
     mtl_status st = check_data(job, target, err);
@@ -628,7 +644,8 @@ mtl_status mtl__transfer_chosen(const mtl__job *job, const mtl_dataset *target,
         st = take_rows(&x, err);
     if (st == MTL_OK)
         st = list_candidates(&x, only, err);
-    if (st == MTL_OK && x.rows)
+    x.own.draw_steps = DRAW_STEPS;
+    if (st == MTL_OK && (x.rows || x.bare))
         st = gather_evidence(&x, only, err);
     if (st == MTL_OK)
         st = make_chosen(&x, out, report, err);

@@ -143,8 +143,7 @@ static void plan(restating *r, int64_t rows, mtl__arena *a)
     r->grads = mtl__arena_floats(a, net->params);
 }
 
-/* Rows from all over the data set. */
-static void spread(int64_t all, int64_t rows, int64_t *index)
+void mtl__spread(int64_t all, int64_t rows, int64_t *index)
 {
     for (int64_t i = 0; i < rows; i++)
         index[i] = (int64_t)((double)i * (double)all / (double)rows);
@@ -168,7 +167,7 @@ static void pass_rows(restating *r, const mtl_dataset *d, int64_t rows)
     }
     for (int64_t i = 0; i < net->heads; i++)
         r->chain_on[i] = true;
-    spread(d->rows, rows, r->index);
+    mtl__spread(d->rows, rows, r->index);
     mtl__binding_inputs(&bound, r->m, (mtl__rows){.index = r->index, .count = rows}, r->scratch,
                         r->x);
     mtl__network_forward(net, &pass, &r->buffers, r->chain_on, rows, r->x, net->inputs);
@@ -230,7 +229,7 @@ static mtl_status features_of(const mtl_model *m, const mtl_dataset *d, int64_t 
     if (st == MTL_OK)
         st = mtl__model_eye(m, &eye, err);
     if (st == MTL_OK) {
-        spread(d->rows, rows, index);
+        mtl__spread(d->rows, rows, index);
         mtl__array_gather(&d->x, cols, (mtl__rows){.index = index, .count = rows}, x, cols);
         st = mtl__model_predict(eye, -1, rows, x, cols, h, eye->net.outputs, err);
     }

@@ -12,6 +12,9 @@ bool mtl__has_label(const mtl__job *job, const mtl_dataset *d, int64_t row);
 mtl_status mtl__labelled_rows(const mtl__job *job, const mtl_dataset *d, mtl_dataset **out,
                               mtl_error *err);
 
+/* Numbers of rows from all over a data set. */
+void mtl__spread(int64_t all, int64_t rows, int64_t *index);
+
 /* The model's input scaling moved so that inputs of `target` come out with the means and deviations
    that those of `known` have by the scaling that there is; then running statistics of batch norms
    from what comes out. Both as MTL__PSEUDO_ROWS rows with the old figures and those of the target

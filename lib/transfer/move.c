@@ -37,6 +37,16 @@ double mtl__keeps_known(const mtl__job *job)
     return mtl__option_f64(job->o, &mtl__transfer_options, "keep_known");
 }
 
+bool mtl__strategy_learns(const mtl__job *job, const mtl__strategy *how)
+{
+    return how->phases ? !how->phase[0].align : mtl__solves_heads(job, how);
+}
+
+bool mtl__strategy_draws(const mtl__job *job, const mtl__strategy *how)
+{
+    return job->same && how->phase[0].align;
+}
+
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
 {
     if (how->fresh && mtl__keeps_known(job) >= 0)
@@ -70,6 +80,12 @@ static mtl_status add_task(const mtl__job *job, const mtl__new_task *t, bool fre
                  : MTL_OK;
 }
 
+static const mtl_model *start_of(const mtl__job *job, const mtl__strategy *how)
+{
+    const mtl_model *drawn = mtl__strategy_draws(job, how) ? job->drawn[how->phase[0].align] : NULL;
+    return drawn ? drawn : job->source;
+}
+
 static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_model **out,
                              mtl_error *err)
 {
@@ -85,7 +101,7 @@ static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     mtl__model_draw(m, seed);
     if (!how->fresh)
-        MTL_TRY(st, mtl__model_adopt(m, job->source, err), done);
+        MTL_TRY(st, mtl__model_adopt(m, start_of(job, how), err), done);
     m->is_set = true;
     *out = m;
     m = NULL;
@@ -103,6 +119,7 @@ typedef struct run {
     mtl_model *m; /* the new one */
     const mtl_dataset *target;
     mtl_dataset *labelled; /* in a new domain: its rows with a label, or NULL */
+    mtl_dataset *some;     /* rows that are drawn near, where not all are */
     const mtl__strategy *how;
     int64_t variant;
     mtl__watch *watch;
@@ -123,6 +140,14 @@ static double of_trunk_rate(const run *x, double factor)
     return mtl__option_f64(x->job->o, &mtl__transfer_options, "trunk_rate");
 }
 
+/* Of a new domain all rows are drawn near, those with a label are learnt from. */
+static const mtl_dataset *rows_of(const run *x, const mtl__phase *p)
+{
+    if (p->align)
+        return x->some ? x->some : x->target;
+    return x->job->same ? x->labelled : x->target;
+}
+
 static mtl__train_settings settings_of(const run *x, const mtl__phase *p)
 {
     const mtl__option_group *g = &mtl__transfer_options;
@@ -140,6 +165,10 @@ static mtl__train_settings settings_of(const run *x, const mtl__phase *p)
         .progress = o && !x->watch ? o->progress : NULL,
         .progress_user = o ? o->progress_user : NULL,
     };
+    if (p->align && x->job->draw_steps) {
+        const int64_t epoch = (rows_of(x, p)->rows + set.batch_rows - 1) / set.batch_rows;
+        set.epochs = mtl__min(set.epochs, mtl__max(1, x->job->draw_steps / epoch));
+    }
     mtl__read_update(o, g, &set);
     if (x->job->deadline > 0) {
         double left = x->job->deadline - mtl__seconds();
@@ -173,6 +202,23 @@ static mtl_status bind_target(const run *x, const mtl_dataset *d, mtl__binding *
                         : mtl__binding_create(x->m, d, "target", out, err);
 }
 
+/* No more rows than there are steps for, from all over the data set. */
+static mtl_status take_some(run *x, mtl_error *err)
+{
+    const mtl__allocator *al = &x->m->ctx->al;
+    const int64_t batch = mtl__option_i64(x->job->o, &mtl__transfer_options, "batch_size");
+    const int64_t rows = batch * x->job->draw_steps; /* of 16777216 at most */
+    if (!rows || !x->how->phase[0].align || x->target->rows <= rows)
+        return MTL_OK;
+    int64_t *index = mtl__alloc_array(al, rows, sizeof *index);
+    if (!index)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)rows);
+    mtl__spread(x->target->rows, rows, index);
+    mtl_status st = mtl__dataset_subset(x->target, rows, index, &x->some, err);
+    mtl__free(al, index, rows * (int64_t)sizeof *index);
+    return st;
+}
+
 static mtl_status prepare(run *x, mtl_error *err)
 {
     const mtl__allocator *al = &x->m->ctx->al;
@@ -195,18 +241,12 @@ static mtl_status prepare(run *x, mtl_error *err)
     if (is_new)
         mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);
     mtl__binding_free(&target);
-    if (st == MTL_OK && x->job->same)
+    if (st == MTL_OK && x->job->same && !x->job->blind)
         st = mtl__labelled_rows(x->job, x->target, &x->labelled, err);
-    return st;
+    return st == MTL_OK ? take_some(x, err) : st;
 }
 
 /* --- steps ------------------------------------------------------------------------------------- */
-
-/* Of a new domain all rows are drawn near, those with a label are learnt from. */
-static const mtl_dataset *rows_of(const run *x, const mtl__phase *p)
-{
-    return x->job->same && !p->align ? x->labelled : x->target;
-}
 
 static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
 {
@@ -214,8 +254,8 @@ static mtl_status make_trainer(run *x, const mtl__phase *p, mtl_error *err)
     mtl__binding first = {0}, second = {0};
     const mtl_dataset *known = p->known ? x->job->known : NULL;
     mtl_status st = bind_target(x, rows_of(x, p), &first, err);
-    for (int64_t t = 0; t < first.tasks && (!p->known || x->job->alone); t++)
-        if (is_known(x, t) && !is_meant(x, t))
+    for (int64_t t = 0; t < first.tasks && (!p->known || x->job->alone || x->job->blind); t++)
+        if (x->job->blind || (is_known(x, t) && !is_meant(x, t)))
             first.label[t] = -1;
     if (st == MTL_OK && known)
         st = mtl__binding_create_of(x->m, x->job->source->spec, known, "known", &second, err);
@@ -307,12 +347,21 @@ static mtl_status walk(run *x, mtl_error *err)
     return st;
 }
 
+/* All stops are where it stands. */
+static mtl_status look_everywhere(const run *x, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    for (int64_t v = 0; v < MTL__STOPS && st == MTL_OK; v++)
+        st = x->watch->look(x->watch->self, x->m, v, err);
+    return st;
+}
+
 static mtl_status run_phase(run *x, int number, bool *go_on, mtl_error *err)
 {
     const bool in_parts = number + 1 == x->how->phases && (x->watch || x->variant >= 0) &&
                           !x->how->walks;
     if (!rows_of(x, &x->how->phase[number])) /* nothing to learn from */
-        return MTL_OK;
+        return in_parts && x->watch ? look_everywhere(x, err) : MTL_OK;
     mtl_status st = make_trainer(x, &x->how->phase[number], err);
     if (st == MTL_OK)
         st = in_parts ? run_stops(x, err) : mtl__trainer_run(x->trainer, err);
@@ -377,6 +426,7 @@ static void free_run(run *x)
             mtl__free(al, x->ends[i], x->m->net.params * (int64_t)sizeof(float));
     mtl__keeper_free(&x->keeper);
     mtl__dataset_destroy(x->labelled);
+    mtl__dataset_destroy(x->some);
     mtl__report_destroy(x->report);
     mtl__scaling_free(&x->scaling);
     if (x->task_factor)
@@ -392,12 +442,6 @@ static void keep_calibration(run *x)
     mtl__model_calibrated(x->m);
 }
 
-/* From labels, at first. */
-static bool learns(const run *x)
-{
-    return x->how->phases ? !x->how->phase[0].align : mtl__solves_heads(x->job, x->how);
-}
-
 /* All but the phases. */
 static mtl_status begin(run *x, mtl_error *err)
 {
@@ -405,7 +449,7 @@ static mtl_status begin(run *x, mtl_error *err)
     const bool steps = how->family == MTL__STEPS;
     const mtl_dataset *rows = x->job->domain ? x->job->domain : x->target;
     mtl_status st = prepare(x, err);
-    if (st == MTL_OK && x->job->same && !x->labelled && learns(x))
+    if (st == MTL_OK && x->job->same && !x->labelled && mtl__strategy_learns(x->job, how))
         st = MTL_FAIL(err, MTL_ERR_DATA, "target: no row has a label for strategy \"%s\"",
                       how->choice.name);
     if (st == MTL_OK)
@@ -442,7 +486,10 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
     const double share = mtl__keeps_known(x->job);
     if (st == MTL_OK && share >= 0 && x->how->phases && x->job->known)
         st = mtl__keeper_create(x->m, x->job->source->spec, x->job->known, share, &x->keeper, err);
-    for (int i = 0; i < x->how->phases && st == MTL_OK && go_on; i++)
+    const bool is_drawn = start_of(x->job, x->how) != x->job->source;
+    if (st == MTL_OK && is_drawn) /* where no label is left to learn from */
+        st = start_report(x, err);
+    for (int i = is_drawn; i < x->how->phases && st == MTL_OK && go_on; i++)
         st = run_phase(x, i, &go_on, err);
     if (st == MTL_OK)
         st = walk(x, err);

@@ -79,6 +79,10 @@ typedef struct mtl__job {
     bool same;      /* they are the source's own, in a new domain: `task` are known tasks */
     const mtl_dataset *domain; /* rows for what needs no labels; NULL = those that are given */
     bool alone;      /* target labels of known tasks are not looked at */
+    bool blind;      /* in a new domain: no label of the target is */
+    mtl_model *drawn[MTL__MMD + 1]; /* in a new domain, by distance: what steps that draw it near
+                                             without a label came to, or NULL; others go on from there */
+    int64_t draw_steps; /* such steps at most; 0 = as many as there are epochs for */
     const mtl__part *blend; /* [blends] exact heads whose mean is taken for that of the strategy, or NULL */
     int64_t blends;
     double deadline; /* 0 = none */
@@ -93,6 +97,10 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how);
 bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how);
 
 bool mtl__strategy_needs_trunk(const mtl__strategy *how);
+/* Does it learn from the target's labels before all else? */
+bool mtl__strategy_learns(const mtl__job *job, const mtl__strategy *how);
+/* Does it begin with drawing a new domain near? */
+bool mtl__strategy_draws(const mtl__job *job, const mtl__strategy *how);
 /* Is it the name of a task of the job? */
 bool mtl__job_means(const mtl__job *job, const char *name);
 

@@ -275,7 +275,8 @@ mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_data
     for (; i < c->candidates && st == MTL_OK && !c->is_over; i++) {
         const mtl__strategy *how = c->how[i];
         const bool heads = how->family != MTL__STEPS && mtl__solves_heads(job, how);
-        if (heads && !mtl__heads_serve(c->job, how))
+        if ((heads && !mtl__heads_serve(c->job, how)) ||
+            (mtl__strategy_draws(job, how) && !job->drawn[how->phase[0].align]))
             continue;
         x.residual = residual + (c->first[i] * stride + at) * x.width;
         st = heads ? score_heads(&x, how, err) : score_models(&x, train, how, &is_cancelled, err);

@@ -50,4 +50,14 @@ mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_data
 /* simulate.c: known tasks in turn as the new one, with so many rows. */
 mtl_status mtl__simulate(mtl__contest *c, const mtl__job *job, int64_t rows, mtl_error *err);
 
+/* back.c, of a new domain of which there are `bare` rows without a label: the way back from there, with so
+   many rows that have one. Nothing where the known rows do not allow it. */
+mtl_status mtl__simulate_back(mtl__contest *c, const mtl__job *job, const mtl_dataset *bare,
+                              int64_t rows, mtl_error *err);
+
+/* Models that steps draw near such rows, for candidates to go on from; some of `bare` and not all steps
+   where these are many. What cannot be drawn is NULL. */
+mtl_status mtl__draw_near(mtl__contest *c, mtl__job *job, const mtl_dataset *bare, mtl_error *err);
+void mtl__drawn_free(mtl__job *job);
+
 #endif

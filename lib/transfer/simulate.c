@@ -10,35 +10,30 @@
 
 #include "data/csr.h"
 #include "rng/rng.h"
-#include "transfer/scores.h"
+#include "transfer/simulate_priv.h"
 
 enum {
-    TEST_ROWS = 300,  /* at most, to judge on */
-    TRUNK_ROWS = 1500, /* at most, to train a trunk on */
     TRUNK_STEPS = 800,
     TRUNK_BATCH = 64,
-    FEW_ROWS = 30,    /* up to here each task is taken twice, with other rows */
     LEAST_ROWS = 12,  /* of a task that is taken */
 };
 
-typedef struct simulation {
-    mtl__contest *c;
-    const mtl__job *job;
-    int64_t task, draws, rows; /* of the source; targets of it; rows of each */
-    int64_t *order;            /* [rows of known] */
-    mtl_dataset *trunk_rows, *target, *test;
-    mtl_model *source;
-    mtl_options *fit;
-} simulation;
+mtl_status mtl__simulation_init(mtl__simulation *s, mtl_error *err)
+{
+    const int64_t rows = s->job->known->rows;
+    s->order = mtl__alloc_array(s->c->al, rows, sizeof *s->order);
+    return s->order ? MTL_OK
+                    : MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for %lld rows", (long long)rows);
+}
 
-static void free_simulation(simulation *s)
+void mtl__simulation_free(mtl__simulation *s)
 {
     mtl__dataset_destroy(s->trunk_rows);
     mtl__dataset_destroy(s->target);
     mtl__dataset_destroy(s->test);
     mtl__model_destroy(s->source);
     mtl__options_destroy(s->fit);
-    mtl__free(&s->job->source->ctx->al, s->order, s->job->known->rows * (int64_t)sizeof *s->order);
+    mtl__free(s->c->al, s->order, s->job->known->rows * (int64_t)sizeof *s->order);
 }
 
 /* --- rows -------------------------------------------------------------------------------------- */
@@ -59,10 +54,17 @@ static int64_t count_labels(const mtl_dataset *d, int64_t label)
     return n;
 }
 
-/* Rows in random order, those with a label of the task before the others. */
-static int64_t order_rows(simulation *s, uint64_t seed, int64_t label)
+static bool has_the_task(const mtl__simulation *s, int64_t row)
 {
     const mtl_dataset *known = s->job->known;
+    return has_label(&known->labels[mtl__dataset_task(known, s->job->source->spec->task[s->task].name)],
+                     row);
+}
+
+int64_t mtl__simulation_order(mtl__simulation *s, bool (*serves)(const mtl__simulation *s, int64_t row))
+{
+    const mtl_dataset *known = s->job->known;
+    const uint64_t seed = (uint64_t)mtl__option_i64(s->job->o, &mtl__transfer_options, "seed");
     mtl__rng r = mtl__rng_make(seed, MTL__RNG_SIMULATE, (uint32_t)s->task);
     for (int64_t i = 0; i < known->rows; i++)
         s->order[i] = i;
@@ -70,7 +72,7 @@ static int64_t order_rows(simulation *s, uint64_t seed, int64_t label)
     int64_t front = 0;
     for (int64_t i = 0; i < known->rows; i++) {
         const int64_t row = s->order[i];
-        if (has_label(&known->labels[label], row)) {
+        if (serves(s, row)) {
             s->order[i] = s->order[front];
             s->order[front++] = row;
         }
@@ -78,17 +80,21 @@ static int64_t order_rows(simulation *s, uint64_t seed, int64_t label)
     return front;
 }
 
-static mtl_status take_rows(simulation *s, int64_t label, mtl_error *err)
+mtl_status mtl__simulation_share(mtl__simulation *s, int64_t labelled, mtl_error *err)
+{
+    s->rows = mtl__min(s->rows, labelled / 2);
+    s->draws = s->rows && s->rows <= MTL__SIMULATE_FEW && labelled >= 4 * s->rows ? 2 : 1;
+    const int64_t used = s->draws * s->rows;
+    const int64_t test = mtl__min(MTL__SIMULATE_TEST, (labelled - used + 2) / 3);
+    return mtl__dataset_subset(s->job->known, test, s->order + used, &s->test, err);
+}
+
+static mtl_status take_rows(mtl__simulation *s, mtl_error *err)
 {
     const mtl_dataset *known = s->job->known;
-    const uint64_t seed = (uint64_t)mtl__option_i64(s->job->o, &mtl__transfer_options, "seed");
-    const int64_t labelled = order_rows(s, seed, label);
-    s->rows = mtl__min(s->rows, labelled / 2);
-    s->draws = s->rows <= FEW_ROWS && labelled >= 4 * s->rows ? 2 : 1;
-    const int64_t used = s->draws * s->rows;
-    const int64_t test = mtl__min(TEST_ROWS, (labelled - used + 2) / 3);
-    const int64_t trunk = mtl__min(TRUNK_ROWS, known->rows - used - test);
-    mtl_status st = mtl__dataset_subset(known, test, s->order + used, &s->test, err);
+    mtl_status st = mtl__simulation_share(s, mtl__simulation_order(s, has_the_task), err);
+    const int64_t left = st == MTL_OK ? known->rows - s->draws * s->rows - s->test->rows : 0;
+    const int64_t trunk = mtl__min(MTL__SIMULATE_TRUNK, left);
     if (st == MTL_OK)
         st = mtl__dataset_subset(known, trunk, s->order + known->rows - trunk, &s->trunk_rows, err);
     return st;
@@ -103,7 +109,7 @@ static double time_left(const mtl__contest *c)
     return c->stop_at > 0 && left < 1e-9 ? 1e-9 : left;
 }
 
-static mtl_status set_options(simulation *s, mtl_error *err)
+static mtl_status set_options(mtl__simulation *s, mtl_error *err)
 {
     const mtl__job *job = s->job;
     const int64_t steps = (s->trunk_rows->rows + TRUNK_BATCH - 1) / TRUNK_BATCH;
@@ -127,8 +133,7 @@ static mtl_status set_options(simulation *s, mtl_error *err)
     return st;
 }
 
-/* The source's network without the task, trained anew. */
-static mtl_status make_source(simulation *s, mtl_error *err)
+mtl_status mtl__simulation_source(mtl__simulation *s, mtl_error *err)
 {
     const mtl_spec *from = s->job->source->spec;
     mtl_spec *spec = NULL;
@@ -136,10 +141,11 @@ static mtl_status make_source(simulation *s, mtl_error *err)
     MTL_TRY(st, set_options(s, err), done);
     MTL_TRY(st, mtl__spec_clone(from, true, &spec, err), done);
     for (int64_t t = 0; t < from->tasks; t++)
-        if (t != s->task)
+        if (s->task < 0 ? mtl__job_means(s->job, from->task[t].name) : t != s->task)
             MTL_TRY(st, mtl__spec_copy_task(spec, &from->task[t], true, err), done);
     MTL_TRY(st, mtl__model_create(spec, &s->source, err), done);
     st = mtl__fit_all(s->source, s->trunk_rows, NULL, s->fit, NULL, err);
+    s->c->is_over = s->c->is_over || (s->c->stop_at > 0 && mtl__seconds() >= s->c->stop_at);
 done:
     mtl__spec_destroy(spec);
     return st;
@@ -161,7 +167,7 @@ static void mean_products(const mtl__contest *c, const float *residual, int64_t 
         }
 }
 
-static mtl_status judge_draw(simulation *s, const mtl__job *job, const mtl__measure *measure,
+static mtl_status judge_draw(mtl__simulation *s, const mtl__job *job, const mtl__measure *measure,
                              mtl_error *err)
 {
     mtl__contest *c = s->c;
@@ -171,8 +177,8 @@ static mtl_status judge_draw(simulation *s, const mtl__job *job, const mtl__meas
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
     for (int64_t i = 0; i < c->variants * size; i++)
         residual[i] = NAN;
-    mtl_status st =
-        mtl__score_split(c, job, s->target, s->test, measure, residual, rows, 0, err);
+    mtl_status st = mtl__score_split(c, job, job->blind ? job->domain : s->target, s->test, measure,
+                                     residual, rows, 0, err);
     if (st == MTL_OK && c->is_whole)
         mean_products(c, residual, rows, size,
                       c->simulated + c->simulations++ * c->variants * c->variants);
@@ -180,24 +186,16 @@ static mtl_status judge_draw(simulation *s, const mtl__job *job, const mtl__meas
     return st;
 }
 
-static mtl_status run_draws(simulation *s, mtl_error *err)
+mtl_status mtl__simulation_run(mtl__simulation *s, mtl__job *job, mtl_error *err)
 {
-    const mtl__task_spec *t = &s->job->source->spec->task[s->task];
-    const mtl__new_task task = {t->name, t->kind, t->outputs};
-    mtl__job job = *s->job;
     mtl__measure measure = {0};
-    job.source = s->source;
-    job.known = s->trunk_rows;
-    job.task = &task;
-    job.tasks = 1;
-    job.alone = true;
-    mtl_status st = mtl__measure_create(&job, s->test, &measure, err);
-    job.deadline = s->c->stop_at;
+    mtl_status st = mtl__measure_create(job, s->test, &measure, err);
+    job->deadline = s->c->stop_at;
     /* Labels to judge on that are all the same tell nothing. */
     for (int64_t i = 0; i < s->draws && st == MTL_OK && measure.varies && !s->c->is_over; i++) {
         st = mtl__dataset_subset(s->job->known, s->rows, s->order + i * s->rows, &s->target, err);
         if (st == MTL_OK)
-            st = judge_draw(s, &job, &measure, err);
+            st = judge_draw(s, job, &measure, err);
         mtl__dataset_destroy(s->target);
         s->target = NULL;
     }
@@ -209,21 +207,25 @@ static mtl_status run_draws(simulation *s, mtl_error *err)
 static mtl_status simulate_task(mtl__contest *c, const mtl__job *job, int64_t task, int64_t rows,
                                 mtl_error *err)
 {
-    simulation s = {.c = c, .job = job, .task = task, .rows = rows};
-    const char *name = job->source->spec->task[task].name;
+    mtl__simulation s = {.c = c, .job = job, .task = task, .rows = rows};
+    const mtl__task_spec *t = &job->source->spec->task[task];
+    const mtl__new_task as_new = {t->name, t->kind, t->outputs};
+    mtl__job part = *job;
     mtl_error why = {0};
-    s.order = mtl__alloc_array(c->al, job->known->rows, sizeof *s.order);
-    mtl_status st =
-        s.order ? take_rows(&s, mtl__dataset_task(job->known, name), &why)
-                : MTL_FAIL(&why, MTL_ERR_NOMEM, "no memory for %lld rows",
-                           (long long)job->known->rows);
+    mtl_status st = mtl__simulation_init(&s, &why);
+    if (st == MTL_OK)
+        st = take_rows(&s, &why);
     if (st == MTL_OK && s.trunk_rows->rows > 0 && s.rows > 0) {
-        st = make_source(&s, &why);
-        c->is_over = c->is_over || (c->stop_at > 0 && mtl__seconds() >= c->stop_at);
+        st = mtl__simulation_source(&s, &why);
+        part.source = s.source;
+        part.known = s.trunk_rows;
+        part.task = &as_new;
+        part.tasks = 1;
+        part.alone = true;
         if (st == MTL_OK)
-            st = run_draws(&s, &why);
+            st = mtl__simulation_run(&s, &part, &why);
     }
-    free_simulation(&s);
+    mtl__simulation_free(&s);
     if (st == MTL_ERR_DATA || st == MTL_ERR_DIVERGED)
         return MTL_OK;
     return st == MTL_OK ? st : MTL_FAIL(err, st, "%s", why.message);

@@ -185,21 +185,25 @@ static void assert_same_predictions(const mtl_model *a, const mtl_model *b, cons
     assert_same_bits(x, y, p->rows * OUT);
 }
 
-/* No label: nothing is chosen blindly, what is taken is the source, its calibration too. */
+/* No label, and nothing to go the way back with: what is taken is the source, its calibration too. */
 START_TEST(without_labels_it_is_the_source)
 {
-    static const char *const ways[] = {"strategy=auto", "strategy=as_is"};
+    static const struct {
+        const char *how;
+        bool knows;
+    } ways[] = {{"strategy=auto simulations=0", true}, {"strategy=as_is", true},
+                {"strategy=auto", false}, {"strategy=as_is", false}};
     for (int calibrated = 0; calibrated < 2; calibrated++) {
         scene *s = scene_make(NULL, FEW);
         label_grades(s, 0);
         if (calibrated)
             done(mtl_model_calibrate(s->source, s->known, NULL, NULL, err));
-        for (int i = 0; i < 4; i++) {
+        for (size_t i = 0; i < COUNT(ways); i++) {
             mtl_report *r = NULL;
-            mtl_model *m = moved(s, i < 2 ? s->known : NULL, ways[i % 2], &r);
+            mtl_model *m = moved(s, ways[i].knows ? s->known : NULL, ways[i].how, &r);
             assert_same_predictions(m, s->source, &s->test);
             ck_assert_str_eq(text_of(r, "strategy"), "as_is");
-            if (i < 2) {
+            if (ways[i].knows) {
                 ck_assert(number_of(r, "distance/coral/before") > 0);
                 ck_assert(number_of(r, "distance/mmd/before") ==
                           number_of(r, "distance/mmd/after"));
@@ -209,6 +213,52 @@ START_TEST(without_labels_it_is_the_source)
             mtl_report_destroy(r);
             mtl_model_destroy(m);
         }
+        scene_free(s);
+    }
+}
+END_TEST
+
+/* Few labels and many rows without: what draws the domains together is compared, on the own rows and on
+   the way back, and what is taken is better than the source. */
+START_TEST(the_way_back_counts)
+{
+    scene *s = scene_make(NULL, 400);
+    mtl_report *r = NULL;
+    label_grades(s, 30);
+    mtl_model *m = moved(s, s->known, "strategy=auto epochs=40", &r);
+    static const char *const names[] = {"as_is", "statistics", "coral", "mmd", "replay", "linear"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "candidate/%s/mean", names[i]);
+        ck_assert_msg(isfinite(number_of(r, name)), "%s", name);
+        snprintf(name, sizeof name, "candidate/%s/simulated", names[i]);
+        ck_assert_msg(isfinite(number_of(r, name)), "%s", name);
+    }
+    ck_assert_double_eq(number_of(r, "simulations"), 2);
+    ck_assert_double_gt(grade_accuracy(m, &s->test), grade_accuracy(s->source, &s->test) + 0.15);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    scene_free(s);
+}
+END_TEST
+
+/* Rows that are like the known ones: nothing is moved, to the bit. */
+START_TEST(no_shift_no_move)
+{
+    for (uint64_t seed = 31; seed < 34; seed++) {
+        scene *s = scene_make(NULL, 400);
+        mtl_report *r = NULL;
+        problem_free(&s->far);
+        s->far = problem_make(400, seed, 0);
+        mtl_dataset_destroy(s->target);
+        done(mtl_dataset_create(NULL, s->far.x, 400, IN, IN, &s->target, err));
+        label_grades(s, 0);
+        mtl_model *m = moved(s, s->known, "strategy=auto", &r);
+        ck_assert_str_eq(text_of(r, "strategy"), "as_is");
+        ck_assert_double_ge(number_of(r, "simulations"), 1);
+        assert_same_predictions(m, s->source, &s->test);
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
         scene_free(s);
     }
 }
@@ -632,6 +682,8 @@ int main(void)
     add_case(s, "equal parts are not apart", equal_parts_are_not_apart);
     add_case(s, "parts of few rows", rows_too_few);
     add_case(s, "without labels the source stays as it is", without_labels_it_is_the_source);
+    add_case(s, "the way back counts beside few labels", the_way_back_counts);
+    add_case(s, "without a shift nothing is moved", no_shift_no_move);
     add_case(s, "statistics undo a shift", statistics_undo_a_shift);
     add_case(s, "statistics of a batch norm", statistics_of_a_batch_norm);
     add_case(s, "penalties go down the trunk", penalties_go_down_the_trunk);
