@@ -1196,7 +1196,7 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  *
  * With a preset besides: "preset", its name, and "preset/KEY", the options that were set, by the user or by
  * it; for each task "mixture/loss/KIND/TASK", mean losses of the rows left out with KIND pooled, linear,
- * shared and single, and "mixture/loss/mixed/TASK" (values in units of the labels' variance or deviation); and
+ * shared, numeric and single, and "mixture/loss/mixed/TASK" (values in units of the labels' variance or deviation); and
  * "mixture/weight/KIND/TASK". NaN where there is no figure. The other entries are those of the first
  * shared network; without one "reason" is "solved". "seconds" are those of the whole.
  *
@@ -1390,7 +1390,11 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *   task's mean and deviation and with an intercept for each, where rows have at most two labels of such
  *   on average; linear, an exact linear model for each task (as for "judge"); shared, one network of all tasks: the model's
  *   own layers, or, for a model made without layers, "layers" under an ensemble of "members" (mini,
- *   mtl_spec_set_ensemble()); none where a loss is "ordinal"); single, the same network (of a model without layers with a quarter of the
+ *   mtl_spec_set_ensemble()); none where a loss is "ordinal"); numeric, of a model without layers, the same network
+ *   behind an "embedding" of the columns of more than two values, if these are at most 32 and rows times
+ *   these at most 160,000 (piecewise linear with 32 bins and 8 numbers:
+ *   Gorishniy et al. 2022, "On embeddings for numerical features"), which goes no further where the first
+ *   part says that it is worse by 2 %; single, the network of shared (of a model without layers with a quarter of the
  *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
  *   the first part says that it is no match for the shared one; three such more than others, and no more
  *   are tried. "batch_size" (32 .. 256) and, where the row does not say them, "epochs", "members", "folds"

@@ -37,6 +37,7 @@ typedef struct mtl__selection {
     int64_t count, capacity;
     mtl__turn *turn;        /* [run] */
     int64_t part;           /* being trained */
+    int64_t *column, columns; /* of more than two values */
     double begun, deadline; /* 0 = none */
     bool is_cut, is_cancelled, is_part;
     mtl_report *report;
@@ -81,6 +82,7 @@ mtl_status mtl__refit_linear(mtl__selection *s, int kind, mtl_error *err);
  */
 
 mtl_status mtl__run_shared(mtl__selection *s, int kind, mtl_error *err);
+mtl_status mtl__run_numeric(mtl__selection *s, int kind, mtl_error *err);
 mtl_status mtl__run_single(mtl__selection *s, int kind, mtl_error *err);
 void mtl__selection_free_turns(mtl__selection *s);
 

@@ -10,13 +10,16 @@
    networks, and one that is needed is better by far. */
 enum { SINGLE_LABELS = 200, SINGLE_PART = 4, SINGLE_TASKS = 16, SINGLE_LOSSES = 3 };
 /* Values are worth a mixture with a network that is a little worse on one part. */
-#define SINGLE_WORSE 1.1
+#define SINGLE_WORSE  1.1
+#define NUMERIC_WORSE 1.02
+/* Of more columns an embedding makes the first layer the most costly one; of more values it takes too
+   long. */
+enum { NUMERIC_COLUMNS = 32, NUMERIC_VALUES = 160000 };
 /* Numbers in which a network's predictions of all epochs are kept; more, and those of its best
    epoch stand in for them. */
 #define HISTORY 8388608
 
-/* --- one network ---------------------------------------------------------------------------------
- */
+/* --- one network ------------------------------------------------------------------------------- */
 
 static mtl_status describe(const mtl__selection *s, int kind, int64_t task, mtl_spec **out,
                            mtl_error *err)
@@ -26,7 +29,11 @@ static mtl_status describe(const mtl__selection *s, int kind, int64_t task, mtl_
     mtl_spec *d = NULL;
     mtl_status st = mtl__spec_clone(whole, true, &d, err);
     if (st == MTL_OK && s->own_shape) {
-        st = mtl__spec_add_layers(d, mtl__option_str(s->o, g, "layers"), err);
+        if (kind == MTL__NUMERIC)
+            st = mtl__spec_add_numeric(d, mtl__option_str(s->o, g, "embedding"), s->columns,
+                                       s->column, err);
+        if (st == MTL_OK)
+            st = mtl__spec_add_layers(d, mtl__option_str(s->o, g, "layers"), err);
         if (st == MTL_OK)
             st = mtl__spec_set_initializer(d, "he_uniform", err);
         d->members = mtl__option_i64(s->o, g, "members");
@@ -144,8 +151,7 @@ static mtl_status train_network(mtl__selection *s, int kind, int64_t task, mtl_e
     return mtl__pardon(st, &mine, err);
 }
 
-/* --- predictions of rows left out
- * ------------------------------------------------------------------ */
+/* --- predictions of rows left out ------------------------------------------------------------- */
 
 static const mtl__entry *curve(const mtl__turn *u)
 {
@@ -201,8 +207,18 @@ void mtl__selection_free_turns(mtl__selection *s)
         free_turn(&s->turn[i]);
 }
 
-/* --- the candidates ------------------------------------------------------------------------------
- */
+/* Of a network of all tasks; the first one is told as that of a fit. */
+static void settle_all(mtl__selection *s, int kind)
+{
+    settle(s, kind, -1);
+    if (!s->report) {
+        s->report = s->turn[0].report;
+        s->turn[0].report = NULL;
+    }
+    mtl__selection_free_turns(s);
+}
+
+/* --- the candidates ------------------------------------------------------------------------------ */
 
 mtl_status mtl__run_shared(mtl__selection *s, int kind, mtl_error *err)
 {
@@ -210,21 +226,68 @@ mtl_status mtl__run_shared(mtl__selection *s, int kind, mtl_error *err)
     for (s->part = 0; s->part < s->run && st == MTL_OK; s->part++)
         if (!mtl__selection_is_over(s) || !mtl__selection_is_enough(s))
             st = train_network(s, kind, -1, err);
-    settle(s, kind, -1);
-    s->report = s->turn[0].report; /* the first one is told as that of a fit */
-    s->turn[0].report = NULL;
-    mtl__selection_free_turns(s);
+    settle_all(s, kind);
     return st;
 }
 
+/* task NULL: of all. */
 static double best_loss(const mtl_report *r, const char *task)
 {
     char name[320];
     const mtl__entry *e;
     const int64_t best = (int64_t)mtl__report_find(r, "best_epoch")->number;
-    snprintf(name, sizeof name, "loss/valid/%.256s", task);
+    snprintf(name, sizeof name, "loss/valid%s%.256s", task ? "/" : "", task ? task : "");
     e = mtl__report_find(r, name);
     return e && best > 0 && best <= e->count ? e->series[best - 1] : (double)INFINITY;
+}
+
+/* The network of the first part, just trained, is the last of its kind. */
+static void drop_first(mtl__selection *s)
+{
+    mtl__model_destroy(s->list[--s->count].net);
+    free_turn(&s->turn[0]);
+}
+
+/* Columns of two values gain nothing. */
+static void find_columns(mtl__selection *s)
+{
+    const mtl_dataset *d = s->all.data;
+    s->columns = 0;
+    for (int64_t j = 0; j < d->inputs; j++) {
+        float seen[2] = {NAN, NAN};
+        bool is_more = false;
+        for (int64_t r = 0; r < d->rows && !is_more; r++) {
+            const float x = mtl__array_row(&d->x, r)[j];
+            if (isnan(x) || x == seen[0] || x == seen[1])
+                continue;
+            is_more = !isnan(seen[1]);
+            seen[!isnan(seen[0])] = x;
+        }
+        if (is_more)
+            s->column[s->columns++] = j;
+    }
+}
+
+mtl_status mtl__run_numeric(mtl__selection *s, int kind, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    find_columns(s);
+    if (!s->own_shape || !s->columns || s->columns > NUMERIC_COLUMNS ||
+        s->columns * s->all.data->rows > NUMERIC_VALUES)
+        return MTL_OK;
+    for (s->part = 0; s->part < s->run && st == MTL_OK; s->part++) {
+        const int64_t before = s->count;
+        if (mtl__selection_is_over(s) && mtl__selection_is_enough(s))
+            break;
+        st = train_network(s, kind, -1, err);
+        if (s->part || s->count == before || !s->report ||
+            best_loss(s->turn[0].report, NULL) < NUMERIC_WORSE * best_loss(s->report, NULL))
+            continue;
+        drop_first(s);
+        break;
+    }
+    settle_all(s, kind);
+    return st;
 }
 
 static bool goes_on(const mtl__selection *s, int64_t task)
@@ -251,8 +314,7 @@ static mtl_status run_task(mtl__selection *s, int kind, int64_t task, int64_t *b
         *balance += goes_on(s, task) ? -1 : 1;
         if (goes_on(s, task))
             continue;
-        mtl__model_destroy(s->list[--s->count].net);
-        free_turn(&s->turn[0]);
+        drop_first(s);
         break;
     }
     settle(s, kind, task);

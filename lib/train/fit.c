@@ -55,7 +55,8 @@ static const mtl__option table[] = {
                     "plain = the network as it was built, options as given; else options that were not "
                     "set have the preset's values, and candidates are mixed; auto = good for a model made "
                     "without layers, else plain; see mtl_fit"),
-    MTL__OPTION_LIST("candidates", "pooled linear shared single", "pooled|linear|shared|single", &mtl__candidates,
+    MTL__OPTION_LIST("candidates", "pooled linear shared numeric single",
+                     "pooled|linear|shared|numeric|single", &mtl__candidates,
                      "of presets, separated by spaces"),
     MTL__OPTION_I64("folds", 5, 2, 50, "of presets: parts of the training rows, left out in turn"),
     MTL__OPTION_I64("folds_run", 0, 0, 50, "how many of them have a turn; 0 = all"),
@@ -63,6 +64,9 @@ static const mtl__option table[] = {
                     "of presets: label column whose rows of one value stay in one part; \"\" = none"),
     MTL__OPTION_STR("layers", "", "", NULL,
                     "of presets: trunk of a model made without layers, e.g. 64:relu,64:relu"),
+    MTL__OPTION_STR("embedding", "ple", "", NULL,
+                    "of presets: in front of these layers for the candidate numeric, see "
+                    "mtl_spec_add_numeric_embedding"),
     MTL__OPTION_I64("members", 1, 1, 1024, "of presets: of its ensemble (mini), see "
                                            "mtl_spec_set_ensemble"),
     MTL__OPTION_I64("train_metrics", 0, 0, 1, "1 = metrics of the training rows too, every epoch"),

@@ -7,7 +7,7 @@
 #include "train/folds.h"
 
 /* Kinds of candidate, from simple to costly. */
-enum { MTL__POOLED, MTL__LINEAR, MTL__SHARED, MTL__SINGLE, MTL__KINDS };
+enum { MTL__POOLED, MTL__LINEAR, MTL__SHARED, MTL__NUMERIC, MTL__SINGLE, MTL__KINDS };
 
 typedef struct mtl__mixture {
     const mtl_model *m; /* whose tasks they are; columns of predictions are as in its z */

@@ -8,7 +8,7 @@
 #include "train/race.h"
 
 typedef struct setting {
-    const char *key, *value;
+    const char *key, *value, *many; /* many: of MANY_ROWS and more, NULL = the same */
 } setting;
 
 struct mtl__preset {
@@ -17,29 +17,45 @@ struct mtl__preset {
 };
 
 /* Adam's second moment over few steps: RealMLP (Holzmueller et al. 2024).
-   One trunk for all members with heads of their own, decay 3e-4, patience 16: TabM (Gorishniy et al.
-   2025). The average of parameters makes a constant rate end as a falling one would. */
+   One trunk for all members with heads of their own, decay 3e-4, patience 16: TabM (Gorishniy et
+   al. 2025). The average of parameters makes a constant rate end as a falling one would. */
 #define OF_ALL                                                                                     \
-    {"optimizer", "adamw:beta2=0.95,weight_decay=0.0003"}, {"average", "ema:decay=0.99"},         \
-        {"learning_rate", "0.008"}, {"layers", "128:relu,128:relu"}
+    {"optimizer", "adamw:beta2=0.95,weight_decay=0.0003", NULL},                                   \
+        {"average", "ema:decay=0.99", NULL}, {"learning_rate", "0.008", NULL},                     \
+        {"layers", "128:relu,128:relu", NULL}, {"embedding", "ple:size=8,bins=32", NULL},          \
+    {                                                                                              \
+        "members", "8", "4"                                                                        \
+    }
 
 static const mtl__preset presets[] = {
     {"fast",
-     {OF_ALL, {"candidates", "shared"}, {"folds", "5"}, {"folds_run", "1"},
-      {"epochs", "100"}, {"patience", "10"}}},
+     {OF_ALL,
+      {"candidates", "shared", NULL},
+      {"folds", "5", NULL},
+      {"folds_run", "1", NULL},
+      {"epochs", "100", NULL},
+      {"patience", "10", NULL}}},
     {"good",
-     {OF_ALL, {"patience", "16"}}},
+     {OF_ALL,
+      {"candidates", "pooled linear shared numeric single", "pooled linear shared numeric"},
+      {"folds", "5", "3"},
+      {"patience", "16", NULL}}},
     {"best",
-     {OF_ALL, {"candidates", "pooled linear shared single"}, {"members", "16"}, {"folds", "10"},
-      {"epochs", "400"}, {"patience", "24"}}},
+     {OF_ALL,
+      {"candidates", "pooled linear shared numeric single", NULL},
+      {"folds", "10", "5"},
+      {"patience", "24", NULL}}},
 };
 
 enum { AUTO, PLAIN, FIRST };
 enum { AUTO_ROWS = 20, LEAST_ROWS = 4 };
 enum { LEAST_EPOCHS = 10, MOST_EPOCHS = 200, PASSED_ROWS = 600000 };
-enum { MANY_ROWS = 5000 }; /* from here on fewer members, parts and candidates are enough; more take too long */
+enum {
+    MANY_ROWS = 5000
+}; /* from here on fewer members, parts and candidates are enough; more take too long */
 
-/* --- which one ----------------------------------------------------------------------------------- */
+/* --- which one -----------------------------------------------------------------------------------
+ */
 
 static bool has_layers(const mtl_spec *s)
 {
@@ -60,8 +76,9 @@ static bool has_callbacks(const mtl_spec *s)
 /* Did the user say how a network is to be trained? These options say other things. */
 static bool says_how(const mtl_options *o)
 {
-    static const char *const others[] = {"preset",    "seed",   "time_limit", "candidates", "folds",
-                                         "folds_run", "layers", "members",    "group_by"};
+    static const char *const others[] = {"preset",   "seed",      "time_limit", "candidates",
+                                         "folds",    "folds_run", "layers",     "members",
+                                         "group_by", "embedding"};
     for (int64_t i = 0; o && i < o->group->count; i++) {
         bool is_other = !o->value[i].is_set;
         for (int k = 0; k < MTL__COUNT_OF(others); k++)
@@ -86,21 +103,29 @@ static mtl_status check(const mtl_model *m, const mtl_dataset *train, const mtl_
     if (m->members)
         return mtl__members_refuse(m, "training", err);
     if (m->is_set)
-        return MTL_FAIL(err, MTL_ERR_STATE, "preset %s trains networks that begin anew: the model was "
-                                            "trained, or a tensor was set or frozen", name);
+        return MTL_FAIL(err, MTL_ERR_STATE,
+                        "preset %s trains networks that begin anew: the model was "
+                        "trained, or a tensor was set or frozen",
+                        name);
     if (mtl__option_i64(o, g, "judge") || *mtl__option_str(o, g, "checkpoint") ||
         mtl__race_is_wanted(o))
-        return MTL_FAIL(err, MTL_ERR_INVALID, "preset %s trains many networks, for which there is no "
-                                              "judge, no checkpoint and no weighting \"auto\"", name);
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "preset %s trains many networks, for which there is no "
+                        "judge, no checkpoint and no weighting \"auto\"",
+                        name);
     if (strcmp(sampling, "shuffle") != 0)
-        return MTL_FAIL(err, MTL_ERR_INVALID, "preset %s trains networks of single tasks: sampling "
-                                              "must be shuffle, not \"%.64s\"", name, sampling);
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "preset %s trains networks of single tasks: sampling "
+                        "must be shuffle, not \"%.64s\"",
+                        name, sampling);
     if (train->csr.start || has_callbacks(m->spec))
-        return MTL_FAIL(err, MTL_ERR_INVALID, "preset %s is not for sparse inputs or losses of the "
-                                              "caller's", name);
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "preset %s is not for sparse inputs or losses of the "
+                        "caller's",
+                        name);
     if (train->rows < LEAST_ROWS)
-        return MTL_FAIL(err, MTL_ERR_DATA, "preset %s needs at least %d training rows, not %lld", name,
-                        LEAST_ROWS, (long long)train->rows);
+        return MTL_FAIL(err, MTL_ERR_DATA, "preset %s needs at least %d training rows, not %lld",
+                        name, LEAST_ROWS, (long long)train->rows);
     return mtl__dataset_in_memory(train, name, err);
 }
 
@@ -127,7 +152,8 @@ mtl_status mtl__preset_refuse(const mtl_options *o, const char *what, mtl_error 
                     mtl__option_str(o, &mtl__fit_options, "preset"));
 }
 
-/* --- filling in ---------------------------------------------------------------------------------- */
+/* --- filling in ----------------------------------------------------------------------------------
+ */
 
 /* Rows of a step: some twenty steps an epoch, between 32 rows, fewer of which are mostly noise, and
    256. */
@@ -146,19 +172,15 @@ static mtl_status fill(const mtl__preset *p, int64_t rows, mtl_options *o, mtl_e
     snprintf(batch, sizeof batch, "%lld", (long long)batch_rows(rows));
     snprintf(epochs, sizeof epochs, "%lld",
              (long long)mtl__max(LEAST_EPOCHS, mtl__min(MOST_EPOCHS, PASSED_ROWS / rows)));
-    const setting by_rows[] = {{"batch_size", batch},
-                               {"epochs", epochs},
-                               {"candidates", rows < MANY_ROWS ? "pooled linear shared single"
-                                                               : "pooled linear shared"},
-                               {"members", rows < MANY_ROWS ? "8" : "4"},
-                               {"folds", rows < MANY_ROWS ? "5" : "3"},
-                               {NULL, NULL}};
+    const setting by_rows[] = {
+        {"batch_size", batch, NULL}, {"epochs", epochs, NULL}, {NULL, NULL, NULL}};
     const setting *const lists[] = {p->row, by_rows};
     mtl_status st = MTL_OK;
     for (int i = 0; i < 2; i++)
         for (const setting *s = lists[i]; s->key && st == MTL_OK; s++)
             if (!mtl__options_has(o, s->key))
-                st = mtl__options_set(o, s->key, s->value, err);
+                st = mtl__options_set(o, s->key, rows >= MANY_ROWS && s->many ? s->many : s->value,
+                                      err);
     return st;
 }
 

@@ -43,6 +43,7 @@ static void take(mtl__selection *s, mtl__arena *a)
     const mtl_model *m = s->m;
     const char *list = mtl__option_str(s->o, &mtl__fit_options, "candidates"), *word;
     int64_t length;
+    s->column = mtl__arena_take(a, s->all.data->inputs, sizeof *s->column);
     s->turn = mtl__arena_take(a, s->run, sizeof *s->turn);
     s->mix.weight = mtl__arena_take(a, MTL__KINDS * m->net.tasks, sizeof *s->mix.weight);
     s->mix.loss = mtl__arena_take(a, (MTL__KINDS + 1) * m->net.tasks, sizeof *s->mix.loss);

@@ -35,9 +35,9 @@ static void find_weights(const mtl__selection *s, double *to)
         if (sum > 0)
             continue;
         int best = s->list[0].kind;
-        for (int64_t k = 0; k < s->count; k++)
-            if (s->list[k].kind == MTL__SHARED)
-                best = MTL__SHARED;
+        for (int64_t k = 0; k < s->count && best != MTL__SHARED; k++)
+            if (!mtl__candidate_rows[s->list[k].kind].is_exact && s->list[k].task < 0)
+                best = s->list[k].kind;
         share(s, best, t, 1, to);
     }
 }

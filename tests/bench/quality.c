@@ -103,8 +103,7 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* --- records
- * ----------------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------- */
 
 static void add_record(const record *r)
 {
@@ -154,8 +153,7 @@ static void open_csv(const char *path)
         fprintf(csv, "set,method,split,task,metric,value,fit_seconds,predict_seconds\n");
 }
 
-/* --- data ----------------------------------------------------------------------------------------
- */
+/* --- data -------------------------------------------------------------------------------------- */
 
 typedef struct table {
     char name[NAME];
@@ -256,8 +254,7 @@ static table shuffled(const table *t, int split)
     return s;
 }
 
-/* --- one recipe on one split
- * ------------------------------------------------------------------------ */
+/* --- one recipe on one split ------------------------------------------------------------------ */
 
 /* Some of the rows and tasks of a table as a data set. */
 static mtl_dataset *dataset_of(const table *t, int64_t first, int64_t rows, int64_t task,
@@ -407,11 +404,12 @@ static void run_recipe(const table *t, const recipe *how, int split)
         add_record(&r);
         write_record(&r);
     }
+    if (csv)
+        fflush(csv); /* what is measured is kept, whatever comes */
     free(out);
 }
 
-/* --- scikit-learn
- * -------------------------------------------------------------------------------------- */
+/* --- scikit-learn ----------------------------------------------------------------------------- */
 
 /* One of its models on a split; false where it is not installed. */
 static bool run_peer(const char *python, const char *method, int split, const char *folder)
@@ -436,6 +434,8 @@ static bool run_peer(const char *python, const char *method, int split, const ch
         die(python, "cannot be run");
     read_records(f, true);
     fclose(f);
+    if (csv)
+        fflush(csv);
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
         die(method, "was ended");
     if (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 77)
@@ -443,8 +443,7 @@ static bool run_peer(const char *python, const char *method, int split, const ch
     return WEXITSTATUS(status) == 0;
 }
 
-/* --- tables
- * ------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 /* Mean over the tasks of a split that have a figure; NaN without any. */
 static double split_mean(const char *set, const char *method, int split, double *fit,
@@ -500,6 +499,8 @@ static void print_task(const char *set, const char *method, int task)
         squares += r->value * r->value;
         n++;
     }
+    if (n == 0)
+        return;
     const double mean = sum / n, variance = n > 1 ? (squares - n * mean * mean) / (n - 1) : NAN;
     printf("  %s %.4f +- %.4f", method, mean, sqrt(fmax(variance, 0) / n));
 }
@@ -628,8 +629,7 @@ static void print_all(int splits)
     print_ranks(&sets, &methods, splits);
 }
 
-/* --- command line
- * -------------------------------------------------------------------------------------- */
+/* --- command line ----------------------------------------------------------------------------- */
 
 static const char *part(const char *text, char *to, size_t size)
 {

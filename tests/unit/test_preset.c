@@ -247,11 +247,11 @@ static void mixed_free(mixed *m)
 START_TEST(weights_are_those_of_least_squares)
 {
     mixed m;
-    mixed_make(&m, (const float[]){0, 1, 0.5f, 0.5f}, MIXED);
-    const double best[] = {0, 1 / 9.0, 4 / 9.0, 4 / 9.0};
+    mixed_make(&m, (const float[]){0, 1, 0.5f, 0, 0.5f}, MIXED);
+    const double best[] = {0, 1 / 9.0, 4 / 9.0, 0, 4 / 9.0};
     for (int k = 0; k < MTL__KINDS; k++)
         assert_near(m.weight[k], best[k], 0.06);
-    assert_near(m.weight[1] + m.weight[2] + m.weight[3], 1, 1e-12);
+    assert_near(m.weight[1] + m.weight[2] + m.weight[4], 1, 1e-12);
     /* Losses are in units of the labels' variance, 4/3; those of the candidates v = size^2 / 3. */
     assert_near(m.loss[MTL__LINEAR], 0.25, 0.02);
     assert_near(m.loss[MTL__SHARED], 0.0625, 0.005);
@@ -263,15 +263,15 @@ END_TEST
 START_TEST(the_simplest_is_taken_where_it_is_as_good)
 {
     mixed m;
-    mixed_make(&m, (const float[]){0, 0.5f, 2, 2}, MIXED); /* best: 0.89, 0.055, 0.055 */
+    mixed_make(&m, (const float[]){0, 0.5f, 2, 0, 2}, MIXED); /* best: 0.89, 0.055, 0.055 */
     ck_assert_double_ge(m.weight[MTL__LINEAR], 0.85);
     mixed_free(&m);
-    mixed_make(&m, (const float[]){0, 0.5f, 0, 0.02f}, MIXED);
+    mixed_make(&m, (const float[]){0, 0.5f, 0, 0, 0.02f}, MIXED);
     ck_assert_double_ge(m.weight[MTL__SINGLE], 0.95);
     ck_assert_double_eq(m.weight[MTL__SHARED], 0);
     ck_assert(isnan(m.loss[MTL__SHARED]));
     mixed_free(&m);
-    mixed_make(&m, (const float[]){0, 0, 0.3f, 0}, 40);
+    mixed_make(&m, (const float[]){0, 0, 0.3f, 0, 0}, 40);
     ck_assert_double_eq(m.weight[MTL__SHARED], 1);
     assert_near(m.loss[MTL__KINDS], m.loss[MTL__SHARED], 1e-15);
     mixed_free(&m);
@@ -412,6 +412,57 @@ START_TEST(lines_stay_lines)
     mtl_report_destroy(r);
     mtl_model_destroy(m);
     mtl_dataset_destroy(d);
+}
+END_TEST
+
+/* Steps of single columns, which joints of an embedding follow: it is found by what rows left out say.
+   Columns of two values have none. */
+START_TEST(steps_take_embeddings)
+{
+    enum { ROWS = 400, INPUTS = 3 };
+    uint64_t seed = 8;
+    float x[ROWS * INPUTS], y[2][ROWS];
+    for (int64_t i = 0; i < ROWS * INPUTS; i++)
+        x[i] = next_unit(&seed);
+    for (int64_t r = 0; r < ROWS; r++) {
+        const float a = x[r * INPUTS], b = x[r * INPUTS + 1];
+        x[r * INPUTS + 2] = (float)(x[r * INPUTS + 2] > 0);
+        y[0][r] = floorf(6 * a) - 2 * (float)((int)floorf(9 * b) % 2) + 0.1f * next_unit(&seed);
+        y[1][r] = (float)((int)floorf(7 * b + 20) % 3) + x[r * INPUTS + 2];
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        mtl_dataset *d = NULL;
+        for (int64_t i = 0; i < ROWS * INPUTS && pass; i++)
+            x[i] = (float)(x[i] > 0);
+        done(mtl_dataset_create(NULL, x, ROWS, INPUTS, INPUTS, &d, err));
+        done(mtl_dataset_set_labels(d, "a", 1, y[0], 1, err));
+        done(mtl_dataset_set_labels(d, "b", 1, y[1], 1, err));
+        mtl_model *m = bare_model(d, NULL, MTL_REGRESSION);
+        mtl_report *r = fitted(m, d, NULL, "preset=good folds=3 members=2 epochs=60 layers=32:relu");
+        if (pass) {
+            ck_assert(isnan(of_task(r, "loss/numeric", "a")));
+            ck_assert_double_eq(of_task(r, "weight/numeric", "a"), 0);
+        } else {
+            for (int t = 0; t < 2; t++) {
+                const char *const name = t ? "b" : "a";
+                ck_assert_double_lt(of_task(r, "loss/numeric", name),
+                                    0.8 * of_task(r, "loss/shared", name));
+                ck_assert_double_gt(of_task(r, "weight/numeric", name), 0.5);
+            }
+            mtl_report_destroy(r);
+            mtl_model_destroy(m);
+            m = bare_model(d, NULL, MTL_REGRESSION);
+            mtl_options *o = options(MTL_OPTIONS_FIT, SMALL " embedding=cosine:size=4");
+            done(mtl_options_set_str(o, "candidates", "numeric", err));
+            done(mtl_fit(m, d, NULL, o, &r, err));
+            ck_assert_double_eq(of_task(r, "weight/numeric", "b"), 1);
+            ck_assert(mtl_report_type(r, "loss/valid") != 0); /* told as that of a fit */
+            mtl_options_destroy(o);
+        }
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+        mtl_dataset_destroy(d);
+    }
 }
 END_TEST
 
@@ -738,10 +789,11 @@ START_TEST(what_cannot_be)
                {"preset=fast checkpoint=x.ckpt", "checkpoint", MTL_ERR_INVALID},
                {"preset=good sampling=tasks", "sampling", MTL_ERR_INVALID},
                {"preset=good layers=8", "layers", MTL_ERR_RANGE},
+               {"preset=good embedding=bins", "bins", MTL_ERR_RANGE},
                {"preset=good group_by=c", "group_by", MTL_ERR_NAME},
                {"preset=good group_by=b", "row 0", MTL_ERR_VALUE}};
     const uint64_t before = model_hash(m);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         mtl_options *o = options(MTL_OPTIONS_FIT, row[i].text);
         refused(mtl_fit(m, w.d, NULL, o, NULL, err), row[i].st, row[i].part);
         mtl_options_destroy(o);
@@ -828,6 +880,7 @@ int main(void)
     add_case(s, "the row can be taken", the_row_can_be_taken_and_changed);
     add_case(s, "waves take networks", waves_take_networks);
     add_case(s, "lines stay lines", lines_stay_lines);
+    add_case(s, "steps take embeddings", steps_take_embeddings);
     add_case(s, "few rows are pooled", few_rows_are_pooled);
     add_case(s, "ordinal tasks", ordinal_tasks);
     add_case(s, "candidates by name", candidates_by_name);
