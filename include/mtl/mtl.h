@@ -536,7 +536,12 @@ MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error
  * own, and no task known before changes by it, but in "ple", where its experts join the gates of all.
  * mtl_transfer() trains by steps alone: strategies "fine_tune", "scratch", "probe" and "lp_ft", "auto"
  * choosing between the first two; others are MTL_ERR_STATE.
- * mtl_task_affinity() and weightings that compare gradients need a trunk that all tasks share.
+ * mtl_task_affinity() needs a trunk that all tasks share. Weightings that compare gradients do so by the
+ * tensors without TASK in their names: the experts of all in "mmoe", "cgc" and "ple", the trunk of
+ * "adapter". What a task owns there has its own gradient as heads have (that of all tasks' losses, where
+ * others read it), while kinds that go by losses weigh all of the trunk. They take one way back for each
+ * task, keep a gradient for each, of tasks times parameters up to 4194304, and are for "weighting_scope" = trunk;
+ * "single", "soft" and "cross_stitch" have nothing to compare: MTL_ERR_INVALID.
  * @return MTL_OK; MTL_ERR_RANGE. mtl_model_create() gives MTL_ERR_STATE for other architectures than "shared"
  *         without a dense layer in the trunk, with an ensemble or, but for "adapter", with batch norm, and for
  *         "ple" with residuals.
@@ -1203,7 +1208,7 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * With "weighting" = auto besides: "race/winner", the name of what was chosen, and "race/weighting", the
  * text that as "weighting" gives the same model; "race/why", a sentence; "race/folds", those that were
  * finished; and of each NAME that was in the race "race/gain/NAME", how much lower its loss is than the
- * sum's on the rows left out, as a share of it, with its standard error "race/gain_error/NAME" (as for
+ * sum's on the rows left out, as a share of the mean of both, with its standard error "race/gain_error/NAME" (as for
  * the judge), over the folds in which it was.
  *
  * Names of an evaluation: "loss" (sum of weighted task losses), "loss/TASK", "metric/NAME/TASK", and
@@ -1333,14 +1338,15 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * "seed") into so many folds, at most half the rows; on all but one of them copies of the model are
  * trained, one with each of sum, inverse_root and inverse (constant weights with the mean 1,
  * proportional to 1 / sqrt(L) and 1 / L, at most 100 times each other, L the task's last training loss
- * with the sum; over all folds their geometric mean), uw, imtl_l, gls, famo, upgrad and fairgrad; the part left out
- * judges them: each task by its loss as a share of its mean loss with the sum, all of them by the mean
- * of these with the tasks' own weights. After two folds the worse half of those beside the sum is out.
- * The best is what the model is then fitted with, as if its name had been given; the sum where that is
- * not better by more than one standard error. What does not serve is left out: a kind
+ * with the sum; over all folds their geometric mean), uw, imtl_l, gls, famo, upgrad and fairgrad;
+ * the part left out judges them: each task by the difference of its loss and that with the sum, as a
+ * share of the mean of both, all of them by the mean of these with the tasks' own weights. After three
+ * folds the worse half of those beside the sum is out. The model is then fitted, as if the name had been given, with the best of
+ * those that cost no more than the sum; with the best of all, where that compares gradients (upgrad,
+ * fairgrad) and is better by more than one standard error. What does not serve is left out: a kind
  * that compares the parameters' gradients with sparse inputs, constant weights where a loss is 0 or
  * below, all but the sum for one task, without a trunk, for an ensemble in one network; what diverges,
- * or meets a loss below 0 that it cannot take, has lost. It costs 5 folds + 9 fits, 34 for 5 folds.
+ * or meets a loss below 0 that it cannot take, has lost. It costs 5 folds + 13 fits, 38 for 5 folds.
  * "time_limit" holds for all of it (half of it for the race with "judge", which then compares the
  * network as it is with the winner); without two folds it is the sum. The progress callback sees every
  * epoch of every copy; when it stops the race, the model is that of the sum after one epoch. Only

@@ -41,14 +41,15 @@ static const mtl__choice_param adapter_params[] = {
 };
 
 static const mtl__architecture rows[] = {
-    {.choice = {"shared", NULL}}, /* the default */
+    {.choice = {"shared", NULL}, .compares = true}, /* the default */
     {.choice = {"single", NULL}, .has_streams = true},
-    {.choice = {"mmoe", mmoe_params}, .has_streams = true, .gates = true},
-    {.choice = {"cgc", cgc_params}, .has_streams = true, .gates = true},
-    {.choice = {"ple", cgc_params}, .has_streams = true, .gates = true, .by_level = true},
+    {.choice = {"mmoe", mmoe_params}, .has_streams = true, .gates = true, .compares = true},
+    {.choice = {"cgc", cgc_params}, .has_streams = true, .gates = true, .compares = true},
+    {.choice = {"ple", cgc_params}, .has_streams = true, .gates = true, .by_level = true,
+     .compares = true},
     {.choice = {"cross_stitch", NULL}, .has_streams = true, .by_level = true, .stitches = true},
     {.choice = {"soft", soft_params}, .has_streams = true, .pulls = true},
-    {.choice = {"adapter", adapter_params}, .has_streams = true, .adapts = true},
+    {.choice = {"adapter", adapter_params}, .has_streams = true, .adapts = true, .compares = true},
 };
 
 const mtl__choice_table mtl__architectures = MTL__CHOICE_TABLE("architecture", rows);

@@ -13,6 +13,7 @@ typedef struct mtl__architecture {
     bool stitches;    /* units in which tasks take from each other's */
     bool adapts;      /* one trunk, behind it an adapter for each task: units are value 0 */
     bool pulls;       /* a penalty on the distance of the tasks' layers: value 0 of the choice */
+    bool compares;    /* there are experts or layers that all tasks share */
 } mtl__architecture;
 
 enum { MTL__SHARED_EXPERTS, MTL__OWN_EXPERTS }; /* values of the choice, with gates */

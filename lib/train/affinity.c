@@ -10,10 +10,7 @@
 #include "aggregate/grouping.h"
 #include "train/jacobian.h"
 
-enum {
-    CHUNK = 1024, /* floats of one inner product, which are added in double */
-    MOST_TASKS = 256,
-};
+enum { MOST_TASKS = 256 };
 
 static const double enough = 0.9; /* share of the best score */
 
@@ -77,16 +74,6 @@ static bool run(watch *w, mtl__trainer *t, mtl__pass *p, float *dz)
     return t->feed.batch.targets.refused < 0;
 }
 
-static double product(const watch *w, int64_t i, int64_t j)
-{
-    const int64_t n = w->j.floats;
-    const float *a = w->j.grad + i * n, *b = w->j.grad + j * n;
-    double sum = 0;
-    for (int64_t k = 0; k < n; k += CHUNK)
-        sum += (double)w->m->ctx->vec->dot(mtl__min(CHUNK, n - k), a + k, b + k);
-    return sum;
-}
-
 /* A gradient of 0 has no direction. */
 static void compare(watch *w)
 {
@@ -94,7 +81,7 @@ static void compare(watch *w)
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j <= i; j++)
             if (!isnan(w->loss[i]) && !isnan(w->loss[j]))
-                w->gram[i * n + j] = product(w, i, j);
+                w->gram[i * n + j] = mtl__jacobian_dot(&w->j, w->m->ctx->vec, i, j);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < i; j++) {
             const double a = w->gram[i * n + i], b = w->gram[j * n + j], ab = w->gram[i * n + j];
@@ -114,8 +101,10 @@ static void step_trunk(const watch *w, const mtl__trainer *t, int64_t task)
     memcpy(w->moved, w->m->values, (size_t)w->m->net.params * sizeof *w->moved);
     for (int64_t i = 0; i < w->j.pieces; i++) {
         const mtl__piece *p = &w->j.piece[i];
-        w->m->ctx->vec->axpy(p->count, (float)(-rate * p->rate), g, w->moved + p->offset);
-        g += p->count;
+        for (int64_t r = 0; r < p->rows; r++)
+            w->m->ctx->vec->axpy(p->cols, (float)(-rate * p->rate), g + r * p->cols,
+                                 w->moved + p->offset + r * p->ld);
+        g += mtl__round_floats(p->rows * p->cols);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The tasks' gradients of the trunk's trained tensors, whole, one row for each task: what takes a look at
-   single values of them, or at all of them at once. */
+/* The tasks' gradients of the trained tensors of the trunk that no task owns, whole, one row for each task:
+   what takes a look at single values of them, or at all of them at once. */
 #ifndef MTL__JACOBIAN_H
 #define MTL__JACOBIAN_H
 
@@ -9,9 +9,9 @@
 
 struct mtl__trainer;
 
-/* A trained tensor of the trunk. */
+/* A trained tensor of the trunk: rows of cols values, ld apart. */
 typedef struct mtl__piece {
-    int64_t offset, count;
+    int64_t offset, rows, cols, ld;
     double rate; /* factor of the learning rate */
 } mtl__piece;
 
@@ -30,5 +30,11 @@ void mtl__jacobian_start(const struct mtl__trainer *t, mtl__jacobian *j);
    buffers, which stays. What the pass has of gradients is lost. */
 void mtl__jacobian_run(const struct mtl__trainer *t, const mtl__pass *p, const double *loss,
                        mtl__jacobian *j);
+
+/* From a vector of all parameters to a row, and back. */
+void mtl__jacobian_get(const mtl__jacobian *j, const float *from, float *row);
+void mtl__jacobian_put(const mtl__jacobian *j, const float *row, float *to);
+/* Inner product of the rows of two tasks. */
+double mtl__jacobian_dot(const mtl__jacobian *j, const mtl__vec *v, int64_t a, int64_t b);
 
 #endif

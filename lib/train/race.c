@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies of the model are trained on folds of the training rows, one with each weighting that is in the
-   race, and judged on the rows left out, each task by its loss as a share of what it is with the sum.
+   race, and judged on the rows left out, each task by its loss beside what it is with the sum.
    The model is then fitted as if the winner's name had been in the options. */
 #include "train/race.h"
 
@@ -23,7 +23,7 @@ static const struct {
                   {"gls", 0}, {"famo", 0},            {"upgrad", 0},  {"fairgrad", 0}};
 
 static const double most_ratio = 100; /* of two such weights */
-enum { LOOKS = 2 };                   /* folds after which the worse half leaves the race */
+enum { LOOKS = 3 };                   /* folds after which the worse half leaves the race */
 
 struct mtl__race {
     mtl__contest f;
@@ -144,8 +144,14 @@ static void check_losses(mtl__race *r)
         r->is_on[INVERSE] = r->is_on[INVERSE_ROOT] = false;
 }
 
-/* Each task's loss as a share of its loss with the sum, on average over the folds; their mean by the
-   tasks' own weights. */
+/* How much larger a loss is than the sum's, as a share of the mean of both: the same in size where one
+   has come out small and where the other has, so that no fold outweighs the others. */
+static double excess(double loss, double sum)
+{
+    return !isfinite(loss) ? loss : loss == sum ? 0 : 2 * (loss - sum) / (fabs(loss) + fabs(sum));
+}
+
+/* The mean of this over the tasks by their own weights, fold by fold. */
 static void find_scores(mtl__race *r)
 {
     const mtl_spec *spec = r->f.m->spec;
@@ -153,12 +159,11 @@ static void find_scores(mtl__race *r)
         for (int64_t f = 0; f < r->f.done; f++) {
             double sum = 0, weights = 0;
             for (int64_t t = 0; t < r->f.tasks; t++) {
-                const double base = fabs(mtl__contest_mean(&r->f, mtl__contest_row(&r->f, 0, SUM, t)));
-                const double share = mtl__contest_row(&r->f, 0, k, t)[f] / base;
+                const double base = mtl__contest_row(&r->f, 0, SUM, t)[f];
                 const double weight = spec->task[t].weight;
-                if (!(base > 0) || !isfinite(base) || isnan(mtl__contest_row(&r->f, 0, SUM, t)[f]))
+                if (!isfinite(base))
                     continue;
-                sum += weight > 0 ? weight * share : 0;
+                sum += weight > 0 ? weight * excess(mtl__contest_row(&r->f, 0, k, t)[f], base) : 0;
                 weights += weight;
             }
             r->score[k][f] = sum / weights; /* NaN of nothing */
@@ -216,15 +221,19 @@ static mtl_status run_fold(void *self, mtl_dataset *const part[2], mtl_error *er
 
 /* --- the end ------------------------------------------------------------------------------------- */
 
-/* The best; the sum unless that is better by more than a standard error. What is trained has the same
-   form with all of them, so that among the others nothing is the simpler one. */
+/* What is trained has the same form with all of them, so that none is the simpler one: it is the best of
+   those that cost no more than the sum, unless one that compares gradients in every step is better by more
+   than a standard error. */
 static void choose(mtl__race *r)
 {
     find_scores(r);
-    for (int64_t k = 0; k < KINDS; k++)
+    for (int64_t k = 0; k < KINDS; k++) {
         r->best = is_better(r, k, r->best) ? k : r->best;
-    const mtl__gain g = mtl__contest_compare(&r->f, r->score[SUM], r->score[r->best]);
-    r->winner = is_complete(r, SUM) && g.mean <= g.error ? SUM : r->best;
+        r->winner = k < UPGRAD ? r->best : r->winner;
+    }
+    const mtl__gain g = mtl__contest_compare(&r->f, r->score[r->winner], r->score[r->best]);
+    if (!is_complete(r, r->winner) || g.mean > g.error)
+        r->winner = r->best;
 }
 
 /* The options that a fit goes on with. */
@@ -280,8 +289,7 @@ static mtl_status line_up(mtl__race *r, mtl_error *err)
             return st;
         const mtl__weighting_set set = mtl__read_weighting(r->o, g);
         r->is_on[k] = r->f.m->net.trunk_layers > 0 &&
-                      mtl__weighting_check(&set, &r->f.m->net, mtl__dataset_is_sparse(r->f.train),
-                                           NULL) == MTL_OK;
+                      mtl__weighting_check(&set, r->f.m, mtl__dataset_is_sparse(r->f.train), NULL) == MTL_OK;
     }
     return st;
 }
@@ -382,7 +390,7 @@ static const char *why(const mtl__race *r)
     if (r->f.done < 2)
         return "there was no time for two folds";
     return r->winner == r->best ? "it has the lowest loss on rows left out"
-                                : "no other has a loss lower by more than a standard error";
+                                : "one that compares gradients is better by a standard error or less";
 }
 
 mtl_status mtl__race_tell(const mtl__race *r, mtl_report *report, mtl_error *err)

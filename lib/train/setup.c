@@ -362,13 +362,8 @@ static mtl_status check_settings(const mtl__trainer *t, mtl_error *err)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "architecture \"soft\" moves all weights in every step, sparse inputs only those "
                         "of their columns");
-    if (weighting && weighting->uses & (MTL__AGG_GRAM | MTL__AGG_JACOBIAN) && t->m->net.has_streams)
-        return MTL_FAIL(err, MTL_ERR_INVALID,
-                        "weighting \"%s\" compares gradients of a trunk that all tasks share: "
-                        "architecture \"shared\" alone has one",
-                        weighting->choice.name);
     if (weighting) {
-        mtl_status st = mtl__weighting_check(&t->set.weighting, &t->m->net,
+        mtl_status st = mtl__weighting_check(&t->set.weighting, t->m,
                                              mtl__binding_is_sparse(&t->bound[0]), err);
         if (st != MTL_OK)
             return st;

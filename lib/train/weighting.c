@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/architecture.h"
 #include "train/trainer.h"
 
 /* --- memory --------------------------------------------------------------------------------------
@@ -13,10 +14,23 @@ enum { MOST_COSINES = 16 }; /* tasks of which the report has all cosines */
 /* Values of all tasks' gradients that a kind may look at, and keep in a checkpoint as text. */
 static const int64_t most_values = 1 << 22;
 
-mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__network *net,
-                                bool is_sparse, mtl_error *err)
+mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl_model *m, bool is_sparse,
+                                mtl_error *err)
 {
     const mtl__aggregation *row = set->kind.row;
+    const mtl__network *net = &m->net;
+    const mtl__architecture *architecture = m->spec->architecture.row;
+    const bool by_values = row->uses & MTL__AGG_JACOBIAN || ((row->uses & MTL__AGG_GRAM) && net->has_streams);
+    if (by_values && !architecture->compares)
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" compares gradients of what all tasks share: architecture "
+                        "\"%s\" has nothing of it",
+                        row->choice.name, architecture->choice.name);
+    if (by_values && net->has_streams && (set->features || set->by_layer))
+        return MTL_FAIL(err, MTL_ERR_INVALID,
+                        "weighting \"%s\" with architecture \"%s\" compares gradients by parameters: "
+                        "weighting_scope = trunk",
+                        row->choice.name, architecture->choice.name);
     if (!(row->uses & MTL__AGG_PLAIN) && net->members > 1)
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "an ensemble in one network is trained with weighting \"sum\" alone");
@@ -26,7 +40,7 @@ mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__networ
                         "weighting \"%s\" needs every value of every task's gradient in every step: "
                         "weighting_scope = trunk, weighting_every = 1, and inputs that are not sparse",
                         row->choice.name);
-    if ((row->uses & MTL__AGG_JACOBIAN) && net->params > most_values / net->tasks)
+    if (by_values && net->params > most_values / net->tasks)
         return MTL_FAIL(err, MTL_ERR_RANGE,
                         "weighting \"%s\" keeps a gradient for each task: %lld tasks and %lld parameters "
                         "are too many, their product must be at most %lld",
@@ -77,7 +91,8 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
         return;
     w->wants_gram = row->uses & MTL__AGG_GRAM;
     w->scopes = t->set.weighting.by_layer ? mtl__max(1, net->trunk_layers) : 1;
-    if (row->uses & MTL__AGG_JACOBIAN) {
+    w->has_rows = row->uses & MTL__AGG_JACOBIAN || (w->wants_gram && net->has_streams);
+    if (w->has_rows) {
         mtl__jacobian_plan(t, arena, &w->jacobian);
         w->update = mtl__arena_floats(arena, w->jacobian.floats);
     }
@@ -107,6 +122,11 @@ void mtl__weighting_plan(mtl__trainer *t, mtl__arena *arena)
     w->cosines = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->cosines);
     if (t->set.weighting.by_layer)
         w->gram = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->gram);
+    if (w->has_rows) {
+        w->live = mtl__arena_take(arena, net->tasks, sizeof *w->live);
+        w->gramian.sum = mtl__arena_take(arena, net->tasks * net->tasks, sizeof *w->gramian.sum);
+        return;
+    }
     mtl__gramian_plan(t, t->set.weighting.features, t->set.weighting.by_layer, arena, &w->gramian);
     w->live = w->gramian.live;
 }
@@ -134,10 +154,10 @@ void mtl__weighting_select(mtl__trainer *t)
         w->heads_on[i] = t->layer_on[i] && !in_trunk;
         w->trunk_on[i] = t->layer_on[i] && in_trunk;
     }
-    if (w->wants_gram)
-        mtl__gramian_start(t, &w->gramian);
-    if (w->update)
+    if (w->has_rows)
         mtl__jacobian_start(t, &w->jacobian);
+    else if (w->wants_gram)
+        mtl__gramian_start(t, &w->gramian);
 }
 
 /* --- weights -------------------------------------------------------------------------------------
@@ -221,11 +241,25 @@ static mtl_status ask(mtl__trainer *t, int64_t scope, int64_t count, mtl_error *
     return st;
 }
 
+static void compare_rows(mtl__trainer *t, const mtl__pass *p, int64_t count)
+{
+    mtl__weighting *w = &t->weighting;
+    mtl__jacobian *j = &w->jacobian;
+    mtl__jacobian_run(t, p, w->loss, j);
+    for (int64_t a = 0; a < count; a++)
+        for (int64_t b = 0; b <= a; b++)
+            w->gramian.sum[a * count + b] = w->gramian.sum[b * count + a] =
+                mtl__jacobian_dot(j, t->m->ctx->vec, w->live[a], w->live[b]);
+}
+
 static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_error *err)
 {
     mtl__weighting *w = &t->weighting;
     if (w->wants_gram && count > 0) {
-        mtl__gramian_run(t, p, &w->gramian, count);
+        if (w->has_rows)
+            compare_rows(t, p, count);
+        else
+            mtl__gramian_run(t, p, &w->gramian, count);
         if (!is_gramian(t, count))
             return MTL_OK;
         note_cosines(t, w->gramian.sum, count);
@@ -235,7 +269,7 @@ static mtl_status weigh(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_
     return st;
 }
 
-/* Kinds that look at single values give the gradient itself, which goes where the tasks' came from. */
+/* Kinds that look at single values give the gradient itself. */
 static mtl_status aggregate_rows(mtl__trainer *t, const mtl__pass *p, int64_t count, mtl_error *err)
 {
     mtl__weighting *w = &t->weighting;
@@ -249,11 +283,6 @@ static mtl_status aggregate_rows(mtl__trainer *t, const mtl__pass *p, int64_t co
     const mtl__agg_step step = {
         .rows = j->grad, .row_stride = j->floats, .losses = w->loss, .names = w->name};
     mtl_status st = mtl__aggregator_run(&w->agg, &step, w->scale, w->update, NULL, err);
-    const float *from = w->update;
-    for (int64_t i = 0; i < j->pieces && st == MTL_OK; i++) {
-        memcpy(p->grads + j->piece[i].offset, from, (size_t)j->piece[i].count * sizeof *from);
-        from += j->piece[i].count;
-    }
     for (int64_t i = 0; i < count && st == MTL_OK; i++)
         w->kept.weight[w->live[i]] = w->scale[w->live[i]];
     *w->kept.step = (double)w->agg.step;
@@ -336,7 +365,8 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
         return MTL_OK;
     const bool has_trunk = mtl__network_trunk_stop(net, t->layer_on) < net->trunk_layers;
     const bool by_layer = t->set.weighting.by_layer && count > 0;
-    if (t->buffers.has_dh && (by_layer || w->update))
+    const bool by_values = w->has_rows && !w->wants_gram;
+    if (t->buffers.has_dh && (by_layer || by_values))
         return MTL_FAIL(err, MTL_ERR_INVALID,
                         "weighting \"%s\" puts the trunk's gradient together from the tasks' alone: "
                         "it is not for strategies with a penalty on the trunk's output, but with "
@@ -345,7 +375,7 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
     if (has_trunk) {
         if (by_layer)
             st = backward_layers(t, p, count, err);
-        else if (w->update)
+        else if (by_values)
             st = aggregate_rows(t, p, count, err);
         else if (t->step % t->set.weighting.every == 0)
             st = weigh(t, p, count, err);
@@ -356,15 +386,21 @@ mtl_status mtl__weighting_backward(mtl__trainer *t, const mtl__pass *p, mtl_erro
     }
     if (has_trunk && !by_layer)
         note_weights(t, 0, 1, count);
-    if (has_trunk && !by_layer && !w->update) {
+    if (has_trunk && !by_layer && !by_values) {
         memcpy(w->dz, t->buffers.dz, bytes);
         scale_dz(t);
         mtl__network_backward(net, p, &t->buffers, t->chain_on, w->trunk_on, b->rows, b->x,
                               net->inputs);
         memcpy(t->buffers.dz, w->dz, bytes);
+        if (w->has_rows)
+            mtl__jacobian_get(&w->jacobian, p->grads, w->update);
     }
-    mtl__network_backward(net, p, &t->buffers, t->chain_on, w->heads_on, b->rows, b->x,
+    /* What tasks own has its gradient behind the heads'. */
+    mtl__network_backward(net, p, &t->buffers, t->chain_on,
+                          w->has_rows && net->has_streams ? t->layer_on : w->heads_on, b->rows, b->x,
                           net->inputs);
+    if (w->has_rows && has_trunk)
+        mtl__jacobian_put(&w->jacobian, w->update, p->grads);
     return MTL_OK;
 }
 

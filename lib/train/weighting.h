@@ -3,7 +3,9 @@
    always get their own gradient. The kinds are rows of aggregate/; here is what they are fed with.
 
    Gradients of the tasks are compared first (gramian.h); then one backward pass from the weighted
-   losses makes the trunk's gradient. */
+   losses makes the trunk's gradient. Where tasks own a part of the trunk (architectures), weights that
+   come from gradients are those of the rest, and that part is like a head; the gradients are then
+   compared whole (jacobian.h). */
 #ifndef MTL__WEIGHTING_H
 #define MTL__WEIGHTING_H
 
@@ -46,8 +48,10 @@ typedef struct mtl__weighting {
     double *loss, *scale; /* [tasks] */
     int64_t *live;        /* [tasks] */
     mtl__gramian gramian;
-    mtl__jacobian jacobian; /* for kinds that look at single values */
-    float *update;          /* [jacobian.floats] of these */
+    bool has_rows; /* a jacobian: of kinds that look at single values, and where tasks own a part of
+                      the trunk */
+    mtl__jacobian jacobian;
+    float *update; /* [jacobian.floats]: the gradient of what all tasks share */
     float *factor;        /* [outputs]: of a row of dz */
     double *gram;         /* by layer: of all of them, [tasks, tasks] */
     float *dz, *values;   /* a copy of dz; parameters for a forward pass that is to leave no trace */
@@ -58,8 +62,8 @@ typedef struct mtl__weighting {
 } mtl__weighting;
 
 /* MTL_ERR_INVALID, MTL_ERR_RANGE for a kind that cannot serve this model or data. */
-mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl__network *net,
-                                bool is_sparse, mtl_error *err);
+mtl_status mtl__weighting_check(const mtl__weighting_set *set, const mtl_model *m, bool is_sparse,
+                                mtl_error *err);
 void mtl__weighting_plan(struct mtl__trainer *t, mtl__arena *arena);
 void mtl__weighting_start(struct mtl__trainer *t);
 /* Once the layers to train are known, and when they change. */

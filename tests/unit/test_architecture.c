@@ -780,6 +780,9 @@ START_TEST(goes_with)
         done(mtl_spec_set_linear_skip(s, 1, err));
         done(mtl_model_create(s, &m, err));
         fit(m, d, FIT "weighting=uw");
+        mtl_model_destroy(m);
+        done(mtl_model_create(s, &m, err));
+        fit(m, d, "epochs=1 seed=5 weighting=auto:folds=2"); /* of those that serve it */
         fit(plain, d, FIT);
         done(mtl_model_calibrate(m, d, NULL, NULL, err));
         done(mtl_model_create_average((const mtl_model *[]){m, plain}, 2, NULL, &both, err));
@@ -836,10 +839,20 @@ START_TEST(refusals)
     m = model_of("mmoe", NULL);
     done(mtl_model_clone(m, &before, err));
     refused(mtl_task_affinity(m, d, NULL, &r, err), MTL_ERR_STATE, "do not share all of the trunk");
-    mtl_options *o = options(MTL_OPTIONS_FIT, "weighting=upgrad");
-    refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_INVALID, "\"upgrad\" compares gradients");
-    mtl_options_destroy(o);
+    mtl_options *o = options(MTL_OPTIONS_FIT, "weighting=upgrad weighting_scope=features");
+    refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_INVALID, "\"mmoe\" compares gradients by param");
+    set_options(o, MTL_OPTIONS_FIT, "weighting_scope=layer");
+    refused(mtl_fit(m, d, NULL, o, NULL, err), MTL_ERR_INVALID, "weighting_scope = trunk");
     assert_same_model(m, before);
+    static const char *const apart[] = {"single", "soft", "cross_stitch"};
+    for (int i = 0; i < 3; i++) {
+        mtl_model *other = model_of(apart[i], NULL);
+        set_options(o, MTL_OPTIONS_FIT, i ? "weighting=graddrop weighting_scope=trunk"
+                                          : "weighting=upgrad weighting_scope=trunk");
+        refused(mtl_fit(other, d, NULL, o, NULL, err), MTL_ERR_INVALID, apart[i]);
+        mtl_model_destroy(other);
+    }
+    mtl_options_destroy(o);
     done(mtl_dataset_create(NULL, p.x, 40, PROBLEM_INPUTS, PROBLEM_INPUTS, &target, err));
     done(mtl_dataset_set_labels(target, "new", 1, p.hours, 2, err));
     fit(m, d, "epochs=1");
