@@ -42,9 +42,10 @@ static void backward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_i
                          table + table_row(l, io->x[r * io->ldx + before]) * l->cols);
         if (g->dx) {
             float *dx = g->dx + r * g->lddx;
-            memcpy(dx, dy, (size_t)before * sizeof *dx);
-            memcpy(dx + before + 1, dy + before, (size_t)behind * sizeof *dx);
-            dx[before] = 0;
+            if (!g->dx_adds)
+                memset(dx, 0, (size_t)l->in * sizeof *dx);
+            p->vec->axpy(before, 1, dy, dx);
+            p->vec->axpy(behind, 1, dy + before, dx + before + 1);
         }
     }
 }

@@ -54,6 +54,7 @@ typedef struct mtl__layer {
     mtl__streams from, to;  /* what x and y consist of */
     mtl__streams skip;      /* what it reads back consists of */
     bool starts_at_zero;    /* its matrix is not drawn */
+    bool joined; /* factors: while training, the layer below applies them as it writes out */
     int32_t id;             /* number among all layers of the network */
 } mtl__layer;
 
@@ -118,6 +119,7 @@ typedef struct mtl__layer_io {
     const float *skip; /* what it reads back: a residual adds it, a gate weighs by it */
     int64_t ldskip;
     float *kept; /* kept_per_row numbers for each row; NULL in predict */
+    const float *after; /* factors [members, out] that y is multiplied with, of the layer above; NULL */
 } mtl__layer_io;
 
 /* Gradients, of what a layer makes from its activation's argument on: for dense, of x W + b. So
@@ -135,6 +137,7 @@ typedef struct mtl__layer_grad {
     int64_t lddskip;
     bool dskip_adds;
     bool want_params; /* write the gradients of the parameters */
+    float *dafter;    /* of the factors behind, NULL = not wanted */
 } mtl__layer_grad;
 
 struct mtl__layer_type {

@@ -24,7 +24,7 @@ static int64_t groups(const mtl__layer *l, const mtl__layer_io *io)
     return io->rows / mtl__layer_members(l);
 }
 
-enum { COLUMNS = 1024 }; /* whose sums stay in the nearest cache while the rows go by */
+enum { COLUMNS = 512 }; /* whose sums stay in the nearest cache while the rows go by */
 
 /* --- factors ------------------------------------------------------------------------------------- */
 
@@ -201,23 +201,26 @@ static void scale_and_activate(const void *arg, int64_t rows, int64_t cols, floa
     const mtl__vec *v = j->p->vec;
     const mtl__activation *by = l->act.row;
     mtl__bias_act_fn *act = by->forward ? by->forward(v) : NULL;
-    float *u = unscaled(l, j->io), *slope = j->io->kept;
-    for (int64_t r = 0; r < rows; r++, c += ldc) {
-        const int64_t at = (row0 + r) * l->out + col0, own = (row0 + r) % l->members * l->out + col0;
+    const float *after = j->io->after;
+    float *slope = after ? NULL : j->io->kept;
+    for (int64_t r = row0; r < row0 + rows; r++, c += ldc) {
+        const int64_t own = r % l->members * l->out + col0;
         const float *bias = j->p->params + l->bias + own;
-        if (u)
-            memcpy(u + at, c, (size_t)cols * sizeof *u);
-        v->mul(cols, j->p->params + l->scale + own, c);
+        float *y = j->io->y + r * j->io->ldy + col0;
+        v->product(cols, c, j->p->params + l->scale + own, y);
         if (act)
-            act(1, cols, c, cols, bias);
+            act(1, cols, y, cols, bias);
         else
-            v->curve(&l->act.curve, 1, cols, c, cols, bias, slope ? slope + at : NULL, cols);
+            v->curve(&l->act.curve, 1, cols, y, cols, bias, slope ? slope + r * l->out + col0 : NULL, cols);
+        if (after)
+            v->mul(cols, after + own, y);
     }
 }
 
 static void member_dense_forward(const mtl__layer *l, const mtl__pass *p, const mtl__layer_io *io)
 {
     const job j = {l, p, io, NULL};
+    float *u = unscaled(l, io);
     const mtl__gemm_call call = {.kind = MTL__GEMM_NN,
                                  .m = io->rows,
                                  .n = l->out,
@@ -227,11 +230,34 @@ static void member_dense_forward(const mtl__layer *l, const mtl__pass *p, const 
                                  .b = p->params + l->weight,
                                  .ldb = l->out,
                                  .b_packed = p->weights_packed,
-                                 .c = io->y,
-                                 .ldc = io->ldy,
+                                 .c = u ? u : io->y,
+                                 .ldc = u ? l->out : io->ldy,
                                  .epilogue = scale_and_activate,
                                  .epilogue_arg = &j};
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
+}
+
+/* From the gradient of what the factors behind make of y to that of y's argument: y is made again, which
+   takes less than to carry it through memory. */
+static void through_factors(const job *j, int64_t first, int64_t n, const float *u, float *dy)
+{
+    const mtl__layer *l = j->l;
+    const mtl__vec *v = j->p->vec;
+    const mtl__activation *by = l->act.row;
+    const float *bias = j->p->params + l->bias + first;
+    float y[COLUMNS], slope[COLUMNS];
+    v->product(n, u, j->p->params + l->scale + first, y);
+    if (by->forward)
+        by->forward(v)(1, n, y, n, bias);
+    else
+        v->curve(&l->act.curve, 1, n, y, n, bias, slope, n);
+    if (j->g->dafter)
+        v->add_product(n, y, dy, j->g->dafter + first);
+    v->mul(n, j->io->after + first, dy);
+    if (by->backward)
+        by->backward(v)(1, n, y, n, dy, n);
+    else if (!by->forward)
+        v->mul(n, slope, dy);
 }
 
 static void unscale_columns(const job *j, int64_t first, int64_t cols)
@@ -246,8 +272,12 @@ static void unscale_columns(const job *j, int64_t first, int64_t cols)
         memset(bias, 0, (size_t)cols * sizeof *bias);
         memset(scale, 0, (size_t)cols * sizeof *scale);
     }
+    if (j->g->dafter)
+        memset(j->g->dafter + first, 0, (size_t)cols * sizeof *bias);
     for (int64_t r = 0; r < groups(l, j->io); r++) {
         float *dy = j->g->dy + r * wide + first;
+        if (j->io->after)
+            through_factors(j, first, cols, u + r * wide, dy);
         if (want) {
             p->vec->axpy(cols, 1, dy, bias);
             p->vec->add_product(cols, u + r * wide, dy, scale);
@@ -305,6 +335,15 @@ int64_t mtl__member_stride(const mtl__layer *l, const mtl__gemm *g, bool packed)
     return packed ? mtl__round_floats(mtl__gemm_packed_floats(g, l->in, l->out)) : l->in * l->out;
 }
 
+/* The derivative of what made x, of one member's rows while they are warm. */
+static void multiply_slope(const void *arg, int64_t rows, int64_t cols, float *c, int64_t ldc,
+                           int64_t row0, int64_t col0)
+{
+    const job *j = arg;
+    (void)c, (void)ldc;
+    mtl__layer_slope(j->p->vec, j->io, j->g, row0, rows, col0, cols);
+}
+
 typedef struct bias_arg {
     const mtl__vec *vec;
     const float *bias;
@@ -324,6 +363,9 @@ static void member_product(const mtl__layer *l, const mtl__pass *p, const mtl__l
 {
     const int64_t k = l->members, step = mtl__member_stride(l, p->gemm, p->weights_packed);
     const bias_arg bias = {p->vec, p->params + l->bias + i * l->out};
+    mtl__layer_io own = *io;
+    mtl__layer_grad back = {0};
+    const job slope = {l, p, &own, &back};
     mtl__gemm_call call = {.kind = kind,
                            .m = groups(l, io),
                            .n = l->out,
@@ -352,6 +394,15 @@ static void member_product(const mtl__layer *l, const mtl__pass *p, const mtl__l
         call.c = g->dx + i * g->lddx;
         call.ldc = k * g->lddx;
         call.accumulate = g->dx_adds;
+        own.x += i * io->ldx;
+        own.ldx *= k;
+        back = *g;
+        back.dx = call.c;
+        back.lddx = call.ldc;
+        back.made_slope += g->made_slope ? i * g->ldslope : 0;
+        back.ldslope *= k;
+        call.epilogue = mtl__layer_has_slope(g) ? multiply_slope : NULL;
+        call.epilogue_arg = &slope;
     }
     mtl__gemm_run(p->gemm, &call, p->pool, p->gemm_work);
 }
@@ -374,8 +425,6 @@ static void head_backward(const mtl__layer *l, const mtl__pass *p, const mtl__la
         if (g->dx)
             member_product(l, p, io, g, MTL__GEMM_NT, i);
     }
-    if (g->dx && mtl__layer_has_slope(g))
-        mtl__layer_slope(p->vec, io, g, 0, io->rows, 0, l->in);
 }
 
 static const mtl__layer_param member_head_params[] = {

@@ -235,6 +235,15 @@ static bool add_heads(mtl__network *net, const mtl_spec *s)
     return true;
 }
 
+/* Factors that stand right behind a dense layer of members: its y goes through memory once, not twice. */
+static void join_factors(mtl__network *net, int64_t first, int64_t count)
+{
+    for (int64_t i = first + 1; i < first + count; i++) {
+        mtl__layer *l = &net->layer[i];
+        l->joined = l->type == &mtl__factors_layer && !l->expands && l[-1].type == &mtl__member_dense_layer;
+    }
+}
+
 static bool add_skip(mtl__network *net)
 {
     int64_t width;
@@ -313,7 +322,11 @@ mtl_status mtl__network_build(const mtl_spec *s, mtl__network *net, mtl_error *e
         net->head_in = net->trunk_out;
     }
     net->trunk_layers = net->layers;
-    if (fits && add_heads(net, s) && (!s->linear_skip || add_skip(net)))
+    fits = fits && add_heads(net, s) && (!s->linear_skip || add_skip(net));
+    join_factors(net, 0, net->trunk_layers);
+    for (int64_t i = 0; i < net->heads; i++)
+        join_factors(net, net->head[i].first, net->head[i].count);
+    if (fits)
         return MTL_OK;
     mtl__network_free(net);
     return MTL_FAIL(err, MTL_ERR_RANGE, "the network has more parameters than memory can hold");
@@ -357,6 +370,12 @@ bool mtl__network_reads_inputs(const mtl__network *net, int64_t layer)
     return h < net->heads;
 }
 
+/* Does the layer above take part in what this one writes out? */
+static bool is_joined(const mtl__network *net, int64_t i)
+{
+    return i + 1 < net->layers && net->layer[i + 1].joined;
+}
+
 static void plan_later(const mtl__network *net, int64_t max_rows, mtl__arena *arena,
                            mtl__buffers *b)
 {
@@ -381,7 +400,7 @@ static void plan_layers(const mtl__network *net, int64_t max_rows, mtl__arena *a
     for (int64_t i = 0; i < net->layers; i++) {
         const mtl__layer *l = &net->layer[i];
         int64_t rows = max_rows * mtl__layer_members(l);
-        float *y = mtl__arena_floats(arena, i == net->skip ? 0 : rows * l->out);
+        float *y = mtl__arena_floats(arena, i == net->skip || is_joined(net, i) ? 0 : rows * l->out);
         float *kept = mtl__arena_floats(arena, rows * mtl__layer_kept(l));
         if (b->y) {
             b->y[i] = y;
@@ -435,23 +454,34 @@ const mtl__layer_type *mtl__network_needs_dense(const mtl__network *net)
 static mtl__layer_io io_of(const mtl__network *net, const mtl__buffers *b, int64_t first, int64_t i,
                            int64_t rows, const float *x, int64_t ldx)
 {
-    int64_t from = reads_back(net, i) ? source_of(net, i) : -1;
+    const int64_t from = reads_back(net, i) ? source_of(net, i) : -1, to = i + is_joined(net, i);
     return (mtl__layer_io){.rows = rows * mtl__layer_members(&net->layer[i]),
                            .x = i == first ? x : b->y[i - 1],
                            .ldx = i == first ? ldx : stride_of(net, b, i - 1),
-                           .y = b->y[i],
-                           .ldy = stride_of(net, b, i),
+                           .y = b->y[to],
+                           .ldy = stride_of(net, b, to),
                            .skip = from < 0 ? x : b->y[from],
                            .ldskip = from < 0 ? ldx : net->layer[from].out,
                            .kept = b->kept[i]};
+}
+
+/* With the factors that it applies for the layer above. */
+static mtl__layer_io io_in_pass(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
+                                int64_t first, int64_t i, int64_t rows, const float *x, int64_t ldx)
+{
+    mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
+    if (is_joined(net, i))
+        io.after = p->params + net->layer[i + 1].scale;
+    return io;
 }
 
 static void forward_chain(const mtl__network *net, const mtl__pass *p, const mtl__buffers *b,
                           int64_t first, int64_t count, int64_t rows, const float *x, int64_t ldx)
 {
     for (int64_t i = first; i < first + count; i++) {
-        const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
-        mtl__layer_forward(&net->layer[i], p, &io);
+        const mtl__layer_io io = io_in_pass(net, p, b, first, i, rows, x, ldx);
+        if (!net->layer[i].joined)
+            mtl__layer_forward(&net->layer[i], p, &io);
     }
 }
 
@@ -475,13 +505,14 @@ void mtl__network_forward(const mtl__network *net, const mtl__pass *p, const mtl
                           h ? h + net->head[i].input : NULL, ldh);
 }
 
-/* Lowest layer of [first, first + count) whose parameters are wanted, or first + count. */
-static int64_t lowest_on(const bool *layer_on, int64_t first, int64_t count)
+/* Lowest layer of [first, first + count) whose parameters are wanted, or which finds those of the one above;
+   or first + count. */
+static int64_t lowest_on(const mtl__network *net, const bool *layer_on, int64_t first, int64_t count)
 {
     int64_t i = first;
     while (i < first + count && !layer_on[i])
         i++;
-    return i;
+    return i < first + count && net->layer[i].joined ? i - 1 : i;
 }
 
 /* What layer i reads back has a gradient from it as well, to which it comes when the layer above its
@@ -533,8 +564,10 @@ static void step_back(const mtl__network *net, const mtl__pass *p, const mtl__bu
                       const float *x, int64_t ldx, const mtl__layer_grad *end, mtl__way_back *way)
 {
     const mtl__layer *l = &net->layer[i];
-    const mtl__layer_io io = io_of(net, b, first, i, rows, x, ldx);
+    const mtl__layer_io io = io_in_pass(net, p, b, first, i, rows, x, ldx);
     mtl__layer_grad *g = &way->g;
+    if (l->joined)
+        return;
     if (reads_back(net, i))
         hand_to_source(net, p, b, i, stop, rows, g);
     if (i > first) {
@@ -549,6 +582,7 @@ static void step_back(const mtl__network *net, const mtl__pass *p, const mtl__bu
         g->ldslope = end->ldslope;
     }
     g->want_params = layer_on[i];
+    g->dafter = io.after && layer_on[i + 1] ? p->grads + net->layer[i + 1].scale : NULL;
     if (mtl__layer_is_split(l))
         mtl__streams_backward(l, p, &io, g);
     else
@@ -603,7 +637,7 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
 {
     const float *h = trunk_output(net, b, x);
     int64_t ldh = net->trunk_layers ? net->trunk_out : ldx;
-    int64_t trunk_stop = lowest_on(layer_on, 0, net->trunk_layers);
+    int64_t trunk_stop = lowest_on(net, layer_on, 0, net->trunk_layers);
     bool want_trunk = trunk_stop < net->trunk_layers, started = b->has_dh;
     int64_t last = last_chain(net, chain_on);
 
@@ -621,7 +655,7 @@ void mtl__network_backward(const mtl__network *net, const mtl__pass *p, const mt
                 clear_stream(net, b, c, rows);
             continue;
         }
-        int64_t stop = want_trunk ? c->first : lowest_on(layer_on, c->first, c->count);
+        int64_t stop = want_trunk ? c->first : lowest_on(net, layer_on, c->first, c->count);
         const mtl__layer_grad end = {
             .dy = b->dz + c->column,
             .lddy = net->outputs,
@@ -660,7 +694,7 @@ mtl__layer_io mtl__network_trunk_io(const mtl__network *net, const mtl__buffers 
 
 int64_t mtl__network_trunk_stop(const mtl__network *net, const bool *layer_on)
 {
-    return lowest_on(layer_on, 0, net->trunk_layers);
+    return lowest_on(net, layer_on, 0, net->trunk_layers);
 }
 
 void mtl__network_task_begin(const mtl__network *net, const mtl__pass *p, const mtl__buffers *all,

@@ -516,6 +516,56 @@ START_TEST(refusals)
 }
 END_TEST
 
+static mtl_model *deep_ensemble(const char *activation)
+{
+    mtl_spec *s = problem_spec(NULL);
+    mtl_model *m = NULL;
+    done(mtl_spec_add_dense(s, 7, activation, err));
+    done(mtl_spec_add_dense(s, 6, activation, err));
+    done(mtl_spec_add_norm(s, "layer", err));
+    done(mtl_spec_add_dense(s, 5, activation, err));
+    done(mtl_spec_set_ensemble(s, 4, "tabm", err));
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+/* A step of descent moves each tensor by its own gradient, whichever others are frozen. */
+START_TEST(one_tensor_alone)
+{
+    static const char *const activations[] = {"relu", "tanh", "mish", "identity"};
+    static const char how[] = "epochs=1 batch_size=100 optimizer=sgd learning_rate=0.1";
+    problem p = problem_make(50, 3, 0);
+    mtl_dataset *d = problem_data(&p, NULL);
+    for (int a = 0; a < 4; a++) {
+        mtl_model *all = deep_ensemble(activations[a]);
+        fit(all, d, how);
+        for (int64_t i = 0; i < mtl_model_tensor_count(all); i++) {
+            const char *name, *other;
+            const int64_t n = tensor_size(all, i, &name);
+            float *want = floats(n), *got = floats(n), *start = floats(n);
+            mtl_model *one = deep_ensemble(activations[a]);
+            for (int64_t k = 0; k < mtl_model_tensor_count(one); k++) {
+                tensor_size(one, k, &other);
+                done(mtl_model_freeze(one, other, k != i, err));
+            }
+            done(mtl_model_tensor_get(all, name, n, want, err));
+            done(mtl_model_tensor_get(one, name, n, start, err));
+            fit(one, d, how);
+            done(mtl_model_tensor_get(one, name, n, got, err));
+            ck_assert_msg(memcmp(got, want, (size_t)n * sizeof *got) == 0, "%s, %s", activations[a], name);
+            ck_assert_msg(memcmp(got, start, (size_t)n * sizeof *got) != 0, "%s, %s stays", activations[a],
+                          name);
+            free(want), free(got), free(start);
+            mtl_model_destroy(one);
+        }
+        mtl_model_destroy(all);
+    }
+    mtl_dataset_destroy(d);
+    problem_free(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ensemble");
@@ -533,6 +583,7 @@ int main(void)
     add_case(s, "transfer and calibration", transfer_and_calibration);
     add_case(s, "it learns", it_learns);
     add_case(s, "a loss of the caller", loss_of_the_caller);
+    add_case(s, "one tensor alone has its gradient", one_tensor_alone);
     add_case(s, "refusals", refusals);
     return run_suite(s);
 }

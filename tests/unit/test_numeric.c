@@ -217,6 +217,49 @@ START_TEST(gradients_are_difference_quotients)
 }
 END_TEST
 
+/* What a residual hands to an embedding's input is added to what comes through the embedding. */
+START_TEST(residual_over_an_embedding)
+{
+    enum { N = 8 };
+    static const float x[2 * N] = {0, 0, 1, 2, 2, 1, 0, 1, 1, 1, 2, 2, 0, 2, 1, 0};
+    static const float y[N] = {1, -1, 0.5f, 2, 0, 1, -2, 0.25f};
+    const char how[] = "epochs=1 batch_size=64 scale_inputs=0 scale_targets=0 learning_rate=1 optimizer=sgd";
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    mtl_dataset *d = NULL;
+    float w[4], after[4], v;
+    done(mtl_spec_create(NULL, 2, &s, err));
+    done(mtl_spec_add_embedding(s, 0, 3, 1, err));
+    done(mtl_spec_add_embedding(s, 1, 3, 1, err));
+    done(mtl_spec_add_residual(s, 1, err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+    done(mtl_model_create(s, &m, err));
+    done(mtl_dataset_create(NULL, x, N, 2, 2, &d, err));
+    done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+    done(mtl_model_tensor_get(m, "trunk.0.weight", 4, w, err));
+    double quotient[4];
+    for (int i = 0; i < 4; i++) {
+        double loss[2];
+        for (int side = 0; side < 2; side++) {
+            v = w[i];
+            w[i] += side ? 0.01f : -0.01f;
+            done(mtl_model_tensor_set(m, "trunk.0.weight", 4, w, err));
+            loss[side] = loss_of(m, d);
+            w[i] = v;
+        }
+        quotient[i] = (loss[1] - loss[0]) / 0.02;
+    }
+    done(mtl_model_tensor_set(m, "trunk.0.weight", 4, w, err));
+    fit(m, d, how);
+    done(mtl_model_tensor_get(m, "trunk.0.weight", 4, after, err));
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq_tol((double)(w[i] - after[i]), quotient[i], 1e-3);
+    mtl_dataset_destroy(d);
+    mtl_model_destroy(m);
+    mtl_spec_destroy(s);
+}
+END_TEST
+
 static void same_predictions(const mtl_model *m, const float *x, const float *want)
 {
     float got[ROWS * OUTPUTS];
@@ -699,6 +742,7 @@ int main(void)
     Suite *s = suite_create("numeric");
     add_case(s, "every kind is PyTorch's", every_kind_is_pytorchs);
     add_case(s, "gradients are difference quotients", gradients_are_difference_quotients);
+    add_case(s, "a residual over an embedding", residual_over_an_embedding);
     add_case(s, "files, copies and predictors hold them", files_copies_and_predictors);
     add_case(s, "files with other columns are refused", files_with_other_columns);
     add_case(s, "what is periodic is learned", what_is_periodic_is_learned);
