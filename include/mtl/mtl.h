@@ -1643,6 +1643,35 @@ MTL_API mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held
                                        const mtl_options *options, mtl_report **report,
                                        mtl_error *err);
 
+/**
+ * The best members of an ensemble (mtl_spec_set_ensemble()) as a model of their own, which predicts as
+ * much faster as it has fewer. They are chosen by rows that no fit has seen, greedily (Caruana,
+ * Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models"; for TabM in
+ * Gorishniy, Kotelnikov & Babenko 2025): first the one that predicts best alone, then the one that makes
+ * the mean of those chosen best, until none makes it better. What is compared is the mean over tasks with
+ * labels of the mean loss of what mtl_predict() gives (cross-entropy of classes, squared error of values,
+ * absolute error, pinball or Poisson's loss where the task has such), each as a share of that of all
+ * members; of equal ones the first counts.
+ *
+ * Two and more remain an ensemble in one network and can be trained further. One alone becomes a plain
+ * network, its factors multiplied into the matrices: its predictions are those of the member up to
+ * rounding, and it costs what a network without an ensemble does. The tensors of the result have the
+ * names that they would have in a model made so. It is not calibrated, nothing is frozen.
+ * @param model     Fitted. Not changed.
+ * @param held_out  Borrowed until return. Missing labels and row weights as in mtl_fit().
+ * @param most      Members to keep at most, 1 .. all.
+ * @param out       Release with mtl_model_destroy().
+ * @param report    May be NULL. "loss" and "loss/TASK" of the result on @p held_out, as mtl_evaluate()
+ *                  has them, "loss_of_all" and "loss_of_all/TASK" of the model given, and the series
+ *                  "member", the numbers of those kept in the order in which they were chosen.
+ * @return MTL_OK; MTL_ERR_STATE for a model without such an ensemble or never fitted, or, for one member
+ *         alone, where a norm stands between its factors and the next dense layer; MTL_ERR_RANGE for
+ *         @p most; what mtl_evaluate() gives for data that do not fit; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_prune(const mtl_model *model, const mtl_dataset *held_out, int64_t most,
+                                   mtl_model **out, mtl_report **report, mtl_error *err);
+
 /** @} */
 
 /**

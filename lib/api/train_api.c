@@ -6,6 +6,7 @@
 #include "train/affinity.h"
 #include "train/calibrate.h"
 #include "train/preset.h"
+#include "train/prune.h"
 #include "transfer/transfer.h"
 
 /* A call that reads a model and data and gives a report. */
@@ -193,6 +194,26 @@ mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held_out,
                        : MTL_FAIL(err, MTL_ERR_STATE, "the model was never fitted");
     mtl__fp_leave(fp);
     mtl__model_release(model);
+    return st;
+}
+
+mtl_status mtl_model_prune(const mtl_model *model, const mtl_dataset *held_out, int64_t most,
+                           mtl_model **out, mtl_report **report, mtl_error *err)
+{
+    REQUIRE(model);
+    REQUIRE(held_out);
+    REQUIRE(out);
+    const int64_t members = model->net.members;
+    if (members < 2)
+        return MTL_FAIL(err, MTL_ERR_STATE, "the model has no members in its network to choose from");
+    if (most < 1 || most > members)
+        return MTL_FAIL(err, MTL_ERR_RANGE, "most must be in 1 .. %lld members, not %lld",
+                        (long long)members, (long long)most);
+    if (!model->is_set)
+        return MTL_FAIL(err, MTL_ERR_STATE, "the model was never fitted");
+    mtl__fpstate fp = mtl__fp_enter();
+    mtl_status st = mtl__prune(model, held_out, most, out, report, err);
+    mtl__fp_leave(fp);
     return st;
 }
 

@@ -52,8 +52,7 @@ static double of_value(const mtl__task_spec *t, int64_t j, double y, double p, d
     return is_absolute(t) ? fabs(e) : e * e;
 }
 
-/* NaN without a label. */
-static double row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit)
+double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit)
 {
     double sum = 0;
     int64_t n = 0;
@@ -101,7 +100,7 @@ static double measure(const solver *s, int64_t task, const double *w)
             for (int64_t j = 0; j < t->outputs && w[k] > 0; j++)
                 s->p[j] += w[k] * (double)x->held[k][at + j];
         const double of_row = weight ? (double)*mtl__array_row(weight, r) : 1;
-        s->sum[part] += of_row * row_loss(t, mtl__array_row(&l->y, r), s->p, s->unit + column);
+        s->sum[part] += of_row * mtl__row_loss(t, mtl__array_row(&l->y, r), s->p, s->unit + column);
         s->total[part] += of_row;
     }
     for (int64_t f = 0; f < s->parts; f++) {

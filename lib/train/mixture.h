@@ -17,6 +17,9 @@ typedef struct mtl__mixture {
     double *loss;            /* out, [KINDS + 1, tasks]: of each, then of the mixture; NaN = none */
 } mtl__mixture;
 
+/* Loss of a row by what mtl_predict() gives of the task, values in units [outputs]; NaN without a label. */
+double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit);
+
 /* Mean losses of left-out rows: cross-entropy of classes, mean squared error of values in units of
    their deviation, absolute or pinball loss where the task has such, Poisson's for counts. Weights are
    found for all tasks together that have the same candidates, by the mean of their relative losses, and
