@@ -2061,7 +2061,7 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * - "constant": the mean, or the rates of the classes.
  * - "linear": ridge, logistic or softmax regression on the inputs. Like all exact heads it is at its
  *   optimum, with the best of a path of penalties, for binary, multiclass, multilabel and regression
- *   tasks; the trunk and the known tasks stay as they are, bit for bit.
+ *   tasks, of classes with half a row of each more at the mean of the features; the trunk and the known tasks stay as they are, bit for bit.
  * - "as_is": the head of the known task of the same kind that fits best, or the mean of all such.
  * - "exact_probe": an exact head on the trunk's outputs.
  * - "shift": an exact head on inputs and trunk that adds to that of "as_is".

@@ -49,6 +49,12 @@ void mtl__head_link(int32_t kind, int64_t outputs, double *z)
             z[j] = z[j - 1] + mtl__log_f64(1 + mtl__exp_f64(z[j]));
 }
 
+/* Rows that half a row of each class come to: of an output its two. */
+static double halves_of(const mtl__head_data *d)
+{
+    return d->kind == MTL_REGRESSION ? 0 : d->kind == MTL_MULTICLASS ? (double)d->outputs / 2 : 1;
+}
+
 /* --- features ----------------------------------------------------------------------------------- */
 
 /* The features in the coordinates of their singular vectors, and what an iteration needs. */
@@ -176,7 +182,7 @@ static bool rotate(solver *s)
     }
     for (int64_t i = 0; i < n; i++)
         s->z[i * s->wide + r] = 1;
-    s->square[r] = (double)n;
+    s->square[r] = (double)n + halves_of(s->d);
     return true;
 }
 
@@ -223,17 +229,29 @@ static void slope(solver *s)
     }
 }
 
+/* Half a row of each class where all features are at their means: with none of them the head is that of
+   mtl__head_constant(), and that of a single class stays finite. */
+static void add_halves(solver *s)
+{
+    const mtl__head_data *d = s->d;
+    const double rows = halves_of(d), even = d->kind == MTL_MULTICLASS ? 1 / (double)d->outputs : 0.5;
+    for (int64_t c = 0; c < d->outputs; c++)
+        s->out[c] = s->ahead[c * s->wide + s->small];
+    mtl__head_link(d->kind, d->outputs, s->out);
+    for (int64_t c = 0; c < d->outputs && rows > 0; c++)
+        s->gradient[c * s->wide + s->small] += rows * (s->out[c] - even);
+}
+
 /* One step of every coordinate by its own bound; returns how far, against how far from 0, both in the
    bound's norm. turn: sum by which the momentum points uphill. */
 static double step(solver *s, double lambda, double momentum, double *turn)
 {
     const int64_t total = s->d->outputs * s->wide;
-    const double free = mtl__head_serves(s->d->kind) && s->d->kind != MTL_REGRESSION ? 0.01 : 0;
     double moved = 0, size = 0;
     *turn = 0;
     for (int64_t i = 0; i < total; i++) {
         const int64_t k = i % s->wide;
-        const double pull = k == s->small ? free : lambda;
+        const double pull = k == s->small ? 0 : lambda;
         const double bound = s->curvature * s->square[k] + pull;
         if (!(bound > 0))
             continue;
@@ -256,6 +274,7 @@ static void minimise(solver *s, double lambda, double tolerance)
     for (int i = 0; i < STEPS; i++) {
         const double now = (1 + sqrt(1 + 4 * before * before)) / 2;
         slope(s);
+        add_halves(s);
         if (step(s, lambda, (before - 1) / now, &turn) < tolerance)
             return;
         before = now;
@@ -350,7 +369,7 @@ mtl_status mtl__head_constant(const mtl__head_data *d, const float *quantile,
     if (d->kind == MTL_QUANTILE)
         return quantiles(d, quantile, al, out, err);
     for (int64_t j = 0; j < d->outputs; j++) {
-        double sum = 0, total = 0;
+        double sum = 0, total = 0, rows = 0;
         for (int64_t i = 0; i < d->rows; i++) {
             const float y = d->y[i * d->outputs + j];
             const double w = d->w ? (double)d->w[i] : 1;
@@ -358,6 +377,11 @@ mtl_status mtl__head_constant(const mtl__head_data *d, const float *quantile,
                 continue;
             sum += w * (double)y;
             total += w;
+            rows++;
+        }
+        if (total > 0) { /* weights of mean 1, so that half a row is one */
+            sum *= rows / total;
+            total = rows;
         }
         const double rest = total - sum + 0.5;
         sum += d->kind == MTL_REGRESSION ? 0 : 0.5;

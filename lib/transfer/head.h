@@ -30,7 +30,7 @@ bool mtl__head_serves(int32_t kind);
    features, for the penalties first .. first + count, the largest first, each from the one before it
    (Boehning 1992's bound on the curvature, which the singular vectors of the features make diagonal;
    accelerated as in O'Donoghue & Candes 2015; least squares end after one step). The intercept is
-   free but for 0.005 b^2 of class tasks, which keeps that of a single class finite.
+   free, but that class tasks have half a row of each class more, at the features' means.
    out [count, outputs, cols + 1]: weights of phi as it came, then the intercept. */
 mtl_status mtl__head_path(const mtl__head_data *d, const mtl__allocator *al, int64_t first,
                           int64_t count, double tolerance, double *out, mtl_error *err);

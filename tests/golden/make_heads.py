@@ -13,7 +13,6 @@ from scipy.optimize import minimize
 from sklearn.linear_model import Ridge
 
 PENALTIES = [3, 1, 0.3, 0.1, 0.03, 0.01, 0.001, 0.0001]
-FREE = 0.01  # of the intercepts of classes
 
 
 def standardise(phi):
@@ -34,8 +33,15 @@ def objective(flat, psi, y, w, kind, penalty):
     else:
         loss = ((np.logaddexp(0, z) - z * y) * w[:, None]).sum(1)
         d = (1 / (1 + np.exp(-z)) - y) * w[:, None]
-    value = loss.sum() + penalty / 2 * (b[:, :-1] ** 2).sum() + FREE / 2 * (b[:, -1] ** 2).sum()
-    grad = np.hstack([d.T @ psi + penalty * b[:, :-1], d.sum(0)[:, None] + FREE * b[:, -1:]])
+    free, c = b[:, -1], len(b)  # half a row of each class at the features' means
+    if kind == 'MULTICLASS':
+        halves = c / 2 * (np.logaddexp.reduce(free) - free.mean())
+        of_halves = c / 2 * (np.exp(free - np.logaddexp.reduce(free)) - 1 / c)
+    else:
+        halves = (np.logaddexp(0, free) - free / 2).sum()
+        of_halves = 1 / (1 + np.exp(-free)) - 0.5
+    value = loss.sum() + penalty / 2 * (b[:, :-1] ** 2).sum() + halves
+    grad = np.hstack([d.T @ psi + penalty * b[:, :-1], (d.sum(0) + of_halves)[:, None]])
     return value, grad.ravel()
 
 

@@ -62,6 +62,30 @@ START_TEST(stays_finite)
 }
 END_TEST
 
+/* Features that say nothing: what is left is the rate, few rows or a single class as they may be. */
+START_TEST(nothing_but_the_rate)
+{
+    static const float phi[8] = {2, 2, 2, 2, 2, 2, 2, 2};
+    static const float y[4][12] = {{1, 0, 0, 0}, {1, 1, 1, 1}, {1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0},
+                                   {0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0}};
+    for (int i = 0; i < 4; i++) {
+        const int outputs = i < 2 ? 1 : 3;
+        const mtl__head_data d = {.rows = 4, .cols = 2, .ld = 2, .outputs = outputs,
+                                  .kind = i < 2 ? MTL_BINARY : MTL_MULTICLASS, .block = 2,
+                                  .learnt = 2, .phi = phi, .y = y[i]};
+        double out[9], z[3], rate[3];
+        assert_ok(mtl__head_path(&d, &mtl__allocator_default, 2, 1, 1e-12, out, NULL));
+        assert_ok(mtl__head_constant(&d, NULL, &mtl__allocator_default, rate, NULL));
+        for (int j = 0; j < outputs; j++)
+            z[j] = out[3 * j + 2];
+        mtl__head_link(d.kind, outputs, z);
+        mtl__head_link(d.kind, outputs, rate);
+        for (int j = 0; j < outputs; j++)
+            ck_assert_double_eq_tol(z[j], rate[j], 1e-9);
+    }
+}
+END_TEST
+
 /* A missing element of a row is no row less for the others. */
 START_TEST(missing_elements)
 {
@@ -125,6 +149,7 @@ int main(void)
     add_case(s, "heads as SciPy and scikit-learn have them", as_scipy_has_them);
     add_case(s, "a path is made of its points", a_path_is_its_points);
     add_case(s, "degenerate features and classes stay finite", stays_finite);
+    add_case(s, "features that say nothing leave the rate", nothing_but_the_rate);
     add_case(s, "missing elements", missing_elements);
     add_case(s, "constants by kind", constants);
     return run_suite(s);
