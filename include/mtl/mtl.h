@@ -2067,6 +2067,11 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * - "shift": an exact head on inputs and trunk that adds to that of "as_is".
  * - "stacked": an exact head on inputs and trunk. Inputs reach heads by the linear skip of
  *   mtl_spec_set_linear_skip(), which the result then has.
+ * - "cut_probe": as "exact_probe", on the first layers of the trunk, up to a dense one and what follows
+ *   it before the next: those whose outputs have the highest log evidence for the new tasks' labels on
+ *   the rows to learn from ("logme" of mtl_transferability(), features and labels less their means). The
+ *   result has these layers and the new tasks alone, but where the whole trunk is best, which is exact_probe. For trunks of two
+ *   dense layers and more (MTL_ERR_STATE), new tasks and no keep_known (MTL_ERR_INVALID).
  * - "probe": the head alone by training steps.
  * - "tune": the exact head, then everything from there with the small rate "trunk_rate".
  * - "bias_only", "norm_only": as "tune", of the trunk its biases alone (Ben Zaken et al. 2022), or its
@@ -2161,7 +2166,7 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * Known tasks can be kept working: with the option "keep_known" >= 0 their losses on @p known are taken
  * before the steps and after each epoch, and where one is higher by more than that share of itself, the
  * run ends (reason "keep_known") with the parameters of the epoch before. Exact heads leave known tasks
- * as they are; "scratch", which has none, is no candidate then.
+ * as they are; "scratch" and "cut_probe", which have none, are no candidates then.
  *
  * @param source   A fitted model.
  * @param target   Rows with the source's input columns, or others by name, and labels of at least one

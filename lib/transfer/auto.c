@@ -343,11 +343,17 @@ static void lead_over(const chooser *x, int64_t candidate, double *lead, double 
 /* --- report ------------------------------------------------------------------------------------ */
 
 /* Layers of the trunk that the model rests on. */
-static double cut_of(const chooser *x, const mtl__strategy *how)
+static mtl_status find_cut(const chooser *x, const mtl__strategy *how, double *layers, mtl_error *err)
 {
+    mtl_model *cut = NULL;
     const bool uses = how->family == MTL__STEPS || how->family == MTL__AS_IS ||
                       (how->features & MTL__ON_TRUNK);
-    return uses ? (double)x->job->source->net.trunk_layers : 0;
+    *layers = uses ? (double)x->job->source->net.trunk_layers : 0;
+    mtl_status st = how->cuts && x->rows ? mtl__cut(x->job, x->rows, &cut, err) : MTL_OK;
+    if (cut)
+        *layers = (double)cut->net.trunk_layers;
+    mtl__model_destroy(cut);
+    return st;
 }
 
 /* What the others' scores are told against: the linear floor, or else no transfer. */
@@ -362,6 +368,8 @@ static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, m
 {
     const mtl__strategy *how = x->c.how[i];
     const mtl__verdict *v = &x->verdict[i];
+    double cut;
+    mtl_status st = find_cut(x, how, &cut, err);
     const struct {
         const char *what;
         double value;
@@ -369,13 +377,12 @@ static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, m
         {"score", v->score - score_of_reference(x)}, {"mean", v->mean},
         {"standard_error", v->error}, {"simulated", v->simulated},
         {"weight", v->weight},
-        {"variant", (double)v->variant}, {"cut", cut_of(x, how)},
+        {"variant", (double)v->variant}, {"cut", cut},
         {"known_weight", how->needs_known || (how->family == MTL__STEPS && how->phase[0].known &&
                                               x->job->known)
                              ? mtl__option_f64(x->job->o, &mtl__transfer_options, "replay")
                              : 0},
     };
-    mtl_status st = MTL_OK;
     for (int k = 0; k < MTL__COUNT_OF(figures) && st == MTL_OK; k++)
         st = mtl__report_number(r, "candidate", how->choice.name, figures[k].what,
                                 figures[k].value, err);

@@ -3,18 +3,21 @@
 #include <string.h>
 
 #include "data/csr.h"
+#include "score/score.h"
 #include "transfer/move.h"
 
 /* --- the trunk's outputs ------------------------------------------------------------------------ */
 
-mtl_status mtl__model_eye(const mtl_model *source, mtl_model **out, mtl_error *err)
+/* Of the first layers of the trunk's list. */
+static mtl_status make_eye(const mtl_model *source, int64_t layers, int64_t width, mtl_model **out,
+                           mtl_error *err)
 {
-    const int64_t width = source->net.trunk_out;
     mtl_spec *spec = NULL;
     mtl_model *m = NULL;
     mtl_status st;
     MTL_TRY(st, mtl__spec_clone(source->spec, true, &spec, err), done);
     spec->linear_skip = false;
+    spec->trunk.count = layers;
     MTL_TRY(st, mtl__spec_add_task(spec, "h", MTL_REGRESSION, width, err), done);
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);
     MTL_TRY(st, mtl__model_adopt(m, source, err), done);
@@ -28,6 +31,112 @@ done:
     mtl__spec_destroy(spec);
     return st;
 }
+
+mtl_status mtl__model_eye(const mtl_model *source, mtl_model **out, mtl_error *err)
+{
+    return make_eye(source, source->spec->trunk.count, source->net.trunk_out, out, err);
+}
+
+/* --- where to cut ------------------------------------------------------------------------------- */
+
+int64_t mtl__cut_depths(const mtl_spec *s)
+{
+    int64_t depths = 0;
+    for (int64_t i = 0; i < s->trunk.count; i++)
+        depths += s->trunk.layer[i].type == &mtl__dense_layer;
+    return depths;
+}
+
+/* Layers before dense layer number `depth`, counted from 0, and the units of the one before it. */
+static int64_t layers_to(const mtl_spec *s, int64_t depth, int64_t *units)
+{
+    int64_t i = 0;
+    for (int64_t dense = 0; i < s->trunk.count; i++) {
+        if (s->trunk.layer[i].type != &mtl__dense_layer)
+            continue;
+        if (dense++ == depth)
+            break;
+        *units = s->trunk.layer[i].units;
+    }
+    return i;
+}
+
+/* Columns less their means over the rows that have a number: for an intercept, which the score has not. */
+static void centre(float *x, int64_t rows, int64_t cols, int64_t ld)
+{
+    for (int64_t j = 0; j < cols; j++) {
+        double sum = 0, n = 0;
+        for (int64_t i = 0; i < rows; i++) {
+            const float v = x[i * ld + j];
+            sum += isnan(v) ? 0 : (double)v;
+            n += !isnan(v);
+        }
+        for (int64_t i = 0; i < rows; i++)
+            x[i * ld + j] = (float)((double)x[i * ld + j] - sum / n);
+    }
+}
+
+/* What the trunk of a model promises: the mean over tasks; NaN where no label varies. */
+static mtl_status promise_of(const mtl__job *job, const mtl_model *m, const mtl_dataset *rows,
+                             double *score, mtl_error *err)
+{
+    mtl__job of = *job;
+    mtl__sample s = {0};
+    of.source = m;
+    *score = 0;
+    mtl_status st = mtl__sample_create(&of, rows, &s, err);
+    if (st == MTL_OK)
+        centre(s.phi + s.inputs, s.rows, s.hidden, s.inputs + s.hidden);
+    for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++) {
+        double one = 0;
+        centre(s.task[t].y, s.rows, job->task[t].outputs, job->task[t].outputs);
+        const mtl__score_args a = {.rows = s.rows,
+                                   .cols = s.hidden,
+                                   .x = s.phi + s.inputs,
+                                   .x_stride = s.inputs + s.hidden,
+                                   .label_cols = job->task[t].outputs,
+                                   .label = s.task[t].y,
+                                   .label_stride = job->task[t].outputs,
+                                   .al = s.al};
+        st = mtl__score_compute("logme", &a, &one, err);
+        *score += one;
+    }
+    mtl__sample_free(&s);
+    return st;
+}
+
+mtl_status mtl__cut(const mtl__job *job, const mtl_dataset *rows, mtl_model **out, mtl_error *err)
+{
+    const mtl_spec *spec = job->source->spec;
+    double best;
+    mtl_model *m = NULL;
+    *out = NULL;
+    mtl_status st = promise_of(job, job->source, rows, &best, err);
+    for (int64_t depth = mtl__cut_depths(spec) - 1; depth > 0 && st == MTL_OK; depth--) {
+        int64_t units = 0;
+        double score;
+        const int64_t layers = layers_to(spec, depth, &units);
+        MTL_TRY(st, make_eye(job->source, layers, units, &m, err), done);
+        MTL_TRY(st, promise_of(job, m, rows, &score, err), done);
+        if (score > best) {
+            mtl__model_destroy(*out);
+            *out = m;
+            m = NULL;
+            best = score;
+        }
+        mtl__model_destroy(m);
+        m = NULL;
+    }
+done:
+    mtl__model_destroy(m);
+    if (st != MTL_OK) {
+        mtl__model_destroy(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* --- rows --------------------------------------------------------------------------------------- */
 
 /* Rows of the inputs, as the caller gave them, one after another. */
 static void gather_block(const mtl_dataset *d, int64_t first, int64_t rows, float *x)

@@ -49,7 +49,9 @@ bool mtl__strategy_draws(const mtl__job *job, const mtl__strategy *how)
 
 bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
 {
-    if (how->fresh && mtl__keeps_known(job) >= 0)
+    if ((how->fresh || how->cuts) && mtl__keeps_known(job) >= 0)
+        return false;
+    if (how->cuts && (job->same || mtl__cut_depths(job->source->spec) < 2))
         return false;
     if (how->family == MTL__STATISTICS)
         return job->same &&
@@ -93,7 +95,7 @@ static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_
     mtl_spec *spec = NULL;
     mtl_model *m = NULL;
     mtl_status st;
-    MTL_TRY(st, mtl__spec_clone(job->source->spec, how->fresh, &spec, err), done);
+    MTL_TRY(st, mtl__spec_clone(job->source->spec, how->fresh || job->is_cut, &spec, err), done);
     if ((how->features & MTL__ON_INPUTS) && spec->trunk.count > 0)
         spec->linear_skip = true; /* inputs reach the heads past the trunk */
     for (int64_t i = 0; i < job->tasks; i++)
@@ -179,7 +181,8 @@ static mtl__train_settings settings_of(const run *x, const mtl__phase *p)
 
 static bool is_known(const run *x, int64_t t)
 {
-    return mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name) >= 0;
+    return !x->job->is_cut &&
+           mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name) >= 0;
 }
 
 bool mtl__job_means(const mtl__job *job, const char *name)
@@ -509,9 +512,9 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
     return st;
 }
 
-mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
-                     int64_t variant, mtl__watch *watch, mtl_model **out,
-                     mtl_report **report, mtl_error *err)
+static mtl_status move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
+                       int64_t variant, mtl__watch *watch, mtl_model **out, mtl_report **report,
+                       mtl_error *err)
 {
     mtl_model *m;
     mtl_status st = make_model(job, how, &m, err);
@@ -529,5 +532,22 @@ mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__
         *out = m;
     else
         mtl__model_destroy(m);
+    return st;
+}
+
+mtl_status mtl__move(const mtl__job *job, const mtl_dataset *target, const mtl__strategy *how,
+                     int64_t variant, mtl__watch *watch, mtl_model **out,
+                     mtl_report **report, mtl_error *err)
+{
+    mtl__job part = *job;
+    mtl_model *cut = NULL;
+    mtl_status st = how->cuts ? mtl__cut(job, target, &cut, err) : MTL_OK;
+    if (cut) {
+        part.source = cut;
+        part.is_cut = true;
+    }
+    if (st == MTL_OK)
+        st = move(&part, target, how, variant, watch, out, report, err);
+    mtl__model_destroy(cut);
     return st;
 }

@@ -36,6 +36,7 @@ typedef struct mtl__strategy {
     mtl__choice_row choice;
     mtl__family family;
     bool fresh;        /* a new network for the new tasks alone */
+    bool cuts;         /* for them alone, too: the first layers of the trunk, as many as serve best */
     uint32_t features; /* of the exact head, also of one that steps begin with */
     bool needs_known;  /* makes sense with the known tasks' rows only */
     bool in_auto;      /* a candidate there */
@@ -76,6 +77,7 @@ typedef struct mtl__job {
     const mtl_options *o;
     const mtl__new_task *task;
     int64_t tasks;
+    bool is_cut;    /* the source is such a part, its one task none that is known */
     bool same;      /* they are the source's own, in a new domain: `task` are known tasks */
     const mtl_dataset *domain; /* rows for what needs no labels; NULL = those that are given */
     bool alone;      /* target labels of known tasks are not looked at */
@@ -142,6 +144,13 @@ typedef struct mtl__sample {
 
 /* A model whose one task gives the trunk's outputs as they are. */
 mtl_status mtl__model_eye(const mtl_model *source, mtl_model **out, mtl_error *err);
+
+/* Depths that a trunk can be cut at: behind each dense layer and what follows it up to the next one. */
+int64_t mtl__cut_depths(const mtl_spec *s);
+/* The source's trunk up to where its outputs promise most for the job's tasks by the log evidence ("logme"
+   of score/, features and labels less their means) on these rows, as mtl__model_eye() has it; NULL = all
+   of it. */
+mtl_status mtl__cut(const mtl__job *job, const mtl_dataset *rows, mtl_model **out, mtl_error *err);
 
 mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,
                               mtl_error *err);

@@ -16,7 +16,7 @@ typedef struct parts {
 
 bool mtl__is_head(const mtl__job *job, const mtl__strategy *how)
 {
-    return how->family != MTL__STEPS && mtl__solves_heads(job, how);
+    return how->family != MTL__STEPS && mtl__solves_heads(job, how) && !how->cuts;
 }
 
 /* A head on all that heads can be on. */
@@ -80,7 +80,7 @@ static mtl_status make(parts *x, const mtl_dataset *target, mtl_report **report,
 /* How much a part leaves of what is known; below 0 = it has none of it. */
 static int keeps(const mtl__job *job, const mtl__strategy *how)
 {
-    if (how->fresh)
+    if (how->fresh || how->cuts)
         return -1;
     if (how->family == MTL__STATISTICS)
         return 0;

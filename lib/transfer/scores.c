@@ -175,6 +175,31 @@ static mtl_status score_heads(split *x, const mtl__strategy *how, mtl_error *err
     return MTL_OK;
 }
 
+/* On the part of the trunk that the rows made from are for. */
+static mtl_status score_cut(split *x, const mtl_dataset *train, const mtl__strategy *how,
+                            mtl_error *err)
+{
+    split part = *x;
+    mtl__job job = *x->job;
+    mtl_model *cut = NULL;
+    mtl_status st = mtl__cut(x->job, train, &cut, err);
+    if (st != MTL_OK || !cut)
+        return st == MTL_OK ? score_heads(x, how, err) : st;
+    job.source = cut;
+    job.is_cut = true;
+    part.job = &job;
+    part.made = part.seen = (mtl__sample){0};
+    st = mtl__sample_create(&job, train, &part.made, err);
+    if (st == MTL_OK)
+        st = mtl__sample_create(&job, x->test, &part.seen, err);
+    if (st == MTL_OK)
+        st = score_heads(&part, how, err);
+    mtl__sample_free(&part.made);
+    mtl__sample_free(&part.seen);
+    mtl__model_destroy(cut);
+    return st;
+}
+
 static mtl_status look(void *self, const mtl_model *m, int64_t variant, mtl_error *err)
 {
     split *x = self;
@@ -279,7 +304,9 @@ mtl_status mtl__score_split(mtl__contest *c, const mtl__job *job, const mtl_data
             (mtl__strategy_draws(job, how) && !job->drawn[how->phase[0].align]))
             continue;
         x.residual = residual + (c->first[i] * stride + at) * x.width;
-        st = heads ? score_heads(&x, how, err) : score_models(&x, train, how, &is_cancelled, err);
+        st = how->cuts ? score_cut(&x, train, how, err)
+             : heads   ? score_heads(&x, how, err)
+                       : score_models(&x, train, how, &is_cancelled, err);
         if (is_cancelled)
             c->is_over = c->is_stopped = true;
         else

@@ -39,6 +39,9 @@ static const mtl__strategy strategies[] = {
      .in_auto = true},
     {.choice = {.name = "shift"}, .family = MTL__SHIFT, .features = BOTH, .in_auto = true},
     {.choice = {.name = "stacked"}, .family = MTL__HEAD, .features = BOTH, .in_auto = true},
+    /* The same on as many of the trunk's layers as serve best. */
+    {.choice = {.name = "cut_probe"}, .family = MTL__HEAD, .features = MTL__ON_TRUNK, .cuts = true,
+     .in_auto = true},
     {.choice = {.name = "probe"}, .phases = 1, .phase = {{0, 1, false}}},
     /* "tune" with a few of the trunk's parameters alone. */
     {.choice = {.name = "bias_only"}, .features = MTL__ON_TRUNK, .phases = 1,
@@ -118,7 +121,7 @@ int64_t mtl__strategy_count(void)
 
 static const mtl__option table[] = {
     MTL__OPTION_STR("strategy", "auto",
-                    "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|probe|"
+                    "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|cut_probe|probe|"
                     "bias_only|norm_only|tune|lora:rank=8,alpha=8|discriminative:factor=2.6|gradual:every=1|"
                     "l2_sp:alpha=0.1,beta=0.01|l2_sp_fisher:alpha=10,beta=0.01|ewc:lambda=10|"
                     "delta:alpha=0.01|bss:eta=0.001,k=1|co_tuning:lambda=2.3|"
@@ -201,7 +204,11 @@ static mtl_status find_tasks(mtl__job *job, const mtl_dataset *target, mtl__new_
 static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, mtl_error *err)
 {
     const char *name = how->choice.name;
-    if (how->fresh && mtl__keeps_known(job) >= 0)
+    if (how->cuts && mtl__cut_depths(job->source->spec) < 2)
+        return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\" needs a trunk of two dense layers", name);
+    if (how->cuts && job->same)
+        return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" is for new tasks", name);
+    if ((how->fresh || how->cuts) && mtl__keeps_known(job) >= 0)
         return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" keeps no known task (keep_known)", name);
     if (how->family == MTL__STATISTICS && !job->same)
         return MTL_FAIL(err, MTL_ERR_INVALID,

@@ -562,15 +562,25 @@ static int32_t stop(int64_t epoch, int64_t step, int64_t steps, double train, do
 }
 
 /* One fold, and the model itself. */
-static mtl_status wise(scene *s, uint64_t *hash, mtl_error *err)
+static mtl_status by_one_fold(scene *s, const char *text, uint64_t *hash, mtl_error *err)
 {
     mtl_options *how = s->transfer;
-    s->transfer = options(MTL_OPTIONS_TRANSFER, "strategy=wise folds=2 epochs=1");
+    s->transfer = options(MTL_OPTIONS_TRANSFER, text);
     ck_assert_int_eq(mtl_options_set_progress(s->transfer, stop, NULL, NULL), MTL_OK);
     mtl_status st = transfer(s, hash, err);
     mtl_options_destroy(s->transfer);
     s->transfer = how;
     return st;
+}
+
+static mtl_status wise(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_one_fold(s, "strategy=wise folds=2 epochs=1", hash, err);
+}
+
+static mtl_status cut_probe(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_one_fold(s, "strategy=cut_probe folds=2", hash, err);
 }
 
 /* Tasks that the model knows, in a new domain. */
@@ -645,6 +655,7 @@ static const struct {
     {"transfer to other columns", other_columns, 50, false},
     {"transfer to a domain, statistics", domain_statistics, 30, false},
     {"transfer to a domain, mmd", domain_mmd, 40, false},
+    {"transfer by cut_probe", cut_probe, 40, false},
 };
 
 /* Runs one call with its n-th allocation failing; false when there is no such allocation. A call may do

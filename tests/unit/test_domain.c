@@ -650,6 +650,40 @@ START_TEST(one_row)
 }
 END_TEST
 
+/* Memory that gives out at some call of the way back: an error, or the same bits, and nothing is left. */
+START_TEST(memory_gives_out)
+{
+    test_memory t = {0};
+    mtl_context *ctx = counted_context(&t, "threads=1");
+    scene *s = scene_make(ctx, 40);
+    mtl_options *o = options(MTL_OPTIONS_TRANSFER, "epochs=2");
+    uint64_t whole = 0;
+    int failures = 0;
+    label_grades(s, 0);
+    for (int64_t n = 0;; n += 1 + n / 8) {
+        mtl_model *m = NULL;
+        const long long live = t.live;
+        t.has_failed = false;
+        t.fail_at = n ? t.calls + n : 0;
+        const mtl_status st = mtl_transfer(s->source, s->target, s->known, o, &m, NULL, NULL);
+        t.fail_at = 0;
+        ck_assert_msg(st == MTL_OK || (st == MTL_ERR_NOMEM && t.has_failed && !m), "call %d", (int)n);
+        const uint64_t hash = st == MTL_OK ? model_hash(m) : whole;
+        whole = n ? whole : hash;
+        ck_assert_msg(hash == whole, "other bits after call %d failed", (int)n);
+        mtl_model_destroy(m);
+        ck_assert_int_eq(t.live, live);
+        failures += st != MTL_OK;
+        if (n && !t.has_failed)
+            break;
+    }
+    ck_assert_int_gt(failures, 20);
+    mtl_options_destroy(o);
+    scene_free(s);
+    mtl_context_destroy(ctx);
+}
+END_TEST
+
 START_TEST(same_bits)
 {
     static const char *const contexts[] = {"threads=1 cpu=c", "threads=3", "threads=2 cpu=avx2"};
@@ -684,6 +718,7 @@ int main(void)
     add_case(s, "without labels the source stays as it is", without_labels_it_is_the_source);
     add_case(s, "the way back counts beside few labels", the_way_back_counts);
     add_case(s, "without a shift nothing is moved", no_shift_no_move);
+    add_case(s, "memory that gives out on the way back", memory_gives_out);
     add_case(s, "statistics undo a shift", statistics_undo_a_shift);
     add_case(s, "statistics of a batch norm", statistics_of_a_batch_norm);
     add_case(s, "penalties go down the trunk", penalties_go_down_the_trunk);

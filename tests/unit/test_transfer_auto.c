@@ -632,7 +632,7 @@ START_TEST(heads_are_averaged_in_one)
     int64_t used = 0;
     for (int i = 0; i < FEW; i++) {
         const float *x = s->few.x + i * PROBLEM_INPUTS;
-        s->value[i] = 50 + 3 * x[0] - 4 * x[2] * x[1] + (float)(i * 7 % 5);
+        s->value[i] = 50 + 3 * x[3] - 2 * x[4] + x[5] * x[3] + (float)(i * 7 % 5);
     }
     mtl_dataset_destroy(s->target);
     s->target = rows_of(NULL, &s->few);
