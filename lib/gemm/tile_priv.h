@@ -7,7 +7,7 @@
        vec zero(void), splat(const float *p), load(const float *p), load_some(const float *p, mask)
        void store(float *p, vec), store_some(float *p, mask, vec)
        vec fused(vec a, vec b, vec c)  a b + c, rounded once
-       FREE_MASK                     1 if a masked load is as good as any, else 0
+       FREE_MASK                     1 if a masked load takes no register, else 0
        TWICE(rows, vectors)          whether the loop of that shape is short of instructions a cycle
        ROWS_1, ROWS_2, ROWS_3        most rows of a tile of 1, 2, 3 vectors, of 1, 4, 6, 8
 
@@ -146,16 +146,14 @@ MTL__INLINE void tile_run(const tile_shape h, const bool by_twos, const mtl__gem
     tile_end(h, t->c, t->ldc, &x);
 }
 
-/* A mask that costs nothing is always used; one that takes a register, only where it must be, and
-   then in code kept short. */
+/* A mask is used where it must be: it takes a register, and then the code is kept short, or at least
+   a slot of the units that multiply, as on Intel's CPUs, which tall tiles would feel. */
 MTL__INLINE void tile_of(int rows, int vectors, const mtl__gemm_tile *t)
 {
-    if (FREE_MASK)
-        tile_run((tile_shape){rows, vectors, true}, TWICE(rows, vectors), t);
-    else if (t->cols == vectors * LANES)
+    if ((!FREE_MASK || rows * vectors >= 16) && t->cols == vectors * LANES)
         tile_run((tile_shape){rows, vectors, false}, TWICE(rows, vectors), t);
     else
-        tile_run((tile_shape){rows, vectors, true}, false, t);
+        tile_run((tile_shape){rows, vectors, true}, FREE_MASK && TWICE(rows, vectors), t);
 }
 
 #define SHAPE(rows, vectors)                                                                       \

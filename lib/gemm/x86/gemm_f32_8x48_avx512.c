@@ -237,7 +237,7 @@ const mtl__gemm mtl__gemm_avx512 = {
     .rows = {ROWS_1, ROWS_2, ROWS_3},
     .half_rows = TALL,
     .panel = 16,
-    .far = 1024,
+    .far = 512,
     .nc = 480,
     .kc = 256,
 };
