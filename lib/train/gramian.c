@@ -12,7 +12,7 @@ enum {
     MOST_COLS = 128,
     BLOCK_FLOATS = 1 << 13,
     PART_FLOATS = 1 << 12,
-    CHUNK = 1024, /* floats of one inner product, which are added in double */
+    CHUNK = 256, /* floats of one inner product, which are added in double; those of all tasks stay near */
 };
 /* A gradient whose rows cancel to less than this share of their squares' sum is compared by its own
    products: in those of rows a float's rounding would be seen. */
@@ -207,23 +207,21 @@ typedef struct run {
     void *self;
 } run;
 
-/* out[i, j] += <x_i, y_j> for j <= i, i from `first` on: vectors of `rows` pieces of n floats, the
-   tasks' pieces side by side; y has all tasks, x those from `first` on. */
-static void add_products(const run *r, double *out, int64_t first, int64_t tasks, int64_t rows,
-                         int64_t n, const float *x, int64_t ldx, const float *y, int64_t ldy)
+/* out[i, j] += <x_i, y_j> for j <= i, i from `first` on: vectors of n floats one after the other; y has
+   all tasks, x those from `first` on. */
+static void add_products(const run *r, double *out, int64_t first, int64_t tasks, int64_t n,
+                         const float *x, const float *y)
 {
-    for (int64_t row = 0; row < rows; row++)
+    for (int64_t at = 0; at < n; at += CHUNK)
         for (int64_t i = 0; i < tasks; i++)
             for (int64_t j = 0; j <= first + i; j++)
-                for (int64_t at = 0; at < n; at += CHUNK)
-                    out[(first + i) * r->count + j] +=
-                        (double)r->p->vec->dot(mtl__min(CHUNK, n - at), x + row * ldx + i * n + at,
-                                               y + row * ldy + j * n + at);
+                out[(first + i) * r->count + j] += (double)r->p->vec->dot(
+                    mtl__min(CHUNK, n - at), x + i * n + at, y + j * n + at);
 }
 
-static void add_own_products(const run *r, double *out, int64_t rows, int64_t n, const float *x)
+static void add_own_products(const run *r, double *out, int64_t n, const float *x)
 {
-    add_products(r, out, 0, r->count, rows, n, x, r->count * n, x, r->count * n);
+    add_products(r, out, 0, r->count, n, x, x);
 }
 
 static void multiply(const run *r, mtl__gemm_kind kind, int64_t m, int64_t n, int64_t k,
@@ -285,23 +283,28 @@ static bool comes_from_above(const run *r, int64_t layer)
     return r->g->is_stack && layer == r->stop && layer < r->net->trunk_layers - 1;
 }
 
-/* Columns of D, of all tasks. */
+/* A task's matrix among those of `cols` columns that lie one after the other. */
+static float *of_task(const run *r, float *all, int64_t i, int64_t cols)
+{
+    return all + i * r->rows * cols;
+}
+
+/* Columns of D_i, of all tasks. */
 static void fill(const run *r, int64_t layer, int64_t first, int64_t cols)
 {
-    const int64_t ld = r->count * cols;
     for (int64_t i = 0; i < r->count; i++) {
-        float *to = r->g->block + i * cols;
+        float *to = of_task(r, r->g->block, i, cols);
         if (comes_from_above(r, layer)) {
             const mtl__layer *above = &r->net->layer[layer + 1];
             const mtl__layer_grad d = whole(r, i);
             columns_from(r, above, d.dy, d.lddy, (mtl__dense_part){first, cols, 0, above->out}, layer,
-                         true, to, ld);
+                         true, to, cols);
         } else if (!r->g->way[i].g.dy) {
-            columns_from_dz(r, i, first, cols, to, ld);
+            columns_from_dz(r, i, first, cols, to, cols);
         } else {
             const mtl__layer_grad *d = &r->g->way[i].g;
             for (int64_t row = 0; row < r->rows; row++)
-                memcpy(to + row * ld, d->dy + row * d->lddy + first, (size_t)cols * sizeof *to);
+                memcpy(to + row * cols, d->dy + row * d->lddy + first, (size_t)cols * sizeof *to);
         }
     }
 }
@@ -311,13 +314,14 @@ static void fill(const run *r, int64_t layer, int64_t first, int64_t cols)
 /* <A'D_i, A'D_j> by slices of A'D, as wide as the layer's own products at most. */
 static void compare_weights(const run *r, const mtl__layer *l, const mtl__layer_io *io, int64_t cols)
 {
-    const int64_t ld = r->count * cols, most = r->g->part_floats / ld;
+    const int64_t most = r->g->part_floats / (r->count * cols);
     for (int64_t row = 0, rows; row < l->in; row += rows) {
         rows = mtl__min(most, l->in - row);
-        for (int64_t j = 0; j < ld; j += l->out)
-            multiply(r, MTL__GEMM_TN, rows, mtl__min(l->out, ld - j), r->rows, io->x + row, io->ldx,
-                     r->g->block + j, ld, r->g->part + j, ld, r->p->gemm_work);
-        add_own_products(r, r->g->layer, rows, cols, r->g->part);
+        for (int64_t i = 0; i < r->count; i++)
+            multiply(r, MTL__GEMM_TN, rows, cols, r->rows, io->x + row, io->ldx,
+                     of_task(r, r->g->block, i, cols), cols, r->g->part + i * rows * cols, cols,
+                     r->p->gemm_work);
+        add_own_products(r, r->g->layer, rows * cols, r->g->part);
     }
 }
 
@@ -325,16 +329,18 @@ static void compare_weights(const run *r, const mtl__layer *l, const mtl__layer_
 static void compare_rows(const run *r, const mtl__layer *l, int64_t cols)
 {
     mtl__gramian *g = r->g;
-    const int64_t ld = r->count * cols, most = l->out / cols;
+    const int64_t most = l->out / cols;
     for (int64_t i = 0, tasks; i < r->count; i += tasks) {
         tasks = mtl__min(most, r->count - i);
-        multiply(r, MTL__GEMM_NN, r->rows, tasks * cols, r->rows, g->row_products, r->rows,
-                 g->block + i * cols, ld, g->part, tasks * cols, r->p->gemm_work);
-        add_products(r, g->layer, i, tasks, r->rows, cols, g->part, tasks * cols, g->block, ld);
+        for (int64_t k = 0; k < tasks; k++)
+            multiply(r, MTL__GEMM_NN, r->rows, cols, r->rows, g->row_products, r->rows,
+                     of_task(r, g->block, i + k, cols), cols, of_task(r, g->part, k, cols), cols,
+                     r->p->gemm_work);
+        add_products(r, g->layer, i, tasks, r->rows * cols, g->part, g->block);
     }
     for (int64_t row = 0; row < r->rows; row++)
         for (int64_t i = 0; i < r->count; i++) {
-            const float *d = g->block + row * ld + i * cols;
+            const float *d = of_task(r, g->block, i, cols) + row * cols;
             g->bound[i] += (double)g->row_products[row * r->rows + row] *
                            (double)r->p->vec->dot(cols, d, d);
         }
@@ -342,9 +348,10 @@ static void compare_rows(const run *r, const mtl__layer *l, int64_t cols)
 
 static void compare_bias(const run *r, int64_t cols)
 {
-    const int64_t ld = r->count * cols;
-    r->p->vec->col_sums(r->rows, ld, r->g->block, ld, r->g->part, false);
-    add_own_products(r, r->g->sum, 1, cols, r->g->part);
+    for (int64_t i = 0; i < r->count; i++)
+        r->p->vec->col_sums(r->rows, cols, of_task(r, r->g->block, i, cols), cols,
+                            r->g->part + i * cols, false);
+    add_own_products(r, r->g->sum, cols, r->g->part);
 }
 
 static void compare_blocks(const run *r, int64_t layer, const mtl__layer_io *io, bool rows,
@@ -446,7 +453,7 @@ static void sum_dense(const run *r, int64_t layer)
             fill(r, layer, first, cols);
         for (int64_t row = 0; row < r->rows; row++)
             for (int64_t i = 0; i < r->count; i++)
-                r->p->vec->axpy(cols, (float)g->scale[i], g->block + (row * r->count + i) * cols,
+                r->p->vec->axpy(cols, (float)g->scale[i], of_task(r, g->block, i, cols) + row * cols,
                                 g->mix + row * l->out + first);
     }
     l->type->backward(l, r->p, &io,
@@ -497,7 +504,7 @@ static void compare_trunk(const run *r)
                 n = take_tensors(r, layer, NULL, n, g->part + i * n);
         }
         if (r->compares)
-            add_own_products(r, g->sum, 1, n, g->part);
+            add_own_products(r, g->sum, n, g->part);
         if (r->fn && n > 0) {
             if (!ask(r, layer))
                 return;
@@ -539,7 +546,7 @@ static void compare_features(const run *r)
     for (int64_t first = 0, cols; first < out; first += cols) {
         cols = mtl__min(most, out - first);
         fill(r, r->net->trunk_layers - 1, first, cols);
-        add_own_products(r, r->g->sum, r->rows, cols, r->g->block);
+        add_own_products(r, r->g->sum, r->rows * cols, r->g->block);
     }
 }
 

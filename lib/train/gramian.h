@@ -2,8 +2,8 @@
 /* Inner products of the tasks' gradients in the trunk, without a matrix of tasks times parameters.
 
    Layer by layer on the way down, and of a layer some columns at a time, the gradients of its outputs
-   lie side by side for all tasks: D = [D_1 .. D_T], [rows, tasks * columns]. With the layer's input A
-   the products of the weights' gradients A'D_i come from slices of A'D, or, when there are fewer
+   lie one after the other for all tasks: D_1 .. D_T, each [rows, columns]. With the layer's input A
+   the products of the weights' gradients A'D_i come from slices of them, or, when there are fewer
    rows than inputs, from <D_i, (A A') D_j>. Tasks' gradients as wide as a layer are only kept where
    they cannot be had again from the layer above for little. */
 #ifndef MTL__GRAMIAN_H
