@@ -25,7 +25,7 @@
    must start from them too: 0.999f and 0.999 differ by 1e-5 of what they leave to 1. Each sum of
    products is one FMA on a rounded product: g' = fma(l1, sign(w), fma(l2, w, g)), m = fma(b1, m,
    (1 - b1) g'), v = fma(b2, v, ((1 - b2) g') g'), w = fma(-step_size, m / fma(sqrt(v),
-   inv_sqrt_bias2, eps), w). A subnormal m or v becomes 0. */
+   inv_sqrt_bias2, eps), w). A subnormal m or v becomes 0, and so does g' below 2^-56 in the square. */
 typedef struct mtl__adam_step {
     float beta1, beta2, eps, step_size, inv_sqrt_bias2, l1, l2;
 } mtl__adam_step;
@@ -36,7 +36,8 @@ typedef struct mtl__adam_step {
    e = e / root, if divide_first;
    u = fma(use_m, m, use_e e), then m = fma(m_keep, m, m_new e); without m, u = use_e e;
    u = u / root, unless divide_first; u = its sign (0 and NaN stay), if sign;
-   w = fma(-rate, u, keep w). A subnormal m or v becomes 0. Lines of what is NULL are left out. */
+   w = fma(-rate, u, keep w). A subnormal m or v becomes 0, and so does e below 2^-56 in its square.
+   Lines of what is NULL are left out. */
 typedef struct mtl__update_step {
     float l1, l2, keep, rate;
     float m_keep, m_new, use_m, use_e;
@@ -140,12 +141,13 @@ typedef struct mtl__vec {
     mtl__columns_fn *label_weights;
 
     /* Labels 0 or 1 (or between, soft labels), z = logits: max(z, 0) - z y + log1p(exp(-|z|)),
-       gradient sigmoid(z) - y. Stable for any finite z; the loss of an infinite one may be NaN. */
+       gradient sigmoid(z) - y, with exp(-|z|) = 0 from |z| = 43 on. Stable for any finite z; the loss of
+       an infinite one may be NaN. */
     mtl__columns_fn *binary_cross_entropy;
     /* (z - y)^2, gradient 2 (z - y). */
     mtl__columns_fn *squared_error;
     /* cols classes, labels hold class numbers. The loss of row r is element r of the sum; softmax in
-       the gradient has the bits of softmax(). A label that is no class number makes the loss NaN;
+       the gradient has the bits of softmax(), and is 0 for logits more than 43 below the largest. A label that is no class number makes the loss NaN;
        nothing is read for it. */
     mtl__rows_loss_fn *softmax_cross_entropy;
 

@@ -80,7 +80,7 @@ VEC_INLINE void loss_pass(loss_lanes_fn *f, const mtl__columns *c)
 /* max(z, 0) - z y + log(1 + exp(-|z|)); gradient sigmoid(z) - y. */
 VEC_INLINE loss_lanes binary_lanes(vf z, vf y)
 {
-    vf e = vf_exp(vf_minus_abs(z));
+    vf e = vf_exp_from(vf_set1(NO_LOGIT), vf_minus_abs(z));
     vf linear = vf_fnma(z, y, vf_max(vf_set1(0.0f), z));
     return (loss_lanes){.loss = vf_add(linear, log1p_finite(e)),
                         .grad = vf_sub(sigmoid_from(z, e), y)};

@@ -74,6 +74,17 @@ VEC_INLINE vf vf_exp(vf x)
     return vf_ldexp(p, n);
 }
 
+/* exp(x), 0 for x below `least`. */
+VEC_INLINE vf vf_exp_from(vf least, vf x)
+{
+    return vf_select(vf_lt(x, least), vf_set1(0.0f), vf_exp(vf_max(least, x)));
+}
+
+/* A logit so far below another has no probability to a loss. Squares of those above, and their products
+   with what comes back through a network, are no subnormal numbers; and beside a gradient that moves a
+   weight they are lost in the rounding. */
+#define NO_LOGIT (-43.0f)
+
 /* k ln 2 + log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)). ln 2 as a float is off by 0.05 ULP. */
 VEC_INLINE vf log_sum(vf k, vf f)
 {

@@ -19,8 +19,8 @@ VEC_INLINE bool is_narrow(int64_t cols)
 
 /* --- along a row -------------------------------------------------------------------------- */
 
-/* exp(z - top) of one row. The columns of a last group that is not full stay here: read back from
-   memory, they would wait for the masked store before. */
+/* exp(z - top) of one row, 0 where z - top is below `least`. The columns of a last group that is not
+   full stay here: read back from memory, they would wait for the masked store before. */
 typedef struct row_exps {
     vf rest;
     float top, total;
@@ -28,7 +28,7 @@ typedef struct row_exps {
 
 /* e[c] = exp(z[c] - top) for full groups; e NULL = not wanted, e = z allowed. A NaN may be lost in
    the search for the top, but not in the sum. */
-VEC_OUTLINE row_exps exp_row(int64_t cols, const float *z, float *e)
+VEC_OUTLINE row_exps exp_row(int64_t cols, const float *z, float least, float *e)
 {
     const float none = -(float)INFINITY;
     vf largest = vf_set1(none), group = largest, lanes[SUMS];
@@ -38,7 +38,7 @@ VEC_OUTLINE row_exps exp_row(int64_t cols, const float *z, float *e)
     const float top = vf_largest(largest);
     for (int64_t c = 0; c < cols; c += LANES) {
         const int n = group_size(c, cols);
-        group = vf_exp(vf_sub(take_or(z + c, n, none), vf_set1(top)));
+        group = vf_exp_from(vf_set1(least), vf_sub(take_or(z + c, n, none), vf_set1(top)));
         lanes[c / LANES % SUMS] = vf_add(lanes[c / LANES % SUMS], group);
         if (e && n == LANES)
             vf_store(e + c, group);
@@ -54,7 +54,7 @@ VEC_INLINE vf exps_group(const row_exps *x, const float *e, int64_t c, int n)
 
 VEC_OUTLINE void softmax_row(int64_t cols, float *z)
 {
-    const row_exps x = exp_row(cols, z, z);
+    const row_exps x = exp_row(cols, z, -(float)INFINITY, z);
     const vf total = vf_set1(x.total);
     for (int64_t c = 0; c < cols; c += LANES) {
         const int n = group_size(c, cols);
@@ -88,10 +88,10 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
 
 /* --- down LANES rows, cols <= NARROW -------------------------------------------------------- */
 
-/* e[c] = exp(z[c] - top) for all rows at once; returns the sums. relative = z[label] - top, NaN for
+/* e[c] = exp(z[c] - top), from `least` on, for all rows at once; returns the sums. relative = z[label] - top, NaN for
    a label that is no class. */
-VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, vf e[NARROW],
-                        vf *relative)
+VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, float least,
+                        vf e[NARROW], vf *relative)
 {
     vf lanes[16], top = vf_set1(-(float)INFINITY), found = vf_set1((float)NAN);
     for (int64_t c = 0; c < cols; c++) {
@@ -101,7 +101,7 @@ VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, vf 
     for (int64_t c = 0; c < cols; c++) {
         vf x = vf_sub(e[c], top);
         found = vf_select(vf_eq(label, vf_set1((float)c)), x, found);
-        e[c] = vf_exp(x);
+        e[c] = vf_exp_from(vf_set1(least), x);
         lanes[c % 16] = c < 16 ? e[c] : vf_add(lanes[c % 16], e[c]);
     }
     *relative = found;
@@ -114,7 +114,8 @@ VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, vf 
 
 VEC_OUTLINE void softmax_rows(int64_t cols, float *z, int64_t ldz)
 {
-    vf e[NARROW], relative, total = exp_rows(cols, z, ldz, vf_set1(NO_LABEL), e, &relative);
+    vf e[NARROW], relative, total = exp_rows(cols, z, ldz, vf_set1(NO_LABEL), -(float)INFINITY, e,
+                                         &relative);
     for (int64_t c = 0; c < cols; c++)
         vf_scatter(z + c, ldz, vf_div(e[c], total));
 }
@@ -153,7 +154,7 @@ VEC_OUTLINE vf entropy_all_rows(int64_t cols, const entropy_args *a)
 {
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
     vf label = vf_load(a->y), weight = a->w ? vf_load(a->w) : one;
-    vf e[NARROW], relative, total = exp_rows(cols, a->z, a->ldz, label, e, &relative);
+    vf e[NARROW], relative, total = exp_rows(cols, a->z, a->ldz, label, NO_LOGIT, e, &relative);
     const vf scaled = vf_mul(vf_set1(a->scale), weight);
     for (int64_t c = 0; a->g && c < cols; c++) {
         const vm hit = vf_eq(label, vf_set1((float)c));
@@ -173,7 +174,7 @@ VEC_OUTLINE void entropy_row(int64_t cols, const float *z, float label, float we
         return;
     }
     const float logit = label_logit(cols, z, label);
-    const row_exps x = exp_row(cols, z, g);
+    const row_exps x = exp_row(cols, z, NO_LOGIT, g);
     *total = x.total;
     *relative = logit - x.top;
     if (g)

@@ -13,11 +13,24 @@ typedef struct adam_lanes {
     vf beta1, rest1, beta2, rest2, eps, step_size, inv_sqrt_bias2, l1, l2;
 } adam_lanes;
 
+/* x, but 0 where |x| is below `least`. */
+VEC_INLINE vf drop_below(float least, vf x)
+{
+    return vf_select(vf_lt(vf_abs(x), vf_set1(least)), vf_set1(0.0f), x);
+}
+
 /* Where gradients stay 0 (a dead unit), m and v would decay into subnormal numbers, round there to
    themselves for ever, and slow each later step down many times. */
 VEC_INLINE vf drop_subnormal(vf x)
 {
-    return vf_select(vf_lt(vf_abs(x), vf_set1(0x1p-126f)), vf_set1(0.0f), x);
+    return drop_below(0x1p-126f, x);
+}
+
+/* rest g^2, but 0 where it is subnormal or next to it: most of it would be dropped. */
+VEC_INLINE vf new_square(vf rest, vf g)
+{
+    const vf x = drop_below(0x1p-56f, g);
+    return vf_mul(vf_mul(rest, x), x);
 }
 
 /* The penalty is always computed: the pass waits for memory, not for two more operations. */
@@ -28,8 +41,7 @@ VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float 
     vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
     vf gi = vf_fma(s->l1, sign, vf_fma(s->l2, wi, vf_load(g)));
     vf first = drop_subnormal(vf_fma(s->beta1, vf_load(m), vf_mul(s->rest1, gi)));
-    vf square = vf_mul(vf_mul(s->rest2, gi), gi);
-    vf second = drop_subnormal(vf_fma(s->beta2, vf_load(v), square));
+    vf second = drop_subnormal(vf_fma(s->beta2, vf_load(v), new_square(s->rest2, gi)));
     vf root = vf_fma(vf_sqrt(second), s->inv_sqrt_bias2, s->eps);
     vf_store(m, first);
     vf_store(v, second);
@@ -68,7 +80,7 @@ VEC_INLINE vf sign_of(vf x)
 /* v and top of a group; returns the root to divide by. */
 VEC_INLINE vf update_power(const mtl__update_step *s, vf e, float *v, float *top)
 {
-    vf square = vf_mul(vf_mul(vf_set1(s->v_new), e), e);
+    vf square = new_square(vf_set1(s->v_new), e);
     vf power = drop_subnormal(vf_fma(vf_set1(s->v_keep), vf_load(v), square));
     vf_store(v, power);
     if (top) {
