@@ -28,16 +28,12 @@ static void adam_begin(mtl__optim *o)
 {
     for (int i = 0; i < 2; i++)
         o->now->power[i] = o->now->step == 0 ? param(o, i) : o->now->power[i] * param(o, i);
+    o->root_scale = (float)(1.0 / sqrt(1.0 - o->now->power[1]));
 }
 
 static double adam_rate(const mtl__optim *o, double rate)
 {
     return rate / (1.0 - o->now->power[0]);
-}
-
-static float adam_inv_sqrt_bias2(const mtl__optim *o)
-{
-    return (float)(1.0 / sqrt(1.0 - o->now->power[1]));
 }
 
 static void moments(const mtl__optim *o, mtl__update_step *s)
@@ -46,7 +42,7 @@ static void moments(const mtl__optim *o, mtl__update_step *s)
     s->m_new = s->use_e = 1.0f - s->m_keep;
     s->v_keep = (float)o->param[BETA2];
     s->v_new = 1.0f - s->v_keep;
-    s->root_scale = adam_inv_sqrt_bias2(o);
+    s->root_scale = o->root_scale;
     s->eps = (float)o->param[EPS];
 }
 
@@ -255,7 +251,7 @@ static void apply_adam(const mtl__optim *o, const mtl__vec *v, const mtl__range 
         .beta2 = (float)o->param[BETA2],
         .eps = (float)o->param[EPS],
         .step_size = (float)adam_rate(o, o->now->rate * r->rate_factor),
-        .inv_sqrt_bias2 = adam_inv_sqrt_bias2(o),
+        .inv_sqrt_bias2 = o->root_scale,
         .l1 = (float)r->l1,
         .l2 = (float)r->l2,
     };

@@ -47,6 +47,7 @@ struct mtl__optim {
     double param[MTL__CHOICE_PARAMS];
     mtl__optim_now *now;
     double decay_share; /* of the decoupled decay, in this step */
+    float root_scale;   /* of this step: 1 / sqrt(1 - beta2^t), for Adam and its kin */
     float *state[MTL__OPTIM_VECTORS]; /* NULL = not in use */
 };
 
