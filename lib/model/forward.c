@@ -499,9 +499,9 @@ void mtl__forward_scale(const mtl__vec *vec, const mtl__input_scale *s, int64_t 
         mtl__warp_row(vec, &s->warp, s->raw_inputs, x + (index ? index[r] : r) * ldx, to + r * inputs);
 }
 
-void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
-                      const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
-                      float *out, int64_t ldo)
+static void run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
+                const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx, float *out,
+                int64_t ldo)
 {
     if (f->mix) {
         mtl__mix_run(f, b, pool, part, rows, x, ldx, out, ldo);
@@ -516,7 +516,7 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
         return;
     }
     float *z = f->in_order ? out : b->place[MTL__Z];
-    int64_t ldz = f->in_order ? ldo : f->outputs;
+    const int64_t ldz = f->in_order ? ldo : f->outputs;
     mtl__forward_layers(f, b, pool, rows, z, ldz);
     mtl__forward_calibrate(f, rows, z, ldz);
     mtl__forward_link(f, rows, z, ldz);
@@ -524,4 +524,17 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
         const mtl__outlet *o = &f->outlet[i];
         copy_columns(rows, o->cols, z + o->column, ldz, out + o->out_column, ldo);
     }
+}
+
+/* Sign and payload of a NaN depend on the instructions that made it: one stands for all. */
+void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl__pool *pool,
+                      const mtl__forward_part *part, int64_t rows, const float *x, int64_t ldx,
+                      float *out, int64_t ldo)
+{
+    const int64_t cols = part ? part->cols : f->outputs;
+    run(f, b, pool, part, rows, x, ldx, out, ldo);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < cols; j++)
+            if (isnan(out[r * ldo + j]))
+                out[r * ldo + j] = NAN;
 }

@@ -382,6 +382,38 @@ static void add_looped(Suite *s, const char *name, const TTest *test)
     suite_add_tcase(s, tc);
 }
 
+/* What overflows predicts a NaN of the same bits, however the CPU came to it. */
+START_TEST(one_nan)
+{
+    static const char *const levels[] = {"threads=1 cpu=c", "threads=1"};
+    const float x[4] = {1, 1, 0.5f, -1}, huge[4] = {3e38f, 3e38f, -3e38f, -3e38f}, sum[2] = {3e38f, 3e38f};
+    const uint32_t nan = 0x7fc00000u;
+    for (int i = 0; i < 2; i++) {
+        mtl_context *ctx = context(levels[i]);
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        float out[2], one;
+        done(mtl_spec_create(ctx, 2, &s, err));
+        done(mtl_spec_add_dense(s, 2, "identity", err));
+        done(mtl_spec_add_task(s, "y", MTL_REGRESSION, 1, err));
+        done(mtl_model_create(s, &m, err));
+        done(mtl_model_tensor_set(m, "trunk.0.weight", 4, (float[]){huge[0], huge[2], huge[1], huge[3]}, err));
+        done(mtl_model_tensor_set(m, "head.y.weight", 2, sum, err));
+        done(mtl_predict(m, 2, x, 2, out, 1, err));
+        ck_assert_mem_eq(&out[0], &nan, sizeof nan); /* inf - inf */
+        done(mtl_predict_task(m, 0, 1, x, 2, &one, 1, err));
+        ck_assert_mem_eq(&one, &nan, sizeof nan);
+        mtl_predictor *p = predictor(m, 1);
+        done(mtl_predictor_run(p, 1, x, 2, &one, 1, err));
+        ck_assert_mem_eq(&one, &nan, sizeof nan);
+        mtl_predictor_destroy(p);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+        mtl_context_destroy(ctx);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("predictor");
@@ -393,5 +425,6 @@ int main(void)
     add_case(s, "one for each thread", one_for_each_thread);
     add_case(s, "it runs while the model is trained", runs_while_the_model_is_trained);
     add_case(s, "arguments", arguments);
+    add_case(s, "one NaN", one_nan);
     return run_suite(s);
 }
