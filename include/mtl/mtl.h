@@ -346,6 +346,20 @@ MTL_API mtl_status mtl_spec_add_dense(mtl_spec *spec, int64_t units, const char 
                                       mtl_error *err);
 
 /**
+ * Append an activation of which each column has a share of its own: y = x + a (f(x) - x), a = 1 at first
+ * (the parametric activations of RealMLP: Holzmueller, Grinsztajn & Steinwart 2024, section 3, where the
+ * rate is 0.1). It follows a dense layer whose own activation is "identity". Tensor "trunk.N.share" [1,
+ * columns], of an ensemble "tabm" [members, columns], each member having shares of its own; no penalty
+ * moves it. Not with sparse inputs as the first layer.
+ * @param activation  f, as mtl_spec_add_dense() has them.
+ * @param rate        Factor of the learning rate of a, 0 .. 1e6; 0 = f alone.
+ * @return MTL_OK; MTL_ERR_RANGE; MTL_ERR_NOMEM.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_spec_add_parametric_activation(mtl_spec *spec, const char *activation, double rate,
+                                                      mtl_error *err);
+
+/**
  * Append dropout to the shared trunk: while training, each number is set to 0 with probability
  * @p rate and the others are divided by 1 - rate (Srivastava et al. 2014, inverted form).
  * @param rate  0 <= rate < 1.

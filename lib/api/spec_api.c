@@ -55,6 +55,14 @@ mtl_status mtl_spec_add_numeric_embedding(mtl_spec *spec, const char *kind, int6
     return mtl__spec_add_numeric(spec, kind, count, columns, err);
 }
 
+mtl_status mtl_spec_add_parametric_activation(mtl_spec *spec, const char *activation, double rate,
+                                              mtl_error *err)
+{
+    REQUIRE(spec);
+    REQUIRE(activation);
+    return mtl__spec_add_parametric(spec, activation, rate, err);
+}
+
 mtl_status mtl_spec_add_input_scaling(mtl_spec *spec, double rate, mtl_error *err)
 {
     REQUIRE(spec);

@@ -33,8 +33,9 @@ typedef struct mtl__layer {
     const mtl__layer_type *type;
     int64_t in, out;
     mtl__act act;           /* dense */
+    mtl__act mixed;         /* parametric: of which y has a share */
     bool adds;              /* dense: to what is in y, in place of overwriting it */
-    double rate;            /* dropout; factors of inputs: factor of the learning rate */
+    double rate;            /* dropout; factors of inputs, parametric: factor of the learning rate */
     double eps, momentum;   /* norms */
     int64_t column;         /* embedding: of its x; what reads back: layers since that */
     int64_t input;          /* embedding: its column among the network's inputs */
@@ -47,7 +48,7 @@ typedef struct mtl__layer {
     int64_t units;          /* columns of y for each of them, the last ones */
     int64_t features;       /* of each: frequencies or bins */
     double spread;          /* of the first frequencies */
-    bool shares;            /* one matrix for all columns */
+    bool shares;            /* one matrix for all columns, one share for all members */
     int64_t frequency, phase, edges; /* offsets */
     int64_t members;        /* of an ensemble: rows of its y for each row of the network; 0 = 1 */
     bool expands;           /* factors: x has one row where y has one for each member */
@@ -168,6 +169,7 @@ extern const mtl__layer_type mtl__cosine_layer; /* numeric embeddings */
 extern const mtl__layer_type mtl__plr_layer;
 extern const mtl__layer_type mtl__pbld_layer;
 extern const mtl__layer_type mtl__ple_layer;
+extern const mtl__layer_type mtl__parametric_layer; /* an activation with shares of its own */
 extern const mtl__layer_type mtl__residual_layer;
 extern const mtl__layer_type mtl__stitch_layer; /* tasks take from each other's streams */
 extern const mtl__layer_type mtl__gate_layer; /* mixtures of experts, one for each task */

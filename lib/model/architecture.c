@@ -158,6 +158,7 @@ static bool add_other(builder *b, const mtl__layer_spec *s, int64_t number)
     mtl__layer l = {.type = s->type,
                     .rows = 1,
                     .cols = mtl__streams_count(b->now) * b->width,
+                    .mixed = s->act,
                     .rate = s->rate,
                     .eps = s->eps,
                     .momentum = s->momentum};

@@ -49,13 +49,18 @@ static mtl_status read_dropout(mtl_spec *s, mtl__json layer, mtl_error *err)
     return st == MTL_OK ? mtl__spec_add_dropout(s, rate, err) : st;
 }
 
-static void write_dense(mtl__bytes *b, const mtl__layer_spec *l)
+static void write_activation(mtl__bytes *b, const mtl__layer_spec *l)
 {
-    write_i64(b, "units", l->units);
     mtl__json_write_key(b, "activation");
     mtl__bytes_text(b, "\"");
     mtl__act_text(&l->act, b); /* nothing in it needs an escape, nor in a norm */
     mtl__bytes_text(b, "\"");
+}
+
+static void write_dense(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_i64(b, "units", l->units);
+    write_activation(b, l);
 }
 
 static mtl_status read_dense(mtl_spec *s, mtl__json layer, mtl_error *err)
@@ -160,6 +165,25 @@ done:
     return st;
 }
 
+static void write_parametric(mtl__bytes *b, const mtl__layer_spec *l)
+{
+    write_activation(b, l);
+    write_f64(b, "rate", l->rate);
+}
+
+static mtl_status read_parametric(mtl_spec *s, mtl__json layer, mtl_error *err)
+{
+    double rate;
+    char *activation = NULL;
+    mtl_status st = mtl__json_get_f64(layer, "rate", &rate, err);
+    if (st == MTL_OK)
+        st = mtl__json_get_string(layer, "activation", &s->ctx->al, &activation, err);
+    if (st == MTL_OK)
+        st = mtl__spec_add_parametric(s, activation, rate, err);
+    mtl__strfree(&s->ctx->al, activation);
+    return st;
+}
+
 static void write_factors(mtl__bytes *b, const mtl__layer_spec *l)
 {
     write_f64(b, "rate", l->rate);
@@ -194,6 +218,7 @@ static const struct {
     {&mtl__layer_norm_layer, write_layer_norm, read_norm},
     {&mtl__batch_norm_layer, write_batch_norm, read_norm},
     {&mtl__embedding_layer, write_embedding, read_embedding},
+    {&mtl__parametric_layer, write_parametric, read_parametric},
     {&mtl__residual_layer, write_residual, read_residual},
     {&mtl__factors_layer, write_factors, read_factors},
     {&mtl__cosine_layer, write_numeric, read_numeric},

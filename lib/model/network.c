@@ -126,7 +126,7 @@ static bool add_numeric(mtl__network *net, const mtl_spec *spec, const mtl__laye
 }
 
 /* Layers that leave the width as it is. */
-static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t members, int64_t *width)
+static bool add_other(mtl__network *net, const mtl_spec *spec, const mtl__layer_spec *s, int64_t *width)
 {
     return mtl__network_add(net,
                             &(mtl__layer){.type = s->type,
@@ -134,7 +134,9 @@ static bool add_other(mtl__network *net, const mtl__layer_spec *s, int64_t membe
                                           .out = *width,
                                           .rows = 1,
                                           .cols = *width,
-                                          .members = members,
+                                          .members = spec->members,
+                                          .mixed = s->act,
+                                          .shares = spec->ensemble != MTL__TABM,
                                           .rate = s->rate,
                                           .eps = s->eps,
                                           .momentum = s->momentum,
@@ -152,7 +154,7 @@ bool mtl__network_add_from_spec(mtl__network *net, const mtl_spec *spec, const m
     if (s->type == &mtl__factors_layer)
         return add_factors(net, 1, true, s->rate, width);
     if (s->type != &mtl__dense_layer)
-        return add_other(net, s, spec->members, width);
+        return add_other(net, spec, s, width);
     if (spec->members > 1 && spec->ensemble == MTL__TABM)
         return add_member_dense(net, s, width);
     return add_dense(net, &mtl__dense_layer, spec->members, &s->act, s->units, width);

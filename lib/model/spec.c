@@ -275,6 +275,16 @@ mtl_status mtl__spec_add_input_scaling(mtl_spec *s, double rate, mtl_error *err)
     return append_layer(s, &s->trunk, &layer, err);
 }
 
+mtl_status mtl__spec_add_parametric(mtl_spec *s, const char *activation, double rate, mtl_error *err)
+{
+    mtl__layer_spec layer = {.type = &mtl__parametric_layer, .rate = rate};
+    if (!(rate >= 0 && rate <= 1e6))
+        return MTL_FAIL(err, MTL_ERR_RANGE, "rate must be in 0 .. 1000000, not %s",
+                        mtl__num(rate).text);
+    mtl_status st = mtl__act_parse(activation, -1, &layer.act, err);
+    return st == MTL_OK ? append_layer(s, &s->trunk, &layer, err) : st;
+}
+
 /* The input columns that are marked, or, with `columns` NULL, all that have no embedding; `mark` [inputs]
    becomes 1 for them. */
 static mtl_status mark_columns(const mtl_spec *s, int64_t count, const int64_t *columns, char *mark,

@@ -107,6 +107,7 @@ mtl_status mtl__spec_add_numeric(mtl_spec *s, const char *kind, int64_t count,
 /* As a text that mtl__spec_add_numeric() takes. */
 void mtl__spec_numeric_text(const mtl__layer_spec *l, mtl__bytes *out);
 mtl_status mtl__spec_add_input_scaling(mtl_spec *s, double rate, mtl_error *err);
+mtl_status mtl__spec_add_parametric(mtl_spec *s, const char *activation, double rate, mtl_error *err);
 mtl_status mtl__spec_set_ensemble(mtl_spec *s, int64_t members, const char *kind, mtl_error *err);
 extern const mtl__choice_table mtl__architectures;
 mtl_status mtl__spec_set_architecture(mtl_spec *s, const char *text, mtl_error *err);

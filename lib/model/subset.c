@@ -9,7 +9,8 @@
 static bool is_by_member(const mtl__layer *l, int32_t number)
 {
     return l->members > 1 && (l->type == &mtl__member_head_layer ||
-                              l->type->param[number].role == MTL__FACTORS);
+                              (l->type->param[number].role == MTL__FACTORS &&
+                               !(l->type == &mtl__parametric_layer && l->shares)));
 }
 
 static float *tensor(const mtl_model *m, const mtl__layer *l, int32_t number)
@@ -79,7 +80,7 @@ static bool fold_layers(fold *f, int64_t first, int64_t count)
         else if (f->waits && l->type->params > 0)
             return false;
         else
-            copy_layer(f->m, l, f->to, to, NULL, 1);
+            copy_layer(f->m, l, f->to, to, &f->member, 1);
     }
     return true;
 }

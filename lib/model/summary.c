@@ -30,7 +30,12 @@ static void layer_line(mtl__bytes *b, const char *where, const mtl__layer *l)
     else if (l->type == &mtl__factors_layer && l->members == 1)
         mtl__bytes_format(b, "%-24.64s scaling of %lld inputs, %s times the learning rate\n", where,
                           (long long)l->out, mtl__num(l->rate).text);
-    else if (mtl__numeric_of(l->type))
+    else if (l->type == &mtl__parametric_layer) {
+        mtl__bytes_format(b, "%-24.64s a share of ", where);
+        mtl__act_text(&l->mixed, b);
+        mtl__bytes_format(b, " in %lld columns, %s times the learning rate\n", (long long)l->out,
+                          mtl__num(l->rate).text);
+    } else if (mtl__numeric_of(l->type))
         mtl__bytes_format(b, "%-24.64s %s of %lld columns -> %lld each\n", where, l->type->name,
                           (long long)l->embeds, (long long)l->units);
     else if (l->type == &mtl__stitch_layer)

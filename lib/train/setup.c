@@ -24,13 +24,13 @@ static bool takes_part(const mtl__trainer *t, int64_t task)
            (t->set.unlabelled && t->set.unlabelled[task]);
 }
 
-/* Factor of the rate that comes with the network: of scaled inputs, and of a matrix W / sqrt(in) whose
+/* Factor of the rate that comes with the network: of scaled inputs, of shares of an activation, and of a matrix W / sqrt(in) whose
    W an optimizer moves that does not look at the gradient's size (Jacot et al. 2018, section 3). */
 static double own_rate(const mtl__trainer *t, const mtl__param *p)
 {
     const mtl__layer *l = &t->m->net.layer[p->layer];
     const mtl__layer_param *what = &l->type->param[p->number];
-    if (l->type == &mtl__factors_layer && l->members == 1)
+    if ((l->type == &mtl__factors_layer && l->members == 1) || l->type == &mtl__parametric_layer)
         return l->rate;
     const bool is_drawn = p->role == MTL__MATRIX && !what->draw && what->initial != 0;
     return is_drawn && t->m->spec->initializer->ntk ? 1 / sqrt((double)l->in) : 1;

@@ -58,6 +58,7 @@ static int64_t source_of(const mapping *x, int64_t column)
 static bool keeps_columns(const mtl__layer *l)
 {
     return l->type == &mtl__factors_layer || l->type == &mtl__batch_norm_layer ||
+           l->type == &mtl__parametric_layer ||
            l->type->params == 0;
 }
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Write golden/torch_rows/*.npy: a net in the NTK parametrisation with scaled inputs and a last layer of
 zeros, trained by AdamW with rates of its own for biases and scale and a decay that ends, as RealMLP-TD-S
-does it; computed by PyTorch in float64.
+does it; and nets with parametric activations, x + a (f(x) - x), trained by plain descent, a at a tenth of
+the rate; computed by PyTorch in float64.
 
 Made with Debian 12's python3-torch 1.13.0a0 and numpy 1.24.2: /usr/bin/python3 make_torch_rows.py
 The weights that are written are W / sqrt(in). Tensors lie one after the other in the order of `p`.
@@ -55,7 +56,31 @@ def main():
         loss.backward()
         adam.step()
     np.save(OUT / f'params_{STEPS}.npy', flat())
+    for name, f in [('relu', torch.relu), ('tanh', torch.tanh), ('mish', F.mish)]:
+        parametric(rng, x, y, name, f)
     print(torch.__version__, np.__version__)
+
+
+def parametric(rng, x, y, name, f):
+    given = {'w0': 0.5 * rng.standard_normal((INPUTS, UNITS)), 'b0': 0.3 * rng.standard_normal(UNITS),
+             'a0': 1 + 0.5 * rng.standard_normal((1, UNITS)),
+             'w1': 0.5 * rng.standard_normal((UNITS, UNITS)), 'b1': 0.3 * rng.standard_normal(UNITS),
+             'a1': 1 + 0.5 * rng.standard_normal((1, UNITS)),
+             'w2': 0.5 * rng.standard_normal((UNITS, 2)), 'b2': np.zeros(2)}
+    given = {n: v.astype(np.float32) for n, v in given.items()}
+    p = {n: torch.tensor(v.astype(np.float64), requires_grad=True) for n, v in given.items()}
+    descent = torch.optim.SGD([{'params': [p[n]], 'lr': 0.1 * (0.1 if n[0] == 'a' else 1)} for n in p], lr=0.1)
+    np.save(OUT / f'{name}_params_0.npy', np.concatenate([v.ravel() for v in given.values()]))
+    for step in range(STEPS):
+        h = torch.tensor(x, dtype=torch.float64)
+        for i in '01':
+            u = h @ p['w' + i] + p['b' + i]
+            h = u + p['a' + i] * (f(u) - u)
+        loss = ((h @ p['w2'] + p['b2'] - torch.tensor(y, dtype=torch.float64)) ** 2).mean()
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    np.save(OUT / f'{name}_params_{STEPS}.npy', np.concatenate([p[n].detach().numpy().ravel() for n in p]))
 
 
 if __name__ == '__main__':

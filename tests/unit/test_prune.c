@@ -54,6 +54,8 @@ static mtl_spec *spec_of(mtl_context *ctx, int shape, const char *kind, int64_t 
     }
     if (shape != HEADS) {
         done(mtl_spec_add_dense(s, 7, "relu", err));
+        if (shape == EMBEDDED)
+            done(mtl_spec_add_parametric_activation(s, "elu", 0.5, err));
         done(mtl_spec_add_dropout(s, 0.1, err));
         done(mtl_spec_add_dense(s, 6, "mish", err));
     }
