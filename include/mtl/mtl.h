@@ -1248,7 +1248,8 @@ MTL_API mtl_status mtl_model_set_loss(mtl_model *model, const char *task, mtl_lo
  * together;
  * "candidate/NAME/variant", the number of the best penalty or length (-1 = not scored);
  * "candidate/NAME/cut", trunk layers used; "candidate/NAME/known_weight", the weight of known tasks'
- * rows; "simulations", how many there were; "gain", how much lower the error is than that of scratch,
+ * rows; of as_is and shift "candidate/NAME/known_task/TASK", the known task whose head stands for new
+ * task TASK or below it, "" being the mean of all of its kind; "simulations", how many there were; "gain", how much lower the error is than that of scratch,
  * with "gain/low" and "gain/high" around it (95 %); "known/before/TASK" and "known/after/TASK", the
  * known tasks' main metrics (as in a fit) on the known rows; "seconds/all".
  * @{

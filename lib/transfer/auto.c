@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/order.h"
-#include "base/text.h"
 #include "data/csr.h"
 #include "rng/rng.h"
-#include "transfer/parts.h"
+#include "transfer/auto_priv.h"
 #include "transfer/domain.h"
-#include "transfer/scores.h"
 #include "transfer/transfer.h"
 
 enum {
@@ -27,31 +25,9 @@ static const double TO_CHOOSE = 0.75, TO_SIMULATE = 0.4;
    serve. Own rows of a new task alone do not know their error well enough to doubt by. */
 static const double DOUBT = 0.5, DOUBT_SAME = 1;
 
-typedef struct chooser {
-    const mtl__job *job; /* `own` */
-    mtl__job own;
-    const mtl_dataset *target;
-    const mtl__allocator *al;
-    uint64_t seed;
-    mtl_dataset *rows; /* of the target: labelled ones, NULL = none, in a new domain */
-    mtl_dataset *bare; /* in a new domain: the others, where they are as many, or NULL */
-    mtl__contest c;
-    mtl__measure measure;
-    mtl__verdict *verdict; /* [candidates] */
-    bool *is_floor;        /* [candidates] */
-    int64_t *model;        /* [candidates] numbers of the models that they are of */
-    mtl__part *part;       /* [candidates]; the first `parts` are those with weight, the heaviest first */
-    int64_t parts;
-    int64_t *key;          /* [c.rows] what tells units apart */
-    int64_t partial;       /* rows of a fold that was not finished, where none was */
-    double *scratch, *weight, *other; /* of the choice; [candidates] */
-    mtl__chosen choice;
-    double started;
-} chooser;
-
 /* --- candidates -------------------------------------------------------------------------------- */
 
-static bool is_candidate(const chooser *x, const mtl__strategy *how, const mtl__strategy *only)
+static bool is_candidate(const mtl__chooser *x, const mtl__strategy *how, const mtl__strategy *only)
 {
     if (only)
         return how == only;
@@ -61,20 +37,20 @@ static bool is_candidate(const chooser *x, const mtl__strategy *how, const mtl__
 }
 
 /* In a new domain what the source has is simpler than what its few labels say. */
-static bool comes_late(const chooser *x, const mtl__strategy *how)
+static bool comes_late(const mtl__chooser *x, const mtl__strategy *how)
 {
     return x->job->same && how->family != MTL__AS_IS && how->family != MTL__STATISTICS;
 }
 
 /* What needs no transfer, or no training; without labels the source as it is alone. */
-static bool is_floor(const chooser *x, const mtl__strategy *how)
+static bool is_floor(const mtl__chooser *x, const mtl__strategy *how)
 {
     return how->family == MTL__CONSTANT || how->family == MTL__AS_IS ||
            (how->family == MTL__STATISTICS && x->rows) || how->fresh ||
            (how->family == MTL__HEAD && how->features == MTL__ON_INPUTS);
 }
 
-static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_error *err)
+static mtl_status list_candidates(mtl__chooser *x, const mtl__strategy *only, mtl_error *err)
 {
     mtl__contest *c = &x->c;
     const int64_t most = mtl__strategy_count();
@@ -103,18 +79,10 @@ static mtl_status list_candidates(chooser *x, const mtl__strategy *only, mtl_err
     return MTL_OK;
 }
 
-static int64_t number_of(const mtl__contest *c, const char *name)
-{
-    for (int64_t i = 0; i < c->candidates; i++)
-        if (strcmp(c->how[i]->choice.name, name) == 0)
-            return i;
-    return -1;
-}
-
 /* --- rows -------------------------------------------------------------------------------------- */
 
 /* Here, where rows have the numbers that the caller knows. */
-static mtl_status check_groups(const chooser *x, int64_t count, const int64_t *rows, mtl_error *err)
+static mtl_status check_groups(const mtl__chooser *x, int64_t count, const int64_t *rows, mtl_error *err)
 {
     const char *group = mtl__option_str(x->job->o, &mtl__transfer_options, "group_by");
     const int64_t label = *group ? mtl__dataset_task(x->target, group) : -1;
@@ -127,7 +95,7 @@ static mtl_status check_groups(const chooser *x, int64_t count, const int64_t *r
 }
 
 /* Rows whose inputs are seen while none of the labels is: those without any. */
-static mtl_status take_bare(chooser *x, const int64_t *labelled, int64_t count, mtl_error *err)
+static mtl_status take_bare(mtl__chooser *x, const int64_t *labelled, int64_t count, mtl_error *err)
 {
     const int64_t all = x->target->rows;
     int64_t *rows = mtl__alloc_array(x->al, all, sizeof *rows), bare = 0;
@@ -143,7 +111,7 @@ static mtl_status take_bare(chooser *x, const int64_t *labelled, int64_t count, 
     return st;
 }
 
-static mtl_status take_rows(chooser *x, mtl_error *err)
+static mtl_status take_rows(mtl__chooser *x, mtl_error *err)
 {
     const int64_t all = x->target->rows;
     int64_t *rows = mtl__alloc_array(x->al, all, sizeof *rows), count = 0;
@@ -171,7 +139,7 @@ static mtl_status take_rows(chooser *x, mtl_error *err)
 }
 
 /* By the groups, or else by the first new task's classes. */
-static mtl__split_by split_by(const chooser *x)
+static mtl__split_by split_by(const mtl__chooser *x)
 {
     const char *group = mtl__option_str(x->job->o, &mtl__transfer_options, "group_by");
     if (*group)
@@ -182,7 +150,7 @@ static mtl__split_by split_by(const chooser *x)
 }
 
 /* As many as there are wanted, or groups for; 0 = none can be made. */
-static mtl_status count_folds(const chooser *x, const mtl__split_by *by, int64_t *folds,
+static mtl_status count_folds(const mtl__chooser *x, const mtl__split_by *by, int64_t *folds,
                               mtl_error *err)
 {
     int64_t k = mtl__min(x->rows->rows,
@@ -207,14 +175,14 @@ static mtl_status count_folds(const chooser *x, const mtl__split_by *by, int64_t
 /* --- evidence ---------------------------------------------------------------------------------- */
 
 /* Of a held-out row: its group, or where it stands among the target's rows. */
-static int64_t key_of(const chooser *x, const mtl__split_by *by, const mtl_dataset *test, int64_t row)
+static int64_t key_of(const mtl__chooser *x, const mtl__split_by *by, const mtl_dataset *test, int64_t row)
 {
     if (by->is_grouped)
         return mtl__order_key(*mtl__array_row(&test->labels[by->task].y, row));
     return mtl__array_row(&test->x, row) - x->rows->x.p;
 }
 
-static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, uint64_t seed,
+static mtl_status run_fold(mtl__chooser *x, const mtl__split_by *by, mtl__fold fold, uint64_t seed,
                            mtl_error *err)
 {
     mtl_dataset *train = NULL, *test = NULL;
@@ -238,7 +206,7 @@ static mtl_status run_fold(chooser *x, const mtl__split_by *by, mtl__fold fold, 
 }
 
 /* In the order in which they come. */
-static void number_units(chooser *x, int64_t rows)
+static void number_units(mtl__chooser *x, int64_t rows)
 {
     mtl__contest *c = &x->c;
     c->units = 0;
@@ -250,7 +218,7 @@ static void number_units(chooser *x, int64_t rows)
     }
 }
 
-static mtl_status run_folds(chooser *x, mtl_error *err)
+static mtl_status run_folds(mtl__chooser *x, mtl_error *err)
 {
     mtl__contest *c = &x->c;
     const mtl__split_by by = split_by(x);
@@ -276,21 +244,21 @@ static mtl_status run_folds(chooser *x, mtl_error *err)
     return st;
 }
 
-static void keep_time(chooser *x, double share)
+static void keep_time(mtl__chooser *x, double share)
 {
     const double deadline = x->job->deadline;
     x->c.stop_at = deadline > 0 ? x->started + share * (deadline - x->started) : 0;
     x->c.is_over = x->c.is_stopped;
 }
 
-static mtl_status simulate(chooser *x, mtl_error *err)
+static mtl_status simulate(mtl__chooser *x, mtl_error *err)
 {
     const int64_t rows = x->rows ? x->rows->rows : 0;
     return x->job->same ? mtl__simulate_back(&x->c, x->job, x->bare, rows, err)
                         : mtl__simulate(&x->c, x->job, rows, err);
 }
 
-static mtl_status gather_evidence(chooser *x, const mtl__strategy *only, mtl_error *err)
+static mtl_status gather_evidence(mtl__chooser *x, const mtl__strategy *only, mtl_error *err)
 {
     mtl__contest *c = &x->c;
     const int64_t tasks = mtl__option_i64(x->job->o, &mtl__transfer_options, "simulations");
@@ -316,7 +284,7 @@ done:
     return st;
 }
 
-static mtl__evidence evidence_of(const chooser *x)
+mtl__evidence mtl__chooser_evidence(const mtl__chooser *x)
 {
     const mtl__contest *c = &x->c;
     return (mtl__evidence){.candidates = c->candidates, .first = c->first, .is_floor = x->is_floor,
@@ -329,207 +297,16 @@ static mtl__evidence evidence_of(const chooser *x)
                            .scratch = x->scratch};
 }
 
-/* Of what was chosen less a candidate of its own. */
-static void lead_over(const chooser *x, int64_t candidate, double *lead, double *error)
-{
-    const mtl__evidence e = evidence_of(x);
-    for (int64_t i = 0; i < x->c.candidates; i++) {
-        x->weight[i] = x->verdict[i].weight;
-        x->other[i] = i == candidate;
-    }
-    mtl__compare(&e, x->verdict, x->choice.trust, x->other, x->weight, lead, error);
-}
-
-/* --- report ------------------------------------------------------------------------------------ */
-
-/* Layers of the trunk that the model rests on. */
-static mtl_status find_cut(const chooser *x, const mtl__strategy *how, double *layers, mtl_error *err)
-{
-    mtl_model *cut = NULL;
-    const bool uses = how->family == MTL__STEPS || how->family == MTL__AS_IS ||
-                      (how->features & MTL__ON_TRUNK);
-    *layers = uses ? (double)x->job->source->net.trunk_layers : 0;
-    mtl_status st = how->cuts && x->rows ? mtl__cut(x->job, x->rows, &cut, err) : MTL_OK;
-    if (cut)
-        *layers = (double)cut->net.trunk_layers;
-    mtl__model_destroy(cut);
-    return st;
-}
-
-/* What the others' scores are told against: the linear floor, or else no transfer. */
-static double score_of_reference(const chooser *x)
-{
-    const int64_t linear = number_of(&x->c, "linear"), scratch = number_of(&x->c, "scratch");
-    const int64_t at = linear >= 0 && x->verdict[linear].variant >= 0 ? linear : scratch;
-    return at >= 0 && x->verdict[at].variant >= 0 ? x->verdict[at].score : 0;
-}
-
-static mtl_status report_candidate(const chooser *x, int64_t i, mtl_report *r, mtl_error *err)
-{
-    const mtl__strategy *how = x->c.how[i];
-    const mtl__verdict *v = &x->verdict[i];
-    double cut;
-    mtl_status st = find_cut(x, how, &cut, err);
-    const struct {
-        const char *what;
-        double value;
-    } figures[] = {
-        {"score", v->score - score_of_reference(x)}, {"mean", v->mean},
-        {"standard_error", v->error}, {"simulated", v->simulated},
-        {"weight", v->weight},
-        {"variant", (double)v->variant}, {"cut", cut},
-        {"known_weight", how->needs_known || (how->family == MTL__STEPS && how->phase[0].known &&
-                                              x->job->known)
-                             ? mtl__option_f64(x->job->o, &mtl__transfer_options, "replay")
-                             : 0},
-    };
-    for (int k = 0; k < MTL__COUNT_OF(figures) && st == MTL_OK; k++)
-        st = mtl__report_number(r, "candidate", how->choice.name, figures[k].what,
-                                figures[k].value, err);
-    return st;
-}
-
-/* To three decimals, for people. */
-static mtl__num_text short_number(double x)
-{
-    return mtl__num(fabs(x) < 1e12 ? (double)(int64_t)(x * 1000 + (x < 0 ? -0.5 : 0.5)) / 1000 : x);
-}
-
-static void write_parts(const chooser *x, mtl__bytes *text)
-{
-    for (int64_t k = 0; k < x->parts; k++)
-        mtl__bytes_format(text, "%s%s %s", k ? ", " : "", x->part[k].how->choice.name,
-                          short_number(x->part[k].weight).text);
-}
-
-static void write_why(const chooser *x, mtl__bytes *text)
-{
-    const int64_t floor = x->choice.floor, winner = x->choice.winner;
-    const char *name = floor >= 0 ? x->c.how[floor]->choice.name : "";
-    double lead, error;
-    if (x->parts > 1) {
-        mtl__bytes_text(text, "the average ");
-        write_parts(x, text);
-    } else {
-        mtl__bytes_text(text, x->c.how[winner]->choice.name);
-    }
-    mtl__bytes_format(text, " has an expected error of %s", short_number(1 - x->choice.score).text);
-    if (winner == floor && x->parts == 1) {
-        mtl__bytes_text(text, "; of the simple answers it is the best, and nothing is surely better");
-    } else if (floor >= 0) {
-        lead_over(x, floor, &lead, &error);
-        mtl__bytes_format(text, ", %s +- %s below that of %s, the best of the simple answers",
-                          short_number(lead).text, short_number(error).text, name);
-    }
-    mtl__bytes_format(text, "; by %lld rows, which count %s, and %lld simulations, which count %s",
-                      (long long)(x->rows ? x->rows->rows : 0), short_number(x->choice.trust).text,
-                      (long long)x->c.simulations, short_number(1 - x->choice.trust).text);
-}
-
-static mtl_status report_why(const chooser *x, mtl_report *r, mtl_error *err)
-{
-    mtl__bytes text;
-    if (x->choice.winner < 0)
-        return mtl__report_text(r, "why",
-                                x->rows ? "nothing could be compared: the simplest one"
-                                        : "no row has a label to choose by: the source as it is",
-                                err);
-    mtl__bytes_init(&text, x->al);
-    write_why(x, &text);
-    mtl__bytes_append(&text, "", 1);
-    mtl_status st = text.failed ? MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a report")
-                                : mtl__report_text(r, "why", text.p, err);
-    mtl__bytes_free(&text);
-    return st;
-}
-
-/* How much lower the error is than that of a candidate, with an interval of 95 %. */
-static mtl_status report_lead(const chooser *x, const char *name, int64_t over, mtl_report *r,
-                              mtl_error *err)
-{
-    double lead, error;
-    if (x->choice.winner < 0 || over < 0 || x->verdict[over].variant < 0)
-        return MTL_OK;
-    lead_over(x, over, &lead, &error);
-    mtl_status st = mtl__report_number(r, name, NULL, NULL, lead, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, name, "low", NULL, lead - 1.96 * error, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, name, "high", NULL, lead + 1.96 * error, err);
-    return st;
-}
-
-static mtl_status report_choice(const chooser *x, mtl_report *r, mtl_error *err)
-{
-    mtl_status st = report_why(x, r, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, "chosen", "score", NULL, x->choice.score, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, "chosen", "trust", NULL, x->choice.trust, err);
-    if (st == MTL_OK)
-        st = report_lead(x, "lead", x->choice.floor, r, err);
-    if (st == MTL_OK) /* over no transfer */
-        st = report_lead(x, "gain", number_of(&x->c, "scratch"), r, err);
-    return st;
-}
-
-/* The known tasks' main metrics on their rows. */
-static mtl_status report_known(const chooser *x, const mtl_model *m, const char *when,
-                               mtl_report *r, mtl_error *err)
-{
-    mtl__binding bound = {0};
-    mtl__judge *j = NULL;
-    mtl_status st = mtl__binding_create_of(m, x->job->source->spec, x->job->known,
-                                           "known", &bound, err);
-    if (st == MTL_OK)
-        st = mtl__judge_create(m, &bound, &j, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__judge_run(j);
-    for (int64_t t = 0; t < m->net.tasks && st == MTL_OK; t++) {
-        const mtl__task_spec *task = &m->spec->task[t];
-        double value;
-        if (!j->label[t] || mtl__spec_task(x->job->source->spec, task->name) < 0)
-            continue;
-        st = mtl__judge_metric(j, mtl__judge_main_metric(task->kind), t, &value, err);
-        if (st == MTL_OK)
-            st = mtl__report_number(r, "known", when, task->name, value, err);
-    }
-    if (st == MTL_OK)
-        st = mtl__binding_status(&j->bound, err);
-    mtl__judge_destroy(j);
-    return st;
-}
-
-static mtl_status write_report(const chooser *x, const mtl_model *m, mtl_report *r, mtl_error *err)
-{
-    const bool keeps = mtl__spec_task(m->spec, x->job->source->spec->task[0].name) >= 0;
-    mtl_status st = MTL_OK;
-    for (int64_t i = 0; i < x->c.candidates && st == MTL_OK; i++)
-        st = report_candidate(x, i, r, err);
-    if (st == MTL_OK)
-        st = report_choice(x, r, err);
-    if (st == MTL_OK && x->job->known)
-        st = report_known(x, x->job->source, "before", r, err);
-    if (st == MTL_OK && x->job->known && keeps)
-        st = report_known(x, m, "after", r, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, "simulations", NULL, NULL, (double)x->c.simulations, err);
-    if (st == MTL_OK)
-        st = mtl__report_number(r, "seconds", "all", NULL, mtl__seconds() - x->started, err);
-    return st;
-}
-
 /* --- all of it --------------------------------------------------------------------------------- */
 
 /* Where nothing could be compared: the simplest candidate that can be made, in the middle of its path. */
-static mtl_status make_simplest(chooser *x, mtl_model **m, mtl_report **r, mtl_error *err)
+static mtl_status make_simplest(mtl__chooser *x, mtl_model **m, mtl_report **r, mtl_error *err)
 {
     const mtl__strategy *how = x->c.how[0];
     return mtl__move(x->job, x->target, how, mtl__variants(how) / 2, NULL, m, r, err);
 }
 
-static void take_parts(chooser *x)
+static void take_parts(mtl__chooser *x)
 {
     mtl__part *part = x->part;
     for (int64_t i = 0; i < x->c.candidates; i++) {
@@ -544,7 +321,7 @@ static void take_parts(chooser *x)
     }
 }
 
-static mtl_status choose(chooser *x, mtl_error *err)
+static mtl_status choose(mtl__chooser *x, mtl_error *err)
 {
     const int64_t n = x->c.candidates, most = mtl__option_i64(x->job->o, &mtl__transfer_options,
                                                               "members");
@@ -554,13 +331,13 @@ static mtl_status choose(chooser *x, mtl_error *err)
         return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for a choice");
     x->weight = x->scratch + mtl__choice_scratch(n, x->c.rows);
     x->other = x->weight + n;
-    const mtl__evidence e = evidence_of(x);
+    const mtl__evidence e = mtl__chooser_evidence(x);
     x->choice = mtl__choose(&e, most, x->verdict);
     take_parts(x);
     return MTL_OK;
 }
 
-static mtl_status make_chosen(chooser *x, mtl_model **out, mtl_report **report, mtl_error *err)
+static mtl_status make_chosen(mtl__chooser *x, mtl_model **out, mtl_report **report, mtl_error *err)
 {
     mtl_report *r = NULL;
     mtl_model *m = NULL;
@@ -570,7 +347,7 @@ static mtl_status make_chosen(chooser *x, mtl_model **out, mtl_report **report, 
     else if (st == MTL_OK)
         st = mtl__move_average(x->job, x->target, x->part, x->parts, &m, &r, err);
     if (st == MTL_OK)
-        st = write_report(x, m, r, err);
+        st = mtl__chooser_report(x, m, r, err);
     if (st == MTL_OK && x->choice.winner >= 0)
         mtl__report_set_text(r, "strategy", x->c.how[x->choice.winner]->choice.name);
     if (st == MTL_OK && x->c.is_stopped)
@@ -588,7 +365,7 @@ static mtl_status make_chosen(chooser *x, mtl_model **out, mtl_report **report, 
     return st;
 }
 
-static void free_chooser(chooser *x)
+static void free_chooser(mtl__chooser *x)
 {
     const mtl__contest *c = &x->c;
     const int64_t most = mtl__strategy_count();
@@ -642,7 +419,7 @@ mtl_status mtl__transfer_chosen(const mtl__job *job, const mtl_dataset *target,
                                 const mtl__strategy *only, mtl_model **out, mtl_report **report,
                                 mtl_error *err)
 {
-    chooser x = {.job = &x.own, .own = *job, .target = target, .al = &job->source->ctx->al,
+    mtl__chooser x = {.job = &x.own, .own = *job, .target = target, .al = &job->source->ctx->al,
                  .choice = {-1, -1, 0, NAN},
                  .seed = (uint64_t)mtl__option_i64(job->o, &mtl__transfer_options, "seed"),
                  .started = mtl__seconds()};

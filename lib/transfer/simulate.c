@@ -123,6 +123,9 @@ static mtl_status set_options(mtl__simulation *s, mtl_error *err)
         {"learning_rate", 0.003, false},
         {"seed", (double)mtl__option_i64(job->o, &mtl__transfer_options, "seed"), true},
         {"time_limit", time_left(s->c), false},
+        /* Labels that a source gave are not all right, and not to be learnt by heart. */
+        {"validation_split", s->task < 0 ? 0.1 : 0, false},
+        {"patience", s->task < 0 ? 10 : 0, true},
     };
     s->fit = mtl__options_create(&mtl__fit_options);
     if (!s->fit)

@@ -166,6 +166,11 @@ START_TEST(as_is_takes_the_task_that_fits)
     predict(m, "again", &s->p, out);
     for (int i = 0; i < ROWS; i++)
         ck_assert_float_eq_tol(out[i], known[8 * i], 1e-5f);
+    ck_assert_int_ge(figure(r, "candidate/as_is/variant"), 0);
+    if (figure(r, "candidate/as_is/variant") >= 2) /* the nearest */
+        ck_assert_str_eq(text_of(r, "candidate/as_is/known_task/again"), "fails");
+    else
+        ck_assert_str_eq(text_of(r, "candidate/as_is/known_task/again"), "");
     mtl_report_destroy(r);
     mtl_model_destroy(m);
     scene_free(s);
