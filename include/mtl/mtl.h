@@ -564,14 +564,19 @@ MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error
 MTL_API mtl_status mtl_spec_set_architecture(mtl_spec *spec, const char *architecture, mtl_error *err);
 
 /**
- * How weights are drawn; biases start at 0.
+ * How weights are drawn; biases start at 0, but for ntk_hull.
  * @param name  "glorot_uniform" (default; Glorot & Bengio 2010, eq. 16), "glorot_normal",
  *              "he_uniform", "he_normal" (He et al. 2015, eq. 10), "orthogonal" (Saxe et al. 2014);
  *              "ntk" normal with variance 1 / in, and every matrix so drawn is trained at the learning
  *              rate over sqrt(in): for Adam and its kin what training W of W / sqrt(in) is, normal at
  *              first (the NTK parametrisation: Jacot et al. 2018, section 3), so one larger rate, 0.04
  *              say, serves layers of any width. weight_decay goes by the learning rate itself.
- *              Biases are best trained more slowly: option "groups", "*.bias:rate=0.1".
+ *              Biases are best trained more slowly: option "groups", "*.bias:rate=0.1";
+ *              "ntk_hull" weights as ntk, and the first fit draws biases from its first batch ("he+5" of
+ *              RealMLP: Holzmueller, Grinsztajn & Steinwart 2024): of each unit minus a mean of what its
+ *              weights make of 5 random rows, with exponential weights, layer by layer, the heads too; so
+ *              units bend where data are. Until then they are 0. Fits refuse it with sparse inputs, batch
+ *              norm or an architecture (#MTL_ERR_STATE).
  * @since 0.1
  */
 MTL_API mtl_status mtl_spec_set_initializer(mtl_spec *spec, const char *name, mtl_error *err);

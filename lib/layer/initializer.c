@@ -9,6 +9,7 @@ static const mtl__initializer rows[] = {
     {{.name = "he_uniform"}, .normal = false, .fan_both = false},
     {{.name = "he_normal"}, .normal = true, .fan_both = false},
     {{.name = "ntk"}, .normal = true, .ntk = true},
+    {{.name = "ntk_hull"}, .normal = true, .ntk = true, .hull = 5},
     {{.name = "orthogonal"}, .normal = true, .fan_both = true, .orthogonal = true},
 };
 

@@ -11,6 +11,7 @@ typedef struct mtl__initializer {
     bool normal;     /* else uniform */
     bool fan_both;   /* variance 2 / (in + out), else 2 / in */
     bool ntk;        /* variance 1 / in, and the learning rate is divided by sqrt(in) */
+    int hull;        /* rows in the mix that a first bias is; 0 = biases start at 0 */
     bool orthogonal; /* columns, or rows where there are fewer, are made orthonormal */
 } mtl__initializer;
 

@@ -694,6 +694,15 @@ mtl__layer_io mtl__network_trunk_io(const mtl__network *net, const mtl__buffers 
     return io_of(net, b, 0, layer, rows, x, ldx);
 }
 
+mtl__layer_io mtl__network_layer_io(const mtl__network *net, const mtl__buffers *b, const mtl__chain *chain,
+                                    int64_t layer, int64_t rows, const float *x, int64_t ldx)
+{
+    if (!chain)
+        return io_of(net, b, 0, layer, rows, x, ldx);
+    return io_of(net, b, chain->first, layer, rows, trunk_output(net, b, x) + chain->input,
+                 net->trunk_layers ? net->trunk_out : ldx);
+}
+
 int64_t mtl__network_trunk_stop(const mtl__network *net, const bool *layer_on)
 {
     return lowest_on(net, layer_on, 0, net->trunk_layers);

@@ -120,5 +120,8 @@ void mtl__network_task_step(const mtl__network *net, const mtl__pass *p, const m
 int64_t mtl__network_trunk_stop(const mtl__network *net, const bool *layer_on);
 mtl__layer_io mtl__network_trunk_io(const mtl__network *net, const mtl__buffers *b, int64_t layer,
                                     int64_t rows, const float *x, int64_t ldx);
+/* The same for any layer: chain NULL = of the trunk. */
+mtl__layer_io mtl__network_layer_io(const mtl__network *net, const mtl__buffers *b, const mtl__chain *chain,
+                                    int64_t layer, int64_t rows, const float *x, int64_t ldx);
 
 #endif

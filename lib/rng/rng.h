@@ -19,6 +19,7 @@ enum {
     MTL__RNG_AGGREGATE = 20,
     MTL__RNG_SIMULATE = 30,
     MTL__RNG_ADAPTER = 41,
+    MTL__RNG_HULL = 50,
 };
 
 /* A cursor over one stream; substream tells apart layers, epochs, tasks ... */

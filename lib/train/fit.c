@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "train/first_biases.h"
 #include "train/preset.h"
 
 enum { VALIDATION_LAST, VALIDATION_RANDOM };
@@ -225,6 +226,7 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
     MTL_TRY(st, read_sampling(f, &first, o, &set, err), fail);
     if (valid)
         MTL_TRY(st, mtl__binding_create(f->m, valid, "valid", &judged, err), fail);
+    MTL_TRY(st, mtl__first_biases_check(f->m, mtl__binding_is_sparse(&first), err), fail);
     MTL_TRY(st, mtl__fit_scaling(f->m, &first, o, &f->scaling, err), fail);
     if (valid && mtl__binding_is_sparse(&judged) &&
         (f->scaling.x_warp.knots || mtl__moves_zero(f->scaling.inputs, f->scaling.x_mean))) {
@@ -270,6 +272,7 @@ mtl_status mtl__fit_begin(mtl_model *m, const mtl_dataset *train, const mtl_data
     mtl__model_uncalibrate(m);
     if (!m->is_set)
         mtl__model_draw(m, f->trainer->set.seed);
+    f->trainer->draws_biases = !m->is_set && m->spec->initializer->hull > 0;
     m->is_set = true;
     mtl__trainer_start(f->trainer);
     if (changes && changes->trainer)
@@ -318,7 +321,9 @@ mtl_status mtl__fit_all(mtl_model *m, const mtl_dataset *train, const mtl_datase
 
 static mtl_status restore(void *self, mtl__trainer *t, mtl_error *err)
 {
-    return mtl__resumption_restore(self, t, err);
+    const mtl_status st = mtl__resumption_restore(self, t, err);
+    t->draws_biases = t->step == 0 && mtl__first_biases_are_due(t->m);
+    return st;
 }
 
 /* A run that was over when it was written is over again. */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "train/first_biases.h"
 #include "train/update.h"
 
 /* --- one step ---------------------------------------------------------------------------------- */
@@ -58,6 +59,9 @@ static mtl_status run_step(mtl__trainer *t, mtl_error *err)
     const mtl__batch *b = &t->feed.batch;
     const mtl__pass pass = mtl__trainer_pass(t);
     mtl_status st = MTL_OK;
+    if (t->draws_biases)
+        mtl__first_biases(t);
+    t->draws_biases = false;
     mtl__network_forward(net, &pass, &t->buffers, t->chain_on, b->rows, b->x, net->inputs);
     losses(t);
     if (t->feed.batch.targets.refused >= 0) {

@@ -89,6 +89,7 @@ struct mtl__trainer {
     mtl__arena arena;
     mtl__feed feed;
     mtl__buffers buffers;
+    bool draws_biases; /* the first step is to, from its batch */
     mtl__train_now now;
     mtl__optim optim;
     mtl__sched sched;

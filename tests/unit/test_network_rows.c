@@ -3,6 +3,7 @@
    against PyTorch (tests/golden/make_torch_rows.py, float64) after ten steps, and one by one. */
 #include "api_testing.h"
 #include "golden.h"
+#include "rng/rng.h"
 
 #define BOUND 2e-5
 
@@ -325,6 +326,200 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* --- biases from the data ------------------------------------------------------------------------- */
+
+#define STILL "epochs=1 batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 optimizer=sgd learning_rate=1e-30 "
+
+/* A trunk of two, a head on it and one with a layer of its own. */
+static mtl_model *hull_model(mtl_context *ctx, const char *ensemble, bool from_zero)
+{
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    done(mtl_spec_create(ctx, INPUTS, &s, err));
+    done(mtl_spec_set_initializer(s, "ntk_hull", err));
+    done(mtl_spec_add_dense(s, UNITS, "tanh", err));
+    done(mtl_spec_add_dropout(s, 0.5, err));
+    done(mtl_spec_add_dense(s, 4, "relu", err));
+    done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+    done(mtl_spec_add_task(s, "z", MTL_REGRESSION, OUTPUTS, err));
+    done(mtl_spec_task_set_str(s, "z", "head", "3:tanh", err));
+    done(mtl_spec_set_zero_heads(s, from_zero, err));
+    if (ensemble)
+        done(mtl_spec_set_ensemble(s, 3, ensemble, err));
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    return m;
+}
+
+static mtl_dataset *hull_data(mtl_context *ctx, const golden *x, const golden *y)
+{
+    mtl_dataset *d = NULL;
+    done(mtl_dataset_create(ctx, x->f, ROWS, INPUTS, INPUTS, &d, err));
+    done(mtl_dataset_set_labels(d, "y", OUTPUTS, y->f, OUTPUTS, err));
+    done(mtl_dataset_set_labels(d, "z", OUTPUTS, y->f, OUTPUTS, err));
+    return d;
+}
+
+static void tensor(const mtl_model *m, const char *name, int64_t n, float *to)
+{
+    done(mtl_model_tensor_get(m, name, n, to, err));
+}
+
+/* The rule a second time: biases of a layer from x [ROWS, in], and what it makes of x with them. */
+static void expect_biases(const mtl_model *m, const char *layer, uint32_t id, int in, int out, const float *x,
+                          int act, float *made)
+{
+    char name[64];
+    float w[64], b[16];
+    mtl__rng rng = mtl__rng_make(0, MTL__RNG_HULL, id);
+    snprintf(name, sizeof name, "%s.weight", layer);
+    tensor(m, name, in * out, w);
+    snprintf(name, sizeof name, "%s.bias", layer);
+    tensor(m, name, out, b);
+    for (int j = 0; j < out; j++) {
+        double sum = 0, total = 0, low = INFINITY, high = -INFINITY;
+        for (int k = 0; k < 5; k++) {
+            const int64_t row = mtl__rng_below(&rng, ROWS);
+            const double share = -log1p(-mtl__rng_f64(&rng));
+            double z = 0;
+            for (int i = 0; i < in; i++)
+                z += (double)x[row * in + i] * (double)w[i * out + j];
+            sum += share * z;
+            total += share;
+            low = fmin(low, z);
+            high = fmax(high, z);
+        }
+        ck_assert_msg(fabs((double)b[j] + sum / total) < 1e-5, "%s[%d]: %g instead of %g", name, j,
+                      (double)b[j], -sum / total);
+        ck_assert(-(double)b[j] >= low - 1e-5 && -(double)b[j] <= high + 1e-5);
+        for (int r = 0; r < ROWS; r++) {
+            float z = b[j];
+            for (int i = 0; i < in; i++)
+                z += x[r * in + i] * w[i * out + j];
+            made[r * out + j] = act == 't' ? tanhf(z) : act == 'r' ? fmaxf(z, 0) : z;
+        }
+    }
+}
+
+START_TEST(biases_where_data_are)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = hull_data(NULL, &x, &y);
+    mtl_model *m = hull_model(NULL, NULL, false);
+    float first[ROWS * UNITS], second[ROWS * 4], tower[ROWS * 3], out[ROWS * OUTPUTS], zero[UNITS];
+    tensor(m, "trunk.0.bias", UNITS, zero);
+    for (int i = 0; i < UNITS; i++)
+        ck_assert_float_eq(zero[i], 0);
+    fit(m, d, STILL "seed=0");
+    expect_biases(m, "trunk.0", 0, INPUTS, UNITS, x.f, 't', first); /* layer 1 is dropout */
+    expect_biases(m, "trunk.1", 2, UNITS, 4, first, 'r', second);
+    expect_biases(m, "head.y", 3, 4, OUTPUTS, second, 'i', out);
+    expect_biases(m, "tower0.z", 4, 4, 3, second, 't', tower);
+    expect_biases(m, "head.z", 5, 3, OUTPUTS, tower, 'i', out);
+    /* a second fit leaves them where they are */
+    const uint64_t once = model_hash(m);
+    fit(m, d, STILL "seed=0");
+    ck_assert_uint_eq(model_hash(m), once);
+    mtl_model_destroy(m);
+    m = hull_model(NULL, NULL, true);
+    fit(m, d, STILL);
+    float head[OUTPUTS];
+    tensor(m, "head.y.bias", OUTPUTS, head);
+    ck_assert_float_eq_tol(head[0], 0, 1e-20f);
+    mtl_model_destroy(m);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+/* The same bits at every level and number of threads, of ensembles too, whose members have their own. */
+START_TEST(biases_of_members)
+{
+    static const char *const contexts[] = {"threads=1 cpu=c", "threads=1", "threads=2"};
+    static const char *const kinds[] = {NULL, "tabm", "mini"};
+    golden x = read_file("x"), y = read_file("y");
+    for (int k = 0; k < 3; k++) {
+        uint64_t want = 0;
+        for (int i = 0; i < 3; i++) {
+            mtl_context *ctx = context(contexts[i]);
+            mtl_dataset *d = hull_data(ctx, &x, &y);
+            mtl_model *m = hull_model(ctx, kinds[k], false);
+            fit(m, d, "epochs=2 batch_size=8 learning_rate=0.01");
+            want = i ? want : model_hash(m);
+            ck_assert_uint_eq(model_hash(m), want);
+            if (k == 1) {
+                float b[3 * UNITS];
+                tensor(m, "trunk.1.bias", 3 * UNITS, b);
+                ck_assert_float_gt(fabsf(b[0] - b[UNITS]), 1e-4f);
+            }
+            mtl_model_destroy(m);
+            mtl_dataset_destroy(d);
+            mtl_context_destroy(ctx);
+        }
+    }
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+/* A run that is taken up again, before its first step too, has the bits of one that never stopped. */
+START_TEST(biases_of_a_run_resumed)
+{
+    static const char how[] = "epochs=3 batch_size=8 learning_rate=0.01 seed=4";
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = hull_data(NULL, &x, &y);
+    mtl_model *whole = hull_model(NULL, "tabm", false);
+    temp_file file = temp_file_make("", 0);
+    fit(whole, d, how);
+    for (int64_t step = 0; step < 6; step += 2) {
+        mtl_model *m = hull_model(NULL, "tabm", false), *out = NULL;
+        mtl_options *o = options(MTL_OPTIONS_FIT, how);
+        mtl_trainer *t = NULL;
+        done(mtl_trainer_create(m, d, NULL, o, &t, err));
+        if (step)
+            done(mtl_trainer_step(t, step, NULL, err));
+        done(mtl_trainer_checkpoint(t, file.path, err));
+        mtl_trainer_destroy(t);
+        mtl_model_destroy(m);
+        done(mtl_resume(NULL, file.path, d, NULL, NULL, &out, NULL, err));
+        ck_assert_uint_eq(model_hash(out), model_hash(whole));
+        mtl_options_destroy(o);
+        mtl_model_destroy(out);
+    }
+    unlink(file.path);
+    mtl_model_destroy(whole);
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
+START_TEST(biases_are_refused)
+{
+    golden x = read_file("x"), y = read_file("y");
+    mtl_dataset *d = hull_data(NULL, &x, &y);
+    for (int i = 0; i < 2; i++) {
+        mtl_spec *s = NULL;
+        mtl_model *m = NULL;
+        done(mtl_spec_create(NULL, INPUTS, &s, err));
+        done(mtl_spec_set_initializer(s, "ntk_hull", err));
+        done(mtl_spec_add_dense(s, UNITS, "tanh", err));
+        if (i == 0)
+            done(mtl_spec_add_norm(s, "batch", err));
+        done(mtl_spec_add_task(s, "y", MTL_REGRESSION, OUTPUTS, err));
+        done(mtl_spec_add_task(s, "z", MTL_REGRESSION, OUTPUTS, err));
+        if (i == 1)
+            done(mtl_spec_set_architecture(s, "single", err));
+        done(mtl_model_create(s, &m, err));
+        const uint64_t before = model_hash(m);
+        refused(mtl_fit(m, d, NULL, NULL, NULL, err), MTL_ERR_STATE, i ? "an architecture" : "batch norm");
+        ck_assert_uint_eq(model_hash(m), before);
+        mtl_model_destroy(m);
+        mtl_spec_destroy(s);
+    }
+    mtl_dataset_destroy(d);
+    golden_free(&x), golden_free(&y);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("network_rows");
@@ -336,5 +531,9 @@ int main(void)
     add_case(s, "ensembles and files", ensembles_and_files);
     add_case(s, "predictions within the labels", clipped_predictions);
     add_case(s, "what is refused", refusals);
+    add_case(s, "biases where data are", biases_where_data_are);
+    add_case(s, "biases of members", biases_of_members);
+    add_case(s, "biases of a run resumed", biases_of_a_run_resumed);
+    add_case(s, "biases that are refused", biases_are_refused);
     return run_suite(s);
 }
