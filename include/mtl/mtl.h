@@ -1420,7 +1420,7 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *   behind an "embedding" of the columns of more than two values, if these are at most 32 and rows times
  *   these at most 160,000 (piecewise linear with 32 bins and 8 numbers:
  *   Gorishniy et al. 2022, "On embeddings for numerical features"), which goes no further where the first
- *   part says that it is worse by 2 %; single, the network of shared (of a model without layers with a quarter of the
+ *   part says that it is worse by 2 %, as shared does where it is worse by 10 %; single, the network of shared (of a model without layers with a quarter of the
  *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
  *   the first part says that it is no match for the shared one; three such more than others, and no more
  *   are tried. "batch_size" (32 .. 256) and, where the row does not say them, "epochs", "members", "folds"
@@ -1430,7 +1430,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  * - each task takes a mixture of its candidates (stacking, Breiman 1996, with weights that are a mean's):
  *   the best for all tasks together by their relative losses, nearer to the simplest (pooled or linear) as
  *   far as one standard error over parts allows, then the task's own as far as it has many labels beside 300. Losses are
- *   cross-entropy, squared error (absolute for losses of that kind), pinball or Poisson's.
+ *   cross-entropy with the weights of classes, squared error (absolute for losses of that kind), pinball or
+ *   Poisson's.
  * - the model becomes one of members (mtl_model_create_average()): for each part its networks, and linear
  *   models of all rows; a single member becomes the model as it is.
  * auto, the default, is good for a model that was made without layers, never trained, when the

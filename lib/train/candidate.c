@@ -6,8 +6,8 @@
 const mtl__candidate mtl__candidate_rows[MTL__KINDS] = {
     [MTL__POOLED] = {{"pooled", NULL}, true, mtl__floor_pools, mtl__run_pooled},
     [MTL__LINEAR] = {{"linear", NULL}, true, mtl__floor_serves, mtl__run_linear},
-    [MTL__SHARED] = {{"shared", NULL}, false, NULL, mtl__run_shared},
-    [MTL__NUMERIC] = {{"numeric", NULL}, false, NULL, mtl__run_numeric},
+    [MTL__SHARED] = {{"shared", NULL}, false, NULL, mtl__run_networks},
+    [MTL__NUMERIC] = {{"numeric", NULL}, false, NULL, mtl__run_networks},
     [MTL__SINGLE] = {{"single", NULL}, false, NULL, mtl__run_single},
 };
 

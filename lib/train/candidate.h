@@ -32,14 +32,17 @@ typedef struct mtl__selection {
     mtl__binding all;
     mtl__folds folds;
     int64_t run; /* parts that are left out in turn */
+    bool *fits;           /* [tasks]: no */
+    mtl__scaling scaling; /* for its weights of classes, by all rows */
     mtl__mixture mix;
     mtl__part *list;
     int64_t count, capacity;
-    mtl__turn *turn;        /* [run] */
-    int64_t part;           /* being trained */
+    mtl__turn *turns; /* [kinds, run] */
+    int kind;         /* being trained */
+    int64_t part;
     int64_t *column, columns; /* of more than two values */
-    double begun, deadline; /* 0 = none */
-    bool is_cut, is_cancelled, is_part;
+    double begun, deadline;   /* 0 = none */
+    bool is_cut, is_cancelled, is_part, is_tried; /* is_tried: a network */
     mtl_report *report;
 } mtl__selection;
 
@@ -81,10 +84,9 @@ mtl_status mtl__refit_linear(mtl__selection *s, int kind, mtl_error *err);
 /* --- candidate_network.c -------------------------------------------------------------------------
  */
 
-mtl_status mtl__run_shared(mtl__selection *s, int kind, mtl_error *err);
-mtl_status mtl__run_numeric(mtl__selection *s, int kind, mtl_error *err);
+mtl_status mtl__run_networks(mtl__selection *s, int kind, mtl_error *err);
 mtl_status mtl__run_single(mtl__selection *s, int kind, mtl_error *err);
-void mtl__selection_free_turns(mtl__selection *s);
+void mtl__selection_free_turns(mtl__selection *s, int kind);
 
 /* --- selection_result.c --------------------------------------------------------------------------
  */

@@ -35,8 +35,7 @@ static mtl_status fit_linear(mtl__selection *s, int kind, const mtl_dataset *row
     return st;
 }
 
-/* --- part by part --------------------------------------------------------------------------------
- */
+/* --- part by part ---------------------------------------------------------------------------- */
 
 static mtl_status linear_part(mtl__selection *s, int kind, int64_t part, mtl_error *err)
 {
@@ -87,8 +86,7 @@ mtl_status mtl__run_pooled(mtl__selection *s, int kind, mtl_error *err)
     return is_for_pooling(s) ? run_parts(s, kind, err) : MTL_OK;
 }
 
-/* --- all parts at once ---------------------------------------------------------------------------
- */
+/* --- all parts at once ----------------------------------------------------------------------- */
 
 /* What has no linear model will have a network. */
 static bool may_end(const void *self)
@@ -143,8 +141,7 @@ mtl_status mtl__run_linear(mtl__selection *s, int kind, mtl_error *err)
     return s->joint ? run_parts(s, kind, err) : run_at_once(s, err);
 }
 
-/* --- the end -------------------------------------------------------------------------------------
- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 mtl_status mtl__refit_linear(mtl__selection *s, int kind, mtl_error *err)
 {

@@ -10,16 +10,24 @@
    networks, and one that is needed is better by far. */
 enum { SINGLE_LABELS = 200, SINGLE_PART = 4, SINGLE_TASKS = 16, SINGLE_LOSSES = 3 };
 /* Values are worth a mixture with a network that is a little worse on one part. */
-#define SINGLE_WORSE  1.1
+#define SINGLE_WORSE 1.1
+/* Of the networks of all tasks with and without embeddings one that is worse by so much has had its
+   turn: a costly one sooner. */
 #define NUMERIC_WORSE 1.02
-/* Of more columns an embedding makes the first layer the most costly one; of more values it takes too
-   long. */
+#define SHARED_WORSE  1.1
+/* Of more columns an embedding makes the first layer the most costly one; of more values it takes
+   too long. */
 enum { NUMERIC_COLUMNS = 32, NUMERIC_VALUES = 160000 };
 /* Numbers in which a network's predictions of all epochs are kept; more, and those of its best
    epoch stand in for them. */
 #define HISTORY 8388608
 
-/* --- one network ------------------------------------------------------------------------------- */
+static mtl__turn *turns(const mtl__selection *s, int kind)
+{
+    return s->turns + kind * s->run;
+}
+
+/* --- one network ----------------------------------------------------------------------------- */
 
 static mtl_status describe(const mtl__selection *s, int kind, int64_t task, mtl_spec **out,
                            mtl_error *err)
@@ -90,7 +98,7 @@ static void record(void *self, mtl__trainer *t)
 static mtl_status add_recorder(void *self, mtl__trainer *t, mtl_error *err)
 {
     mtl__selection *s = self;
-    mtl__turn *u = &s->turn[s->part];
+    mtl__turn *u = turns(s, s->kind) + s->part;
     int64_t all;
     *u = (mtl__turn){
         .al = &s->m->ctx->al, .net = t->m, .rows = t->valid->rows, .outputs = t->m->net.outputs};
@@ -128,7 +136,9 @@ static mtl_status train_network(mtl__selection *s, int kind, int64_t task, mtl_e
     mtl_model *net = NULL;
     mtl_dataset *part[2] = {NULL, NULL};
     mtl_error mine = {0};
-    mtl__turn *u = &s->turn[s->part];
+    mtl__turn *u = turns(s, kind) + s->part;
+    s->kind = kind;
+    s->is_tried = true;
     s->is_part = task >= 0 && s->m->net.tasks > 1;
     mtl_status st = describe(s, kind, task, &spec, &mine);
     if (st == MTL_OK)
@@ -161,21 +171,21 @@ static const mtl__entry *curve(const mtl__turn *u)
 /* The epoch (from 0) at which a part's network is judged: the one that the other parts' networks
    would choose, since its own best has been chosen by the rows that judge it. -1 = there is none.
  */
-static int64_t epoch_of(const mtl__selection *s, int64_t part)
+static int64_t epoch_of(const mtl__selection *s, const mtl__turn *turn, int64_t part)
 {
-    const mtl__entry *own = curve(&s->turn[part]);
+    const mtl__entry *own = curve(&turn[part]);
     int64_t best = -1, others = 0;
     double least = INFINITY;
     if (!own || !own->count)
         return -1;
     for (int64_t i = 0; i < s->run; i++)
-        others += i != part && curve(&s->turn[i]) && curve(&s->turn[i])->count;
+        others += i != part && curve(&turn[i]) && curve(&turn[i])->count;
     if (!others)
-        return (int64_t)mtl__report_find(s->turn[part].report, "best_epoch")->number - 1;
+        return (int64_t)mtl__report_find(turn[part].report, "best_epoch")->number - 1;
     for (int64_t e = 0;; e++) {
         double sum = 0;
         for (int64_t i = 0; i < s->run; i++) {
-            const mtl__entry *c = curve(&s->turn[i]);
+            const mtl__entry *c = curve(&turn[i]);
             if (i == part || !c || !c->count)
                 continue;
             if (e >= c->count)
@@ -193,18 +203,18 @@ static int64_t epoch_of(const mtl__selection *s, int64_t part)
 static void settle(mtl__selection *s, int kind, int64_t task)
 {
     for (int64_t i = 0; i < s->run; i++) {
-        const mtl__turn *u = &s->turn[i];
-        const int64_t e = epoch_of(s, i);
+        const mtl__turn *u = turns(s, kind) + i;
+        const int64_t e = epoch_of(s, turns(s, kind), i);
         if (e >= 0)
             mtl__selection_put(s, kind, i, task, u->net,
                                u->p + (u->slots > 1 ? e : 0) * u->rows * u->outputs);
     }
 }
 
-void mtl__selection_free_turns(mtl__selection *s)
+void mtl__selection_free_turns(mtl__selection *s, int kind)
 {
     for (int64_t i = 0; i < s->run; i++)
-        free_turn(&s->turn[i]);
+        free_turn(turns(s, kind) + i);
 }
 
 /* Of a network of all tasks; the first one is told as that of a fit. */
@@ -212,23 +222,13 @@ static void settle_all(mtl__selection *s, int kind)
 {
     settle(s, kind, -1);
     if (!s->report) {
-        s->report = s->turn[0].report;
-        s->turn[0].report = NULL;
+        s->report = turns(s, kind)->report;
+        turns(s, kind)->report = NULL;
     }
-    mtl__selection_free_turns(s);
+    mtl__selection_free_turns(s, kind);
 }
 
-/* --- the candidates ------------------------------------------------------------------------------ */
-
-mtl_status mtl__run_shared(mtl__selection *s, int kind, mtl_error *err)
-{
-    mtl_status st = MTL_OK;
-    for (s->part = 0; s->part < s->run && st == MTL_OK; s->part++)
-        if (!mtl__selection_is_over(s) || !mtl__selection_is_enough(s))
-            st = train_network(s, kind, -1, err);
-    settle_all(s, kind);
-    return st;
-}
+/* --- the candidates -------------------------------------------------------------------------- */
 
 /* task NULL: of all. */
 static double best_loss(const mtl_report *r, const char *task)
@@ -241,11 +241,14 @@ static double best_loss(const mtl_report *r, const char *task)
     return e && best > 0 && best <= e->count ? e->series[best - 1] : (double)INFINITY;
 }
 
-/* The network of the first part, just trained, is the last of its kind. */
-static void drop_first(mtl__selection *s)
+/* The network of the first part, which is this member, is the last of its kind. */
+static void drop_first(mtl__selection *s, int kind, int64_t member)
 {
-    mtl__model_destroy(s->list[--s->count].net);
-    free_turn(&s->turn[0]);
+    mtl__model_destroy(s->list[member].net);
+    s->count--;
+    for (int64_t k = member; k < s->count; k++)
+        s->list[k] = s->list[k + 1];
+    free_turn(turns(s, kind));
 }
 
 /* Columns of two values gain nothing. */
@@ -268,34 +271,68 @@ static void find_columns(mtl__selection *s)
     }
 }
 
-mtl_status mtl__run_numeric(mtl__selection *s, int kind, mtl_error *err)
+static bool has_numeric(mtl__selection *s)
+{
+    if (!s->own_shape || !s->mix.held[MTL__NUMERIC])
+        return false;
+    find_columns(s);
+    return s->columns > 0 && s->columns <= NUMERIC_COLUMNS &&
+           s->columns * s->all.data->rows <= NUMERIC_VALUES;
+}
+
+/* Parts from `first` on, one at least where a task has nothing yet. */
+static mtl_status run_turns(mtl__selection *s, int kind, int64_t first, int64_t end, mtl_error *err)
 {
     mtl_status st = MTL_OK;
-    find_columns(s);
-    if (!s->own_shape || !s->columns || s->columns > NUMERIC_COLUMNS ||
-        s->columns * s->all.data->rows > NUMERIC_VALUES)
-        return MTL_OK;
-    for (s->part = 0; s->part < s->run && st == MTL_OK; s->part++) {
-        const int64_t before = s->count;
-        if (mtl__selection_is_over(s) && mtl__selection_is_enough(s))
-            break;
-        st = train_network(s, kind, -1, err);
-        if (s->part || s->count == before || !s->report ||
-            best_loss(s->turn[0].report, NULL) < NUMERIC_WORSE * best_loss(s->report, NULL))
-            continue;
-        drop_first(s);
-        break;
-    }
-    settle_all(s, kind);
+    for (s->part = first; s->part < end && st == MTL_OK; s->part++)
+        if (!mtl__selection_is_over(s) || !mtl__selection_is_enough(s))
+            st = train_network(s, kind, -1, err);
     return st;
 }
 
-static bool goes_on(const mtl__selection *s, int64_t task)
+/* -1, or the kind whose network of the first part is so much worse that it is dropped. */
+static int drop_worse(mtl__selection *s)
+{
+    const mtl_report *a = turns(s, MTL__SHARED)->report, *b = turns(s, MTL__NUMERIC)->report;
+    if (!a || !b)
+        return -1;
+    const double shared = best_loss(a, NULL), numeric = best_loss(b, NULL);
+    if (numeric < NUMERIC_WORSE * shared && shared < SHARED_WORSE * numeric)
+        return -1;
+    const bool is_shared = numeric < shared;
+    drop_first(s, is_shared ? MTL__SHARED : MTL__NUMERIC, s->count - (is_shared ? 2 : 1));
+    return is_shared ? MTL__SHARED : MTL__NUMERIC;
+}
+
+/* With and without embeddings; the first part of both says whether others of both have a turn. */
+mtl_status mtl__run_networks(mtl__selection *s, int kind, mtl_error *err)
+{
+    const bool has_both = s->mix.held[MTL__SHARED] && has_numeric(s);
+    const int other = kind == MTL__SHARED ? MTL__NUMERIC : MTL__SHARED;
+    int dropped = -1;
+    if (kind == MTL__NUMERIC && (s->mix.held[MTL__SHARED] || !has_numeric(s)))
+        return MTL_OK; /* done with the other, or none */
+    mtl_status st = run_turns(s, kind, 0, 1, err);
+    if (st == MTL_OK && has_both)
+        st = run_turns(s, other, 0, 1, err);
+    if (st == MTL_OK && has_both)
+        dropped = drop_worse(s);
+    if (st == MTL_OK && dropped != kind)
+        st = run_turns(s, kind, 1, s->run, err);
+    settle_all(s, kind);
+    if (st == MTL_OK && has_both && dropped != other)
+        st = run_turns(s, other, 1, s->run, err);
+    if (has_both)
+        settle_all(s, other);
+    return st;
+}
+
+static bool goes_on(const mtl__selection *s, int kind, int64_t task)
 {
     const mtl__task_spec *t = &s->m->spec->task[task];
     const double factor = mtl__kind_is_class(t->kind) ? 1 : SINGLE_WORSE;
     return !s->report ||
-           best_loss(s->turn[0].report, t->name) < factor * best_loss(s->report, t->name);
+           best_loss(turns(s, kind)->report, t->name) < factor * best_loss(s->report, t->name);
 }
 
 /* A network of one task that is no match for the shared one on the first part goes no further;
@@ -311,14 +348,14 @@ static mtl_status run_task(mtl__selection *s, int kind, int64_t task, int64_t *b
         st = train_network(s, kind, task, err);
         if (s->part || s->count == before)
             continue;
-        *balance += goes_on(s, task) ? -1 : 1;
-        if (goes_on(s, task))
+        *balance += goes_on(s, kind, task) ? -1 : 1;
+        if (goes_on(s, kind, task))
             continue;
-        drop_first(s);
+        drop_first(s, kind, s->count - 1);
         break;
     }
     settle(s, kind, task);
-    mtl__selection_free_turns(s);
+    mtl__selection_free_turns(s, kind);
     return st;
 }
 

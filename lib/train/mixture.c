@@ -52,18 +52,21 @@ static double of_value(const mtl__task_spec *t, int64_t j, double y, double p, d
     return is_absolute(t) ? fabs(e) : e * e;
 }
 
-double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit)
+double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit,
+                     const float *zero, const float *one)
 {
     double sum = 0;
     int64_t n = 0;
     if (t->kind == MTL_MULTICLASS)
-        return isnan(y[0]) ? (double)NAN : minus_log(p[(int64_t)y[0]]);
+        return isnan(y[0]) ? (double)NAN : (double)one[(int64_t)y[0]] * minus_log(p[(int64_t)y[0]]);
     for (int64_t j = 0; j < t->outputs; j++) {
         const double label = (double)y[t->kind == MTL_QUANTILE ? 0 : j];
         if (isnan(label))
             continue;
-        sum += mtl__kind_is_class(t->kind) ? minus_log(label > 0 ? p[j] : 1 - p[j])
-                                           : of_value(t, j, label, p[j], unit[j]);
+        if (mtl__kind_is_class(t->kind))
+            sum += label > 0 ? (double)one[j] * minus_log(p[j]) : (double)zero[j] * minus_log(1 - p[j]);
+        else
+            sum += of_value(t, j, label, p[j], unit[j]);
         n++;
     }
     return n ? sum / (double)n : (double)NAN;
@@ -100,7 +103,8 @@ static double measure(const solver *s, int64_t task, const double *w)
             for (int64_t j = 0; j < t->outputs && w[k] > 0; j++)
                 s->p[j] += w[k] * (double)x->held[k][at + j];
         const double of_row = weight ? (double)*mtl__array_row(weight, r) : 1;
-        s->sum[part] += of_row * mtl__row_loss(t, mtl__array_row(&l->y, r), s->p, s->unit + column);
+        s->sum[part] += of_row * mtl__row_loss(t, mtl__array_row(&l->y, r), s->p, s->unit + column,
+                                               x->zero_weight + column, x->class_weight + column);
         s->total[part] += of_row;
     }
     for (int64_t f = 0; f < s->parts; f++) {

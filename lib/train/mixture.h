@@ -13,14 +13,18 @@ typedef struct mtl__mixture {
     const mtl_model *m; /* whose tasks they are; columns of predictions are as in its z */
     const mtl__folds *folds;
     float *held[MTL__KINDS]; /* [rows, outputs]; NaN = not left out, NULL = no such candidate */
+    const float *zero_weight, *class_weight; /* [outputs] as in mtl__pipeline */
     double *weight;          /* out, [KINDS, tasks]; the sum is 1, or 0 for a task without any figure */
     double *loss;            /* out, [KINDS + 1, tasks]: of each, then of the mixture; NaN = none */
 } mtl__mixture;
 
-/* Loss of a row by what mtl_predict() gives of the task, values in units [outputs]; NaN without a label. */
-double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit);
+/* Loss of a row by what mtl_predict() gives of the task, values in units [outputs]; zero, one: weights of
+   its classes [outputs], as in mtl__pipeline; NaN without a label. */
+double mtl__row_loss(const mtl__task_spec *t, const float *y, const double *p, const double *unit,
+                     const float *zero, const float *one);
 
-/* Mean losses of left-out rows: cross-entropy of classes, mean squared error of values in units of
+/* Mean losses of left-out rows, with the weights of rows and classes: cross-entropy of classes, mean
+   squared error of values in units of
    their deviation, absolute or pinball loss where the task has such, Poisson's for counts. Weights are
    found for all tasks together that have the same candidates, by the mean of their relative losses, and
    go towards the simplest candidate as far as a standard error over parts allows; then for

@@ -54,8 +54,7 @@ enum {
     MANY_ROWS = 5000
 }; /* from here on fewer members, parts and candidates are enough; more take too long */
 
-/* --- which one -----------------------------------------------------------------------------------
- */
+/* --- which one ------------------------------------------------------------------------------- */
 
 static bool has_layers(const mtl_spec *s)
 {
@@ -152,8 +151,7 @@ mtl_status mtl__preset_refuse(const mtl_options *o, const char *what, mtl_error 
                     mtl__option_str(o, &mtl__fit_options, "preset"));
 }
 
-/* --- filling in ----------------------------------------------------------------------------------
- */
+/* --- filling in ------------------------------------------------------------------------------ */
 
 /* Rows of a step: some twenty steps an epoch, between 32 rows, fewer of which are mostly noise, and
    256. */

@@ -34,7 +34,9 @@ static double task_loss(selection *s, int64_t task, int64_t count, const float *
         const int64_t at = r * outputs + column;
         for (int64_t k = 0; k < t->outputs; k++)
             s->p[k] = (s->sum[at + k] + (more ? (double)more[at + k] : 0)) / (double)count;
-        const double loss = mtl__row_loss(t, j->label[task] + r * cols, s->p, s->unit + column);
+        const double loss = mtl__row_loss(t, j->label[task] + r * cols, s->p, s->unit + column,
+                                          s->m->pipe.zero_weight + column,
+                                          s->m->pipe.class_weight + column);
         const double weight = j->weight[task] ? (double)j->weight[task][r] : 1;
         if (isnan(loss))
             continue;

@@ -44,7 +44,8 @@ static void take(mtl__selection *s, mtl__arena *a)
     const char *list = mtl__option_str(s->o, &mtl__fit_options, "candidates"), *word;
     int64_t length;
     s->column = mtl__arena_take(a, s->all.data->inputs, sizeof *s->column);
-    s->turn = mtl__arena_take(a, s->run, sizeof *s->turn);
+    s->fits = mtl__arena_take(a, m->net.tasks, sizeof *s->fits);
+    s->turns = mtl__arena_take(a, MTL__KINDS * s->run, sizeof *s->turns);
     s->mix.weight = mtl__arena_take(a, MTL__KINDS * m->net.tasks, sizeof *s->mix.weight);
     s->mix.loss = mtl__arena_take(a, (MTL__KINDS + 1) * m->net.tasks, sizeof *s->mix.loss);
     while ((word = mtl__next_word(&list, &length)))
@@ -95,6 +96,9 @@ mtl_status mtl__selection_run(mtl_model *m, bool own_shape, const mtl_dataset *t
     MTL_TRY(st, bind(&s, valid, err), done);
     MTL_TRY(st, deal(&s, err), done);
     MTL_TRY(st, reserve(&s, &arena, err), done);
+    MTL_TRY(st, mtl__scaling_create(m, &s.all, false, 0, false, s.fits, &s.scaling, err), done);
+    s.mix.zero_weight = s.scaling.zero_weight;
+    s.mix.class_weight = s.scaling.class_weight;
     MTL_TRY(st, run_candidates(&s, err), done);
     s.is_cut = s.is_cut || mtl__selection_is_over(&s);
     MTL_TRY(st, mtl__selection_result(&s, &net, err), done);
@@ -108,10 +112,11 @@ done:
     for (int64_t k = 0; k < s.count; k++)
         mtl__model_destroy(s.list[k].net);
     mtl__free(&m->ctx->al, s.list, s.capacity * (int64_t)sizeof *s.list);
-    if (s.turn)
-        mtl__selection_free_turns(&s);
+    for (int k = 0; k < MTL__KINDS && s.turns; k++)
+        mtl__selection_free_turns(&s, k);
     mtl__report_destroy(s.report);
     mtl__arena_release(&arena, &m->ctx->al);
+    mtl__scaling_free(&s.scaling);
     mtl__folds_free(&s.folds);
     mtl__binding_free(&s.all);
     mtl__dataset_destroy(s.joint);

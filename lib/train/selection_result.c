@@ -51,10 +51,10 @@ static mtl_status check_served(const mtl__selection *s, mtl_error *err)
                   mtl__part_serves(s, &s->list[k], t) ||
                   (s->folds.label[t] < 0 && mtl__floor_serves(&s->m->spec->task[t]));
         if (!any)
-            return MTL_FAIL(err, s->count ? MTL_ERR_DATA : MTL_ERR_DIVERGED, "task \"%.64s\": %s",
-                            s->m->spec->task[t].name,
-                            s->count ? "none of the candidates serves it"
-                                     : "all networks diverged");
+            return MTL_FAIL(err, s->count || !s->is_tried ? MTL_ERR_DATA : MTL_ERR_DIVERGED,
+                            "task \"%.64s\": %s", s->m->spec->task[t].name,
+                            s->count || !s->is_tried ? "none of the candidates serves it"
+                                                     : "all networks diverged");
     }
     return MTL_OK;
 }

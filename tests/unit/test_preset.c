@@ -207,7 +207,7 @@ enum { MIXED = 3000 };
 typedef struct mixed {
     dealt s;
     mtl__mixture x;
-    float *in, *y, *held[MTL__KINDS];
+    float *in, *y, *held[MTL__KINDS], zero, one;
     double weight[MTL__KINDS], loss[MTL__KINDS + 1];
 } mixed;
 
@@ -217,7 +217,7 @@ static void mixed_make(mixed *m, const float size[MTL__KINDS], int64_t rows)
     static const int32_t kind[] = {MTL_REGRESSION};
     uint64_t seed = 5;
     mtl_dataset *d = NULL;
-    *m = (mixed){.in = floats(rows), .y = floats(rows)};
+    *m = (mixed){.in = floats(rows), .y = floats(rows), .zero = 1, .one = 1};
     for (int k = 0; k < MTL__KINDS; k++)
         m->held[k] = floats(rows);
     for (int64_t r = 0; r < rows; r++) {
@@ -229,7 +229,8 @@ static void mixed_make(mixed *m, const float size[MTL__KINDS], int64_t rows)
     done(mtl_dataset_create(NULL, m->in, rows, 1, 1, &d, err));
     done(mtl_dataset_set_labels(d, "y", 1, m->y, 1, err));
     m->s = deal(d, kind, 1, 5, -1, 0, 1);
-    m->x = (mtl__mixture){.m = m->s.m, .folds = &m->s.f, .weight = m->weight, .loss = m->loss};
+    m->x = (mtl__mixture){.m = m->s.m, .folds = &m->s.f, .weight = m->weight, .loss = m->loss,
+                          .zero_weight = &m->zero, .class_weight = &m->one};
     for (int k = 0; k < MTL__KINDS; k++)
         m->x.held[k] = size[k] > 0 ? m->held[k] : NULL;
     done(mtl__mixture_solve(&m->x, err));
@@ -275,6 +276,38 @@ START_TEST(the_simplest_is_taken_where_it_is_as_good)
     ck_assert_double_eq(m.weight[MTL__SHARED], 1);
     assert_near(m.loss[MTL__KINDS], m.loss[MTL__SHARED], 1e-15);
     mixed_free(&m);
+}
+END_TEST
+
+/* One in ten is 1, and candidates say .9 and .1 of every row: what is best says .1, or, where the classes
+   are to count alike, .5. */
+START_TEST(weights_of_classes_count)
+{
+    enum { ROWS = 1000 };
+    static const int32_t kind[] = {MTL_BINARY};
+    static const float zero = 1, one[] = {1, 9};
+    float x[ROWS], y[ROWS], high[ROWS], low[ROWS];
+    double weight[MTL__KINDS], loss[MTL__KINDS + 1];
+    mtl_dataset *d = NULL;
+    for (int64_t r = 0; r < ROWS; r++) {
+        x[r] = (float)r;
+        y[r] = r % 10 == 3;
+        high[r] = 0.9f;
+        low[r] = 0.1f;
+    }
+    done(mtl_dataset_create(NULL, x, ROWS, 1, 1, &d, err));
+    done(mtl_dataset_set_labels(d, "y", 1, y, 1, err));
+    dealt s = deal(d, kind, 1, 5, -1, 0, 1);
+    for (int i = 0; i < 2; i++) {
+        mtl__mixture m = {.m = s.m, .folds = &s.f, .weight = weight, .loss = loss,
+                          .zero_weight = &zero, .class_weight = &one[i]};
+        m.held[MTL__LINEAR] = high;
+        m.held[MTL__SHARED] = low;
+        done(mtl__mixture_solve(&m, err));
+        assert_near(weight[MTL__LINEAR], i ? 0.5 : 0, 0.01);
+        assert_near(loss[MTL__KINDS], i ? 1.8 * log(2) : -0.9 * log(0.9) - 0.1 * log(0.1), 0.01);
+    }
+    dealt_free(&s);
 }
 END_TEST
 
@@ -443,14 +476,21 @@ START_TEST(steps_take_embeddings)
             ck_assert(isnan(of_task(r, "loss/numeric", "a")));
             ck_assert_double_eq(of_task(r, "weight/numeric", "a"), 0);
         } else {
+            mtl_options *other = options(MTL_OPTIONS_FIT, "preset=good folds=3 members=2 epochs=60 layers=32:relu");
+            mtl_model *without = bare_model(d, NULL, MTL_REGRESSION);
+            mtl_report *plain = NULL;
+            done(mtl_options_set_str(other, "candidates", "linear shared", err));
+            done(mtl_fit(without, d, NULL, other, &plain, err));
             for (int t = 0; t < 2; t++) {
                 const char *const name = t ? "b" : "a";
+                ck_assert(isnan(of_task(r, "loss/shared", name))); /* far worse on the first part */
                 ck_assert_double_lt(of_task(r, "loss/numeric", name),
-                                    0.8 * of_task(r, "loss/shared", name));
+                                    0.8 * of_task(plain, "loss/shared", name));
                 ck_assert_double_gt(of_task(r, "weight/numeric", name), 0.5);
             }
-            mtl_report_destroy(r);
-            mtl_model_destroy(m);
+            mtl_options_destroy(other);
+            mtl_report_destroy(plain), mtl_report_destroy(r);
+            mtl_model_destroy(without), mtl_model_destroy(m);
             m = bare_model(d, NULL, MTL_REGRESSION);
             mtl_options *o = options(MTL_OPTIONS_FIT, SMALL " embedding=cosine:size=4");
             done(mtl_options_set_str(o, "candidates", "numeric", err));
@@ -463,6 +503,42 @@ START_TEST(steps_take_embeddings)
         mtl_model_destroy(m);
         mtl_dataset_destroy(d);
     }
+}
+END_TEST
+
+/* Inputs that are missing, with columns that say so; an embedding where no column can have one. */
+START_TEST(missing_inputs)
+{
+    waves w = waves_make(NULL, 12);
+    mtl_spec *s = NULL;
+    mtl_model *m = NULL;
+    float p[2 * WAVES];
+    for (int64_t r = 0; r < WAVES; r += 7)
+        w.x[r * WAVE_INPUTS + r % WAVE_INPUTS] = NAN;
+    done(mtl_spec_create(NULL, WAVE_INPUTS, &s, err));
+    done(mtl_spec_set_missing_indicators(s, 1, err));
+    done(mtl_spec_add_task(s, "a", MTL_REGRESSION, 1, err));
+    done(mtl_spec_add_task(s, "b", MTL_REGRESSION, 1, err));
+    done(mtl_model_create(s, &m, err));
+    mtl_spec_destroy(s);
+    mtl_report *r = fitted(m, w.d, NULL, SMALL);
+    ck_assert(isfinite(of_task(r, "loss/linear", "a")));
+    ck_assert(isfinite(of_task(r, "loss/mixed", "b")));
+    done(mtl_predict(m, WAVES, w.x, WAVE_INPUTS, p, 2, err));
+    for (int64_t i = 0; i < 2 * WAVES; i++)
+        ck_assert(isfinite(p[i]));
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    for (int64_t i = 0; i < WAVES * WAVE_INPUTS; i++)
+        w.x[i] = (float)(w.x[i] > 0);
+    m = bare_model(w.d, NULL, MTL_REGRESSION);
+    const uint64_t before = model_hash(m);
+    mtl_options *o = options(MTL_OPTIONS_FIT, "preset=good candidates=numeric");
+    refused(mtl_fit(m, w.d, NULL, o, NULL, err), MTL_ERR_DATA, "none of the candidates");
+    ck_assert_uint_eq(model_hash(m), before);
+    mtl_options_destroy(o);
+    mtl_model_destroy(m);
+    waves_free(&w);
 }
 END_TEST
 
@@ -875,12 +951,14 @@ int main(void)
     add_case(s, "kept rows", kept_rows_are_never_left_out);
     add_case(s, "weights are those of least squares", weights_are_those_of_least_squares);
     add_case(s, "the simplest", the_simplest_is_taken_where_it_is_as_good);
+    add_case(s, "weights of classes", weights_of_classes_count);
     add_case(s, "auto is good", auto_is_good_without_layers_and_options);
     add_case(s, "auto is plain", auto_is_plain_elsewhere);
     add_case(s, "the row can be taken", the_row_can_be_taken_and_changed);
     add_case(s, "waves take networks", waves_take_networks);
     add_case(s, "lines stay lines", lines_stay_lines);
     add_case(s, "steps take embeddings", steps_take_embeddings);
+    add_case(s, "missing inputs", missing_inputs);
     add_case(s, "few rows are pooled", few_rows_are_pooled);
     add_case(s, "ordinal tasks", ordinal_tasks);
     add_case(s, "candidates by name", candidates_by_name);
