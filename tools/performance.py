@@ -6,6 +6,8 @@
   tools/performance.py figures.csv ...                prints the Markdown tables
   tools/performance.py --write docs figures.csv ...   puts them into docs/performance.md, between the
                                                       marks of each table, and draws docs/gemm.svg
+  tools/performance.py --page docs/performance-emerald-rapids.md figures.csv ...
+                                                      puts those that the page has marks for into it
 Of several files the later ones count. A table without figures stays as it is. "-" is the input.
 """
 import argparse
@@ -91,7 +93,7 @@ def steps(values):
     for (case, peer, threads, metric), best in values.items():
         if metric == "us_per_step" and case.startswith("train-"):
             get = lambda name: values.get((case, peer, threads, name))
-            rows.append([case[-1], str(threads), number(best), number(get("us_per_step_med")),
+            rows.append([case.removeprefix("train-"), str(threads), number(best), number(get("us_per_step_med")),
                          number(get("samples_per_s")), number(get("gflops")),
                          f"**{get('x_arithmetic'):.2f}**"])
     return table(["case", "threads", "us / step, best", "median", "samples / s", "GFLOP/s",
@@ -250,8 +252,6 @@ def fill(document, name, body):
     """The document with what lies between the marks of a table exchanged."""
     mark = f"<!-- figures: {name} -->\n"
     pattern = re.escape(mark) + r".*?(?=<!-- end -->)"
-    if mark not in document:
-        sys.exit(f"performance.py: no place for {name}")
     return re.sub(pattern, lambda _: mark + body, document, flags=re.S)
 
 
@@ -259,19 +259,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", metavar="DOCS", type=pathlib.Path)
+    parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("figures", nargs="+")
     arguments = parser.parse_args()
     values = read(arguments.figures)
     made = {name: body for name, make in TABLES.items() if (body := make(values))}
-    if not arguments.write:
+    page = arguments.page or arguments.write and arguments.write / "performance.md"
+    if not page:
         print("\n".join(f"## {name}\n\n{body}" for name, body in made.items()), end="")
         return
-    page = arguments.write / "performance.md"
     document = page.read_text(encoding="utf-8")
     for name, body in made.items():
+        if arguments.write and f"<!-- figures: {name} -->" not in document:
+            sys.exit(f"performance.py: no place for {name}")
         document = fill(document, name, body)
     page.write_text(document, encoding="utf-8")
-    if svg := plot(values):
+    if arguments.write and (svg := plot(values)):
         (arguments.write / "gemm.svg").write_text(svg, encoding="utf-8")
 
 

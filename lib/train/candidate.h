@@ -32,7 +32,7 @@ typedef struct mtl__selection {
     mtl__binding all;
     mtl__folds folds;
     int64_t run; /* parts that are left out in turn */
-    bool *fits;           /* [tasks]: no */
+    bool *fits;           /* [tasks], all false: no task is scaled anew */
     mtl__scaling scaling; /* for its weights of classes, by all rows */
     mtl__mixture mix;
     mtl__part *list;
