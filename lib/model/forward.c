@@ -308,6 +308,7 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                             .grads = NULL,
                             .state = NULL,
                             .trains = NULL,
+                            .dropout = 0,
                             .seed = 0,
                             .counter = 0};
     for (int64_t i = 0; i < f->steps; i++) {
@@ -324,7 +325,8 @@ static void run_steps(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
                                   .ldy = is_end ? ldz : l->out,
                                   .skip = b->place[s->skip],
                                   .ldskip = s->ldskip,
-                                  .kept = NULL};
+                                  .kept = NULL,
+                                  .after = NULL};
         mtl__layer_forward(l, &pass, &io);
     }
 }
@@ -533,6 +535,8 @@ void mtl__forward_run(const mtl__forward *f, const mtl__forward_buffers *b, mtl_
 {
     const int64_t cols = part ? part->cols : f->outputs;
     run(f, b, pool, part, rows, x, ldx, out, ldo);
+    if (ldo == cols && f->vec->all_finite(rows * cols, out))
+        return; /* as good as always */
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < cols; j++)
             if (isnan(out[r * ldo + j]))
