@@ -88,8 +88,8 @@ VEC_INLINE void entropy_grad_row(int64_t cols, const row_exps *x, float *g, floa
 
 /* --- down LANES rows, cols <= NARROW -------------------------------------------------------- */
 
-/* e[c] = exp(z[c] - top), from `least` on, for all rows at once; returns the sums. relative = z[label] - top, NaN for
-   a label that is no class. */
+/* e[c] = exp(z[c] - top), from `least` on, for all rows at once; returns the sums.
+   relative = z[label] - top, NaN for a label that is no class. */
 VEC_OUTLINE vf exp_rows(int64_t cols, const float *z, int64_t ldz, vf label, float least,
                         vf e[NARROW], vf *relative)
 {
@@ -219,7 +219,9 @@ static float softmax_cross_entropy(int64_t rows, int64_t cols, const float *z, i
                                                   : entropy_any_rows(n, cols, &a);
         lanes[r / LANES % SUMS] = vf_add(lanes[r / LANES % SUMS], losses);
     }
-    return sum_lanes(lanes);
+    const float total = sum_lanes(lanes);
+    vf_leave();
+    return total;
 }
 
 #endif

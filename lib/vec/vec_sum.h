@@ -74,7 +74,9 @@ static bool all_finite(int64_t n, const float *x)
 {
     vf sum = vf_set1(0.0f);
     EACH_GROUP_LIGHT(n, finite_group, &sum, x);
-    return vm_all(vf_eq(sum, sum));
+    const bool finite = vm_all(vf_eq(sum, sum));
+    vf_leave();
+    return finite;
 }
 
 /* --- columns ------------------------------------------------------------------------------ */

@@ -21,10 +21,14 @@ VEC_INLINE vf drop_below(float least, vf x)
 
 /* Where gradients stay 0 (a dead unit), m and v would decay into subnormal numbers, round there to
    themselves for ever, and slow each later step down many times. */
+#ifdef MTL__VF_DROP_SUBNORMAL
+#define drop_subnormal vf_drop_subnormal
+#else
 VEC_INLINE vf drop_subnormal(vf x)
 {
     return drop_below(0x1p-126f, x);
 }
+#endif
 
 /* rest g^2, but 0 where it is subnormal or next to it: most of it would be dropped. */
 VEC_INLINE vf new_square(vf rest, vf g)
@@ -33,13 +37,16 @@ VEC_INLINE vf new_square(vf rest, vf g)
     return vf_mul(vf_mul(rest, x), x);
 }
 
-/* The penalty is always computed: the pass waits for memory, not for two more operations. */
-VEC_INLINE void adam_group(const adam_lanes *s, float *w, const float *g, float *m, float *v)
+/* `l1` = there is such a penalty: its sign is a fifth of the operations. */
+VEC_INLINE void adam_group(const adam_lanes *s, bool l1, float *w, const float *g, float *m,
+                           float *v)
 {
     const vf zero = vf_set1(0.0f), one = vf_set1(1.0f);
-    vf wi = vf_load(w);
-    vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
-    vf gi = vf_fma(s->l1, sign, vf_fma(s->l2, wi, vf_load(g)));
+    vf wi = vf_load(w), gi = vf_fma(s->l2, wi, vf_load(g));
+    if (l1) {
+        vf sign = vf_select(vf_eq(wi, zero), zero, vf_or_sign(one, wi));
+        gi = vf_fma(s->l1, sign, gi);
+    }
     vf first = drop_subnormal(vf_fma(s->beta1, vf_load(m), vf_mul(s->rest1, gi)));
     vf second = drop_subnormal(vf_fma(s->beta2, vf_load(v), new_square(s->rest2, gi)));
     vf root = vf_fma(vf_sqrt(second), s->inv_sqrt_bias2, s->eps);
@@ -61,10 +68,16 @@ void VEC_ADAM(int64_t n, float *w, const float *g, float *m, float *v, const mtl
         .l1 = vf_set1(s->l1),
         .l2 = vf_set1(s->l2),
     };
-    for (; n >= LANES; n -= LANES, w += LANES, g += LANES, m += LANES, v += LANES)
-        adam_group(&lanes, w, g, m, v);
-    if (n > 0)
-        mtl__vec_adam_c(n, w, g, m, v, s);
+    int64_t i = 0;
+    if (s->l1 == 0)
+        for (; i <= n - LANES; i += LANES)
+            adam_group(&lanes, false, w + i, g + i, m + i, v + i);
+    else
+        for (; i <= n - LANES; i += LANES)
+            adam_group(&lanes, true, w + i, g + i, m + i, v + i);
+    vf_leave();
+    if (i < n)
+        mtl__vec_adam_c(n - i, w + i, g + i, m + i, v + i, s);
 }
 
 /* --- the other optimizers ----------------------------------------------------------------- */
@@ -130,6 +143,7 @@ void VEC_UPDATE(int64_t n, float *w, const float *g, float *m, float *v, float *
         v = v ? v + LANES : v;
         top = top ? top + LANES : top;
     }
+    vf_leave();
     if (n > 0)
         mtl__vec_update_c(n, w, g, m, v, top, s);
 }

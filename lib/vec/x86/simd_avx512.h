@@ -200,6 +200,14 @@ VEC_INLINE float vf_largest(vf a)
     return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
 }
 
+/* One instruction instead of two; Adam has as many others as its root and division take. */
+#define MTL__VF_DROP_SUBNORMAL 1
+VEC_INLINE vf vf_drop_subnormal(vf x)
+{
+    const int zero_or_subnormal = 0x26;
+    return _mm512_mask_mov_ps(x, _mm512_fpclass_ps_mask(x, zero_or_subnormal), vf_set1(0.0f));
+}
+
 /* One instruction that rounds once, so equal to the generic one in vec_math.h. */
 #define MTL__VF_LDEXP 1
 VEC_INLINE vf vf_ldexp(vf a, vf n)
