@@ -327,7 +327,8 @@ static mtl_status take_gram(struct mtl_aggregator *a, const double *gram, int64_
             mtl_status st = check_entry(x, y, a->norm[i] * a->norm[j], p, q, err);
             if (st != MTL_OK)
                 return st;
-            const double cosine = i == j ? 1 : fmax(-1, fmin(1, x / a->norm[i] / a->norm[j]));
+            const double cosine =
+                i == j ? 1 : mtl__max_f64(-1, mtl__min_f64(1, x / a->norm[i] / a->norm[j]));
             a->unit[i * k + j] = a->unit[j * k + i] = cosine;
         }
     for (int64_t i = 0; i < k; i++)

@@ -84,7 +84,7 @@ static inline void mtl__agg_softmax(int64_t k, double *x)
 {
     double most = x[0];
     for (int64_t i = 1; i < k; i++)
-        most = fmax(most, x[i]);
+        most = mtl__max_f64(most, x[i]);
     for (int64_t i = 0; i < k; i++)
         x[i] = mtl__exp_f64(x[i] - most);
     mtl__agg_to_simplex(k, x);

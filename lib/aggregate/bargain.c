@@ -40,7 +40,7 @@ static double newton_step(bargain *b)
     mtl__cholesky_solve(b->k, b->h, b->k, b->step);
     for (int64_t i = 0; i < b->k; i++)
         decrement += b->step[i] * b->trial[i];
-    return sqrt(fmax(0, decrement));
+    return sqrt(mtl__max_f64(0, decrement));
 }
 
 /* Slope along the step at x + t step: below 0 = still downhill. */
@@ -61,7 +61,7 @@ static double length_of_step(bargain *b, double decrement, bool is_near)
     double t = 1;
     for (int64_t i = 0; i < b->k; i++)
         if (b->step[i] < 0)
-            t = fmin(t, -0.9 * b->x[i] / b->step[i]);
+            t = mtl__min_f64(t, -0.9 * b->x[i] / b->step[i]);
     while (!is_near && t > 1e-12 && slope_along(b, t) > 0.5 * decrement * decrement)
         t *= 0.5;
     return t;
@@ -72,7 +72,7 @@ static double error_of(const bargain *b)
     double worst = 0;
     for (int64_t i = 0; i < b->k; i++) {
         double pull = b->beta[i] * power(b->x[i], -b->e);
-        worst = fmax(worst, fabs(mtl__dot_f64(b->k, b->c + i * b->k, b->x) / pull - 1));
+        worst = mtl__max_f64(worst, fabs(mtl__dot_f64(b->k, b->c + i * b->k, b->x) / pull - 1));
     }
     return worst;
 }
@@ -126,13 +126,13 @@ void mtl__agg_nash(mtl__agg *p)
     double *y = p->work, most = 0, square = 0;
     fair(p, 1);
     for (int64_t i = 0; i < k; i++)
-        most = fmax(most, p->s[i]);
+        most = mtl__max_f64(most, p->s[i]);
     for (int64_t i = 0; i < k * k; i++)
         square += (p->g[i] / most / most) * (p->g[i] / most / most);
     for (int64_t i = 0; i < k; i++)
         p->w[i] *= most * sqrt(sqrt(square));
     mtl__agg_times(k, p->g, p->w, y);
-    const double length = sqrt(fmax(0, mtl__dot_f64(k, p->w, y)));
+    const double length = sqrt(mtl__max_f64(0, mtl__dot_f64(k, p->w, y)));
     for (int64_t i = 0; limit > 0 && length > limit && i < k; i++)
         p->w[i] *= limit / length;
 }

@@ -13,7 +13,7 @@ static double hull_length(const mtl__agg *p, int64_t i, int how)
 {
     if (how == NORMALISE_L2)
         return 1;
-    return how == NORMALISE_LOSS ? p->s[i] / fmax(p->loss[i], 1e-20) : p->s[i];
+    return how == NORMALISE_LOSS ? p->s[i] / mtl__max_f64(p->loss[i], 1e-20) : p->s[i];
 }
 
 /* The point of the hull of the rows that is nearest to 0. With r = 1 / length, min x'Cx over r'x =
@@ -26,7 +26,7 @@ static double nearest_in_hull(mtl__agg *p, int how, double *x, double *gap)
     mtl__qp *q = p->a->qp;
     double *a = p->work, *y = p->work + k * k, least = hull_length(p, 0, how);
     for (int64_t i = 1; i < k; i++)
-        least = fmin(least, hull_length(p, i, how));
+        least = mtl__min_f64(least, hull_length(p, i, how));
     for (int64_t i = 0; i < k; i++)
         q->b[i] = least / hull_length(p, i, how);
     for (int64_t i = 0; i < k; i++)
@@ -41,11 +41,11 @@ static double nearest_in_hull(mtl__agg *p, int how, double *x, double *gap)
     mtl__agg_times(k, p->c, x, y);
     double square = mtl__dot_f64(k, x, y), lowest = square;
     for (int64_t i = 0; i < k; i++)
-        lowest = fmin(lowest, y[i] / q->b[i]);
+        lowest = mtl__min_f64(lowest, y[i] / q->b[i]);
     *gap = square - lowest;
     for (int64_t i = 0; i < k; i++)
         x[i] *= q->b[i];
-    return fmax(square, 0) * least * least;
+    return mtl__max_f64(square, 0) * least * least;
 }
 
 void mtl__agg_mgda(mtl__agg *p)
@@ -75,7 +75,7 @@ void mtl__agg_upgrad(mtl__agg *p)
         const double share = p->pref[i] * p->s[i];
         for (int64_t j = 0; j < k; j++)
             q->b[j] = -p->c[i * k + j];
-        p->residual = fmax(p->residual, project(p));
+        p->residual = mtl__max_f64(p->residual, project(p));
         p->w[i] += p->pref[i];
         for (int64_t j = 0; j < k; j++)
             p->w[j] += share * (q->x[j] / p->s[j]);
@@ -89,7 +89,7 @@ void mtl__agg_dualproj(mtl__agg *p)
     mtl__qp *q = p->a->qp;
     double *x = p->work, *y = p->work + k, most = 0;
     for (int64_t i = 0; i < k; i++)
-        most = fmax(most, x[i] = p->pref[i] * p->s[i]);
+        most = mtl__max_f64(most, x[i] = p->pref[i] * p->s[i]);
     for (int64_t i = 0; i < k; i++)
         x[i] /= most;
     mtl__agg_times(k, p->c, x, y);
@@ -123,7 +123,7 @@ static double length_at(cagrad *t, double mu)
         q->b[i] = mu * t->level[i] - t->slope[i];
     t->residual = project(t->p);
     mtl__agg_times(t->p->k, t->p->c, q->x, t->u);
-    return sqrt(fmax(0, mtl__dot_f64(t->p->k, q->x, t->u)));
+    return sqrt(mtl__max_f64(0, mtl__dot_f64(t->p->k, q->x, t->u)));
 }
 
 /* The level at which the present set gives the radius; NaN where none does. */
@@ -135,7 +135,7 @@ static double level_of_set(cagrad *t)
     mtl__qp_solve_free(q, t->slope, t->v);
     const double a = mtl__dot_f64(k, t->level, t->u), b = mtl__dot_f64(k, t->slope, t->u),
                  c = mtl__dot_f64(k, t->slope, t->v) - t->radius * t->radius;
-    return (b + sqrt(fmax(0, b * b - a * c))) / a;
+    return (b + sqrt(mtl__max_f64(0, b * b - a * c))) / a;
 }
 
 static void find_level(cagrad *t, double low, double high)
@@ -168,12 +168,12 @@ static void bracket(cagrad *t, double *low, double *high)
     double gap;
     *low = (double)INFINITY;
     for (int64_t i = 0; i < p->k; i++)
-        *low = fmin(*low, t->slope[i] * p->s[i]);
+        *low = mtl__min_f64(*low, t->slope[i] * p->s[i]);
     *high = 0;
     if (length_at(t, 0) >= t->radius)
         return;
     const double square = nearest_in_hull(p, NORMALISE_NONE, t->v, &gap);
-    *low = fmax(*low, 0);
+    *low = mtl__max_f64(*low, 0);
     *high = t->radius * sqrt(square);
     for (int64_t i = 0; i < p->k; i++)
         *high += t->v[i] * t->slope[i] * p->s[i];
@@ -195,15 +195,16 @@ void mtl__agg_cagrad(mtl__agg *p)
         t.slope[i] = mtl__dot_f64(k, p->c + i * k, p->s) / (double)k;
         square += p->s[i] * t.slope[i] / (double)k;
     }
-    t.radius = c * sqrt(fmax(0, square));
+    t.radius = c * sqrt(mtl__max_f64(0, square));
     for (int64_t i = 0; i < k; i++)
         p->w[i] = 1 / (double)k;
     if (t.radius > 0) {
         bracket(&t, &low, &high);
         find_level(&t, low, high);
         mtl__agg_times(k, p->c, q->x, t.u);
-        const double length = sqrt(fmax(0, mtl__dot_f64(k, q->x, t.u)));
-        p->residual = fmax(t.residual, high > 0 || low < 0 ? fabs(length / t.radius - 1) : 0);
+        const double length = sqrt(mtl__max_f64(0, mtl__dot_f64(k, q->x, t.u)));
+        p->residual =
+            mtl__max_f64(t.residual, high > 0 || low < 0 ? fabs(length / t.radius - 1) : 0);
         for (int64_t i = 0; i < k; i++)
             p->w[i] += q->x[i] / p->s[i];
     }

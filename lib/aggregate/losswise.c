@@ -55,7 +55,8 @@ void mtl__agg_dwa(mtl__agg *p)
         }
     for (int64_t i = 0; i < p->k; i++) {
         const int64_t j = p->live[i];
-        p->w[i] = (before[j] > 0 ? fmin(last[j] / before[j], 1e6) : 1) / mtl__agg_param(p, 0);
+        const double rise = before[j] > 0 ? mtl__min_f64(last[j] / before[j], 1e6) : 1;
+        p->w[i] = rise / mtl__agg_param(p, 0);
         sum[j] += p->loss[i];
         count[j] += 1;
     }
@@ -78,7 +79,7 @@ void mtl__agg_gls(mtl__agg *p)
         mean += p->loss[i] > 0 ? mtl__log_f64(p->loss[i]) / count : 0;
     for (int64_t i = 0; i < p->k; i++)
         if (p->loss[i] > 0)
-            p->w[i] = mtl__exp_f64(fmin(mean - mtl__log_f64(p->loss[i]), 700)) / count;
+            p->w[i] = mtl__exp_f64(mtl__min_f64(mean - mtl__log_f64(p->loss[i]), 700)) / count;
 }
 
 /* Smooth Tchebycheff (Lin et al. 2024, equation 6): mu log sum of exp(L / mu), or after a warm-up k
@@ -98,7 +99,7 @@ void mtl__agg_stch(mtl__agg *p)
     const bool is_warm = (double)p->a->step >= warm_up;
     for (int64_t i = 0; i < p->k; i++) {
         const int64_t j = p->live[i];
-        const double loss = fmax(p->loss[i], 1e-20);
+        const double loss = mtl__max_f64(p->loss[i], 1e-20);
         if (!is_warm || count[j] == 0) {
             sum[j] += loss;
             count[j] += 1;
@@ -107,7 +108,7 @@ void mtl__agg_stch(mtl__agg *p)
     }
     mtl__agg_softmax(p->k, p->w);
     for (int64_t i = 0; i < p->k; i++)
-        p->w[i] = (is_warm ? p->w[i] * (double)p->k : 1) / fmax(p->loss[i], 1e-20);
+        p->w[i] = (is_warm ? p->w[i] * (double)p->k : 1) / mtl__max_f64(p->loss[i], 1e-20);
 }
 
 /* --- FAMO (Liu et al. 2023, algorithm 1) ---------------------------------------------------------

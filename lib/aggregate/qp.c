@@ -152,7 +152,7 @@ static bool exchange(mtl__qp *q, int64_t j)
     if (first < 0)
         return false;
     for (int64_t i = 0; i < q->free; i++)
-        q->x[q->set[i]] = fmax(0, q->x[q->set[i]] - share * z[i]);
+        q->x[q->set[i]] = mtl__max_f64(0, q->x[q->set[i]] - share * z[i]);
     drop(q, first);
     if (!add(q, j))
         return false;
@@ -165,8 +165,8 @@ static double violation(const mtl__qp *q)
     double worst = 0, size = 0, noise;
     for (int64_t j = 0; j < q->k; j++) {
         double slope = slope_of(q, j, &noise);
-        worst = fmax(worst, q->is_free[j] ? fabs(slope) : slope);
-        size = fmax(size, fabs(q->b[j]));
+        worst = mtl__max_f64(worst, q->is_free[j] ? fabs(slope) : slope);
+        size = mtl__max_f64(size, fabs(q->b[j]));
     }
     return size > 0 ? worst / size : 0;
 }

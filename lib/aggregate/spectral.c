@@ -62,12 +62,12 @@ static int64_t rank_of_units(mtl__agg *p, double *a, double *v, double *least)
     memcpy(a, p->c, (size_t)(k * k) * sizeof *a);
     eigen(k, a, v);
     for (int64_t i = 0; i < k; i++)
-        most = fmax(most, a[i * k + i]);
+        most = mtl__max_f64(most, a[i * k + i]);
     *least = most;
     for (int64_t i = 0; i < k; i++)
         if (a[i * k + i] > (double)k * 0x1p-46 * most) {
             rank++;
-            *least = fmin(*least, a[i * k + i]);
+            *least = mtl__min_f64(*least, a[i * k + i]);
         }
     return rank;
 }
@@ -134,7 +134,7 @@ void mtl__agg_aligned(mtl__agg *p)
     for (int64_t i = 0; i < k; i++) {
         const double *row = v + i * k;
         const double error = mtl__dot_f64(k, row, y) - mtl__dot_f64(k, row, p->pref);
-        p->residual = fmax(p->residual, a[i * k + i] >= least ? fabs(error) : 0);
+        p->residual = mtl__max_f64(p->residual, a[i * k + i] >= least ? fabs(error) : 0);
     }
     p->residual /= sqrt(mtl__dot_f64(k, p->pref, p->pref));
     for (int64_t i = 0; i < k; i++)
@@ -191,7 +191,7 @@ void mtl__agg_imtl_g(mtl__agg *p)
     double *z = y + k;
     mtl__agg_times(k, p->c, y, z);
     for (int64_t i = 0; i < k; i++)
-        p->residual = fmax(p->residual, fabs(z[i] - 1));
+        p->residual = mtl__max_f64(p->residual, fabs(z[i] - 1));
     if (!(fabs(sum) > 1e-9 * size) || p->residual > 1e-3) {
         mtl__agg_mgda(p);
         return;

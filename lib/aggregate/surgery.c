@@ -97,9 +97,9 @@ void mtl__agg_pcgrad(mtl__agg *p)
    is kept from 1. */
 static void vaccinate(const mtl__agg *p, row *h, int64_t j, double beta, double *usual)
 {
-    const double length = sqrt(fmax(0, mtl__dot_f64(p->k, h->a, h->t)));
-    const double cosine = length > 0 ? fmin(1, fmax(-1, h->t[j] / length)) : 0;
-    const double aim = fmin(*usual, 0.9999), side = sqrt(1 - aim * aim);
+    const double length = sqrt(mtl__max_f64(0, mtl__dot_f64(p->k, h->a, h->t)));
+    const double cosine = length > 0 ? mtl__min_f64(1, mtl__max_f64(-1, h->t[j] / length)) : 0;
+    const double aim = mtl__min_f64(*usual, 0.9999), side = sqrt(1 - aim * aim);
     if (length > 0 && cosine < aim)
         add_to_row(p, h, j, length * (aim * sqrt(1 - cosine * cosine) - cosine * side) / side);
     *usual = (1 - beta) * *usual + beta * cosine;

@@ -62,7 +62,7 @@ void mtl__agg_db(mtl__agg *p)
     const double beta = mtl__agg_param(p, 0), sigma = mtl__agg_param(p, 1);
     double *steps = p->a->state + p->a->m * p->a->n, longest = 0;
     for (int64_t i = 0; i < p->k; i++) {
-        const double loss = fmax(p->loss[i], 1e-8), count = steps[p->live[i]] += 1;
+        const double loss = mtl__max_f64(p->loss[i], 1e-8), count = steps[p->live[i]] += 1;
         const double stays = beta * mtl__exp_f64(-sigma * mtl__log_f64(count));
         double *track = track_of(p, i), square = 0;
         for (int64_t j = 0; j < p->a->n; j++) {
@@ -71,7 +71,7 @@ void mtl__agg_db(mtl__agg *p)
             square += track[j] * track[j];
         }
         p->w[i] = sqrt(square);
-        longest = fmax(longest, p->w[i]);
+        longest = mtl__max_f64(longest, p->w[i]);
     }
     for (int64_t i = 0; i < p->k; i++)
         p->w[i] = p->w[i] > 0 ? longest / p->w[i] : 0;

@@ -14,4 +14,15 @@ double mtl__exp_f64(double x);
 /* cos(pi x) for 0 <= x <= 1. Error below 2^-52, and exact at 0, 1/2 and 1. */
 double mtl__cos_pi_f64(double x);
 
+/* fmax and fmin, for which libm would be loaded: of a number and NaN, the number. */
+static inline double mtl__max_f64(double a, double b)
+{
+    return a > b || b != b ? a : b;
+}
+
+static inline double mtl__min_f64(double a, double b)
+{
+    return a < b || b != b ? a : b;
+}
+
 #endif

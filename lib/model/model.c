@@ -3,13 +3,14 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "base/text.h"
 
 /* --- tensors ----------------------------------------------------------------------------------- */
 
-/* Tensor `number` of a layer, columns [column, column + cols) of it, cols < 0 = all. task: number of the task whose
-   name follows the prefix, -1 = none. */
+/* Tensor `number` of a layer, columns [column, column + cols) of it, cols < 0 = all. task: number of
+   the task whose name follows the prefix, -1 = none. */
 static mtl_status add_param(mtl_model *m, mtl__layer *l, int32_t number, const char *prefix,
                             int64_t task, int64_t column, int64_t cols, mtl_error *err)
 {
@@ -57,6 +58,26 @@ static mtl_status add_layer_params(mtl_model *m, mtl__layer *l, const char *pref
     return st;
 }
 
+/* The tensors of columns [column, column + cols) of a layer, all for cols < 0. `name` comes before a
+   task's name; in it # stands for a, the next one for b. Not by printf, whose first use costs a new
+   process 6 us. */
+static mtl_status add_slice(mtl_model *m, mtl__layer *l, int64_t task, int64_t column, int64_t cols,
+                            mtl_error *err, const char *name, int64_t a, int64_t b)
+{
+    char prefix[96];
+    size_t n = 0;
+    for (; *name; name++) {
+        const mtl__num_text number = mtl__num((double)a);
+        const char *piece = *name == '#' ? number.text : name;
+        const size_t size = *name == '#' ? strlen(piece) : 1;
+        memcpy(prefix + n, piece, size);
+        n += size;
+        a = *name == '#' ? b : a;
+    }
+    prefix[n] = '\0';
+    return add_layer_params(m, l, prefix, task, column, cols, err);
+}
+
 static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
 {
     mtl__network *net = &m->net;
@@ -64,10 +85,7 @@ static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
     mtl__layer *output = &net->layer[c->first + c->count - 1];
     mtl_status st = MTL_OK;
     for (int64_t i = 0; i < c->count - 1 && st == MTL_OK; i++) {
-        char prefix[32];
-        snprintf(prefix, sizeof prefix, "tower%lld.", (long long)i);
-        mtl__layer *l = &net->layer[c->first + i];
-        st = add_layer_params(m, l, prefix, task, 0, -1, err);
+        st = add_slice(m, &net->layer[c->first + i], task, 0, -1, err, "tower#.", i, 0);
     }
     if (st == MTL_OK)
         st = add_layer_params(m, output, "head.", task, net->task[task].column - c->column,
@@ -77,15 +95,6 @@ static mtl_status add_task_params(mtl_model *m, int64_t task, mtl_error *err)
 
 /* --- tensors of a layer with streams: slices of its matrix and its vectors ----------------------- */
 
-/* `name` with its numbers behind "trunk.", or before a task's name behind "own." and the like. */
-static mtl_status add_slice(mtl_model *m, mtl__layer *l, int64_t task, int64_t column, int64_t cols,
-                            mtl_error *err, const char *name, int64_t a, int64_t b)
-{
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, name, (long long)a, (long long)b);
-    return add_layer_params(m, l, prefix, task, column, cols, err);
-}
-
 static mtl_status add_stream_params(mtl_model *m, mtl__layer *l, int64_t number, mtl_error *err)
 {
     const int64_t count = mtl__streams_count(l->to), cols = l->cols / count;
@@ -94,9 +103,9 @@ static mtl_status add_stream_params(mtl_model *m, mtl__layer *l, int64_t number,
         const int64_t task = mtl__streams_owner(l->to, i);
         const int64_t expert = task < 0 ? i : (i - l->to.shared) % l->to.own;
         st = add_slice(m, l, task, i * cols, cols, err,
-                       task < 0          ? "trunk.%lld.expert%lld"
-                       : l->to.own == 1 ? "own.%lld."
-                                         : "own.%lld.expert%lld.",
+                       task < 0          ? "trunk.#.expert#"
+                       : l->to.own == 1 ? "own.#."
+                                         : "own.#.expert#.",
                        number, expert);
     }
     return st;
@@ -110,31 +119,29 @@ static mtl_status add_gate_params(mtl_model *m, mtl__layer *l, int64_t number, m
     int64_t column = 0;
     mtl_status st = MTL_OK;
     if (l->to.shared) {
-        st = add_slice(m, l, -1, 0, l->from.shared, err, "trunk.%lld.gate", number, 0);
+        st = add_slice(m, l, -1, 0, l->from.shared, err, "trunk.#.gate", number, 0);
         column = l->from.shared;
         for (int64_t t = 0; t < tasks && st == MTL_OK; t++, column += own)
-            st = add_slice(m, l, t, column, own, err, "shared_gate.%lld.", number, 0);
+            st = add_slice(m, l, t, column, own, err, "shared_gate.#.", number, 0);
     }
     for (int64_t t = 0; t < tasks && st == MTL_OK; t++, column += each)
-        st = add_slice(m, l, t, column, each, err, "gate.%lld.", number, 0);
+        st = add_slice(m, l, t, column, each, err, "gate.#.", number, 0);
     return st;
 }
 
 static mtl_status add_trunk_params(mtl_model *m, mtl__layer *l, int64_t number, mtl_error *err)
 {
-    char prefix[32];
     if (l->type == &mtl__gate_layer)
         return add_gate_params(m, l, number, err);
     if (l->type == &mtl__stitch_layer) {
         mtl_status st = MTL_OK;
         for (int64_t t = 0; t < l->cols && st == MTL_OK; t++)
-            st = add_slice(m, l, t, t, 1, err, "stitch.%lld.", number, 0);
+            st = add_slice(m, l, t, t, 1, err, "stitch.#.", number, 0);
         return st;
     }
     if (l->to.tasks)
         return add_stream_params(m, l, number, err);
-    snprintf(prefix, sizeof prefix, "trunk.%lld", (long long)number);
-    return add_layer_params(m, l, prefix, -1, 0, -1, err);
+    return add_slice(m, l, -1, 0, -1, err, "trunk.#", number, 0);
 }
 
 static mtl_status add_params(mtl_model *m, mtl_error *err)

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math64.h"
+
 /* --- figures ------------------------------------------------------------------------------------- */
 
 int64_t mtl__contest_count(int64_t wanted, const mtl_dataset *train)
@@ -169,7 +171,7 @@ mtl_status mtl__contest_run(mtl__contest *f, mtl__fold_fn *fn, void *self, mtl_e
         if (f->limit > 0 && now + fold > f->until)
             break;
         st = run_fold(f, fn, self, err);
-        fold = fmax(fold, mtl__seconds() - now);
+        fold = mtl__max_f64(fold, mtl__seconds() - now);
         f->done += st == MTL_OK && !f->is_cut;
     }
     f->until = f->deadline;

@@ -53,10 +53,10 @@ static void find_weights(mtl__race *r, double power, const double *loss)
     double most = 0, sum = 0;
     for (int64_t t = 0; t < r->f.tasks; t++) {
         r->weight[t] = loss[t] > 0 ? mtl__exp_f64(power * mtl__log_f64(loss[t])) : INFINITY;
-        most = loss[t] > 0 ? fmax(most, r->weight[t]) : most;
+        most = loss[t] > 0 ? mtl__max_f64(most, r->weight[t]) : most;
     }
     for (int64_t t = 0; t < r->f.tasks; t++) {
-        r->weight[t] = fmin(fmax(r->weight[t], most / most_ratio), most);
+        r->weight[t] = mtl__min_f64(mtl__max_f64(r->weight[t], most / most_ratio), most);
         sum += r->weight[t];
     }
     for (int64_t t = 0; t < r->f.tasks; t++)
@@ -248,7 +248,8 @@ static mtl_status settle(mtl__race *r, double begun, mtl_error *err)
     st = name_kind(r, r->winner, r->loss, err);
     if (st == MTL_OK && limit > 0)
         st = mtl__options_set_number(r->o, "time_limit",
-                                     fmax(1e-9, limit - (mtl__seconds() - begun)), false, err);
+                                     mtl__max_f64(1e-9, limit - (mtl__seconds() - begun)), false,
+                                     err);
     if (r->f.is_cancelled)
         r->o->progress = mtl__contest_stop;
     return st;

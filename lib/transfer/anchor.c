@@ -3,9 +3,9 @@
    |w|^2: Li, Grandvalet & Davoine 2018, equation 4. The gradient is added behind the losses'. With
    a Fisher information F it is alpha / 2 sum of F (w - w0)^2, as there in section 3.4 and in
    Kirkpatrick et al. 2017, equation 3. */
-#include <math.h>
 #include <string.h>
 
+#include "base/math64.h"
 #include "data/csr.h"
 #include "transfer/guide.h"
 
@@ -139,8 +139,8 @@ static mtl_status take_fisher(mtl__guiding *g, mtl__trainer *t, mtl_error *err)
                       "strategy \"%s\": a gradient of the known rows is too large", g->name);
     mtl__trainer_destroy(one);
     mtl__model_destroy(m);
-    if (deadline > 0)
-        t->set.time_limit = fmax(1e-9, deadline - mtl__seconds()); /* what the rows have left */
+    if (deadline > 0) /* what the rows have left */
+        t->set.time_limit = mtl__max_f64(1e-9, deadline - mtl__seconds());
     return st == MTL_OK ? hold(g, t, err) : st;
 }
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-NEEDED = {'libc.so.6', 'libm.so.6', 'libpthread.so.0', 'ld-linux-x86-64.so.2',
+NEEDED = {'libc.so.6', 'libpthread.so.0', 'ld-linux-x86-64.so.2',
           'ld-linux-aarch64.so.1'}
 
 # Each group with the reason why a host would suffer from it.
