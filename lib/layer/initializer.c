@@ -51,12 +51,13 @@ static void make_orthonormal(const lines *l)
     }
 }
 
-static void draw_uniform(double bound, mtl__rng *rng, int64_t n, float *w)
+static void draw_uniform(double bound, mtl__rng *rng, mtl__rng_blocks_fn *blocks, int64_t n,
+                         float *w)
 {
     double unit[64];
     for (int64_t i = 0; i < n; i += MTL__COUNT_OF(unit)) {
         const int64_t count = mtl__min(n - i, MTL__COUNT_OF(unit));
-        mtl__rng_fill_f64(rng, count, unit);
+        mtl__rng_fill_f64(rng, blocks, count, unit);
         for (int64_t j = 0; j < count; j++)
             w[i + j] = (float)(bound * (2.0 * unit[j] - 1.0));
     }
@@ -70,15 +71,15 @@ static void draw_normal(double deviation, mtl__rng *rng, int64_t n, float *w)
 
 /* Glorot & Bengio 2010, eq. 16: variance 2 / (in + out); He et al. 2015, eq. 10: 2 / in. A uniform
    number in [-a, a) has variance a^2 / 3. */
-void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, int64_t in, int64_t out, float *w,
-                     int64_t ld)
+void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, mtl__rng_blocks_fn *blocks,
+                     int64_t in, int64_t out, float *w, int64_t ld)
 {
     double variance = (init->ntk ? 1.0 : 2.0) / (double)(init->fan_both ? in + out : in);
     for (int64_t i = 0; i < in; i++)
         if (init->normal)
             draw_normal(sqrt(variance), rng, out, w + i * ld);
         else
-            draw_uniform(sqrt(3.0 * variance), rng, out, w + i * ld);
+            draw_uniform(sqrt(3.0 * variance), rng, blocks, out, w + i * ld);
     if (init->orthogonal)
         make_orthonormal(&(lines){.w = w,
                                   .count = mtl__min(in, out),

@@ -18,7 +18,7 @@ typedef struct mtl__initializer {
 extern const mtl__choice_table mtl__initializers;
 
 /* Draw w [in, out], rows ld apart. */
-void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, int64_t in, int64_t out, float *w,
-                     int64_t ld);
+void mtl__initialize(const mtl__initializer *init, mtl__rng *rng, mtl__rng_blocks_fn *blocks,
+                     int64_t in, int64_t out, float *w, int64_t ld);
 
 #endif

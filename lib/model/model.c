@@ -483,7 +483,8 @@ static void draw_param(mtl_model *m, const mtl__param *p, mtl__rng *rng)
     else if (p->role == MTL__MATRIX && initial != 0)
         /* Of a head one matrix for each member; else all rows are one. */
         for (int64_t r = 0, in = mtl__min(l->in, l->rows); r < l->rows; r += in)
-            mtl__initialize(m->spec->initializer, rng, in, p->shape[1], values + r * p->ld, p->ld);
+            mtl__initialize(m->spec->initializer, rng, m->ctx->vec->philox, in, p->shape[1],
+                            values + r * p->ld, p->ld);
     else
         for (int64_t r = 0; r < mtl__param_rows(p); r++)
             for (int64_t j = 0; j < mtl__param_cols(p); j++)

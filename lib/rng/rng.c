@@ -2,6 +2,7 @@
 #include "rng/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/math64.h"
 
@@ -11,7 +12,7 @@
 #define MULTIPLIER_1 0xcd9e8d57u
 #define WEYL_0       0x9e3779b9u /* golden ratio */
 #define WEYL_1       0xbb67ae85u /* sqrt(3) - 1 */
-enum { ROUNDS = 10, WORDS = 4 };
+enum { ROUNDS = 10, WORDS = 4, MANY = 64 };
 
 void mtl__rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -35,13 +36,19 @@ void mtl__rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t 
     out[3] = c3;
 }
 
+static void one_block(const uint32_t counter[4], const uint32_t key[2], int64_t blocks, uint32_t *out)
+{
+    (void)blocks;
+    mtl__rng_philox(counter, key, out);
+}
+
 /* The seed is the key; block number, substream and stream are the counter. Part of the results. */
-static void make_block(uint64_t seed, uint32_t stream, uint32_t substream, uint64_t number,
-                       uint32_t out[WORDS])
+static void make_blocks(mtl__rng_blocks_fn *blocks, uint64_t seed, uint32_t stream,
+                        uint32_t substream, uint64_t number, int64_t count, uint32_t *out)
 {
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     const uint32_t counter[4] = {(uint32_t)number, (uint32_t)(number >> 32), substream, stream};
-    mtl__rng_philox(counter, key, out);
+    blocks(counter, key, count, out);
 }
 
 mtl__rng mtl__rng_make(uint64_t seed, uint32_t stream, uint32_t substream)
@@ -52,7 +59,7 @@ mtl__rng mtl__rng_make(uint64_t seed, uint32_t stream, uint32_t substream)
 uint32_t mtl__rng_u32(mtl__rng *r)
 {
     if (r->index % WORDS == 0)
-        make_block(r->seed, r->stream, r->substream, r->index / WORDS, r->block);
+        make_blocks(one_block, r->seed, r->stream, r->substream, r->index / WORDS, 1, r->block);
     return r->block[r->index++ % WORDS];
 }
 
@@ -84,18 +91,23 @@ double mtl__rng_f64(mtl__rng *r)
     return unit_f64(mtl__rng_u64(r));
 }
 
-void mtl__rng_fill_f64(mtl__rng *r, int64_t n, double *out)
+void mtl__rng_fill_f64(mtl__rng *r, mtl__rng_blocks_fn *blocks, int64_t n, double *out)
 {
-    int64_t i = 0;
-    if (r->index % WORDS == 0)
-        for (; i + 2 <= n; i += 2, r->index += WORDS) {
-            uint32_t block[WORDS];
-            make_block(r->seed, r->stream, r->substream, r->index / WORDS, block);
-            out[i] = unit_f64((uint64_t)block[1] << 32 | block[0]);
-            out[i + 1] = unit_f64((uint64_t)block[3] << 32 | block[2]);
-        }
-    for (; i < n; i++)
-        out[i] = mtl__rng_f64(r);
+    uint32_t word[MANY * WORDS];
+    while (n > 0 && r->index % WORDS != 0)
+        *out++ = mtl__rng_f64(r), n--;
+    for (int64_t count; n >= 2; n -= 2 * count, out += 2 * count) {
+        count = mtl__min(n / 2, MANY);
+        make_blocks(blocks, r->seed, r->stream, r->substream, r->index / WORDS, count, word);
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t k = 0; k < 2; k++) {
+                const uint32_t *low = word + 2 * k * count + i;
+                out[2 * i + k] = unit_f64((uint64_t)low[count] << 32 | low[0]);
+            }
+        r->index += (uint64_t)(count * WORDS);
+    }
+    if (n > 0)
+        *out = mtl__rng_f64(r);
 }
 
 /* Lemire 2019, "Fast random integer generation in an interval", algorithm 5: the high half of
@@ -148,17 +160,23 @@ void mtl__rng_shuffle(mtl__rng *r, int64_t *values, int64_t n)
     }
 }
 
-void mtl__rng_dropout(uint64_t seed, uint32_t substream, int64_t first, int64_t n, float p,
-                      float *out)
+void mtl__rng_dropout(uint64_t seed, uint32_t substream, mtl__rng_blocks_fn *blocks, int64_t first,
+                      int64_t n, float p, float *out)
 {
     assert(first >= 0 && p >= 0.0f && p <= 1.0f);
     const float kept = 1.0f / (1.0f - p);
-    const int64_t end = first + n;
-    for (int64_t i = first; i < end;) {
-        uint32_t block[WORDS];
-        make_block(seed, MTL__RNG_DROPOUT, substream, (uint64_t)i / WORDS, block);
-        do {
-            out[i - first] = unit_f32(block[i % WORDS]) < p ? 0.0f : kept;
-        } while (++i < end && i % WORDS != 0);
+    uint32_t word[MANY * WORDS];
+    float mask[MANY * WORDS];
+    while (n > 0) {
+        const int64_t skip = first % WORDS, count = mtl__min(n, MANY * WORDS - skip);
+        const int64_t whole = (skip + count + WORDS - 1) / WORDS;
+        make_blocks(blocks, seed, MTL__RNG_DROPOUT, substream, (uint64_t)first / WORDS, whole, word);
+        for (int64_t i = 0; i < whole; i++)
+            for (int64_t k = 0; k < WORDS; k++)
+                mask[WORDS * i + k] = unit_f32(word[k * whole + i]) < p ? 0.0f : kept;
+        memcpy(out, mask + skip, (size_t)count * sizeof *out);
+        first += count;
+        out += count;
+        n -= count;
     }
 }

@@ -32,6 +32,11 @@ typedef struct mtl__rng {
 /* The block function itself: ten rounds of Philox4x32. */
 void mtl__rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
+/* A kernel of `vec` that makes many blocks at once: out [4, blocks], word k of block i at
+   out[k * blocks + i], from `counter` on, whose first two words are the block's number. */
+typedef void mtl__rng_blocks_fn(const uint32_t counter[4], const uint32_t key[2], int64_t blocks,
+                                uint32_t *out);
+
 mtl__rng mtl__rng_make(uint64_t seed, uint32_t stream, uint32_t substream);
 uint32_t mtl__rng_u32(mtl__rng *r);
 uint64_t mtl__rng_u64(mtl__rng *r);
@@ -39,7 +44,7 @@ uint64_t mtl__rng_u64(mtl__rng *r);
 float mtl__rng_f32(mtl__rng *r);
 double mtl__rng_f64(mtl__rng *r);
 /* The next n of mtl__rng_f64, by whole blocks. */
-void mtl__rng_fill_f64(mtl__rng *r, int64_t n, double *out);
+void mtl__rng_fill_f64(mtl__rng *r, mtl__rng_blocks_fn *blocks, int64_t n, double *out);
 /* In [0, n), every value equally likely; n >= 1. */
 int64_t mtl__rng_below(mtl__rng *r, int64_t n);
 /* Standard normal (Marsaglia polar method on exact arithmetic of our own: no libm). */
@@ -49,7 +54,7 @@ void mtl__rng_shuffle(mtl__rng *r, int64_t *values, int64_t n);
 
 /* out[i] = 0 with probability p, else 1 / (1 - p), for element number first + i of the stream: a
    mask does not depend on how it is split into calls. 0 <= p <= 1. */
-void mtl__rng_dropout(uint64_t seed, uint32_t substream, int64_t first, int64_t n, float p,
-                      float *out);
+void mtl__rng_dropout(uint64_t seed, uint32_t substream, mtl__rng_blocks_fn *blocks, int64_t first,
+                      int64_t n, float p, float *out);
 
 #endif

@@ -151,6 +151,10 @@ typedef struct mtl__vec {
        nothing is read for it. */
     mtl__rows_loss_fn *softmax_cross_entropy;
 
+    /* out [4, blocks]: the words of blocks of Philox4x32-10 (rng/rng.h), numbered by the first two words
+       of the counter, low word first. */
+    void (*philox)(const uint32_t counter[4], const uint32_t key[2], int64_t blocks, uint32_t *out);
+
     void (*adam)(int64_t n, float *w, const float *g, float *m, float *v, const mtl__adam_step *s);
     /* m, v and top may be NULL. */
     void (*update)(int64_t n, float *w, const float *g, float *m, float *v, float *top,

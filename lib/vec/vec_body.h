@@ -17,6 +17,7 @@
 #include "vec/vec_sum.h"
 #include "vec/vec_loss.h"
 #include "vec/vec_softmax.h"
+#include "vec/vec_random.h"
 #include "vec/vec_update.h"
 
 const mtl__vec VEC_TABLE = {
@@ -52,6 +53,7 @@ const mtl__vec VEC_TABLE = {
     .binary_cross_entropy = binary_cross_entropy,
     .squared_error = squared_error,
     .softmax_cross_entropy = softmax_cross_entropy,
+    .philox = philox,
     .adam = VEC_ADAM,
     .update = VEC_UPDATE,
 };

@@ -120,6 +120,7 @@ typedef struct bench_net {
     const char *numeric; /* an embedding of all inputs; NULL = none */
     int64_t units;       /* columns that it makes of one, and its multiply-adds for that */
     int64_t terms;
+    double dropout;       /* behind each hidden layer */
     const char *ensemble; /* its kind; NULL = none */
     int64_t members;
 } bench_net;

@@ -95,8 +95,11 @@ mtl_model *bench_model(const bench_net *net, mtl_context *ctx)
         bench_check(mtl_spec_add_numeric_embedding(spec, net->numeric, 0, NULL, err), err);
     if (net->ensemble)
         bench_check(mtl_spec_set_ensemble(spec, net->members, net->ensemble, err), err);
-    for (int i = 0; i < MTL__COUNT_OF(net->widths) && net->widths[i] > 0; i++)
+    for (int i = 0; i < MTL__COUNT_OF(net->widths) && net->widths[i] > 0; i++) {
         bench_check(mtl_spec_add_dense(spec, net->widths[i], "relu", err), err);
+        if (net->dropout > 0)
+            bench_check(mtl_spec_add_dropout(spec, net->dropout, err), err);
+    }
     for (int64_t t = 0; t < net->tasks; t++) {
         task_name(name, t);
         bench_check(mtl_spec_add_task(spec, name, net->classes > 1 ? MTL_MULTICLASS : MTL_BINARY,

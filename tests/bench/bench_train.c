@@ -18,17 +18,8 @@ static void report(const char *name, const bench_net *net, int threads, const be
               fit->median * 1e6, arithmetic * 1e6, fit->best / arithmetic, fit->peak);
 }
 
-/* weighting NULL = the plain sum; else the case is "train-a-upgrad-trunk". */
-static void run_case(char letter, const char *weighting, const char *scope)
+static void run_net(const char *name, bench_net net)
 {
-    char name[40];
-    bench_net net = *bench_case(letter);
-    net.weighting = weighting;
-    net.scope = scope;
-    if (weighting)
-        snprintf(name, sizeof name, "train-%c-%s-%s", letter, weighting, scope);
-    else
-        snprintf(name, sizeof name, "train-%c", letter);
     if (!bench_wanted(name))
         return;
     if (bench.quick) /* a shorter epoch of the same steps */
@@ -39,6 +30,32 @@ static void run_case(char letter, const char *weighting, const char *scope)
         report(name, &net, bench.threads[i], &fit);
     }
     bench_free_data(&data);
+}
+
+static void run_case(char letter)
+{
+    char name[40];
+    snprintf(name, sizeof name, "train-%c", letter);
+    run_net(name, *bench_case(letter));
+}
+
+static void run_dropout(char letter)
+{
+    char name[40];
+    bench_net net = *bench_case(letter);
+    net.dropout = 0.1;
+    snprintf(name, sizeof name, "train-%c-dropout", letter);
+    run_net(name, net);
+}
+
+static void run_weighted(char letter, const char *weighting, const char *scope)
+{
+    char name[40];
+    bench_net net = *bench_case(letter);
+    net.weighting = weighting;
+    net.scope = scope;
+    snprintf(name, sizeof name, "train-%c-%s-%s", letter, weighting, scope);
+    run_net(name, net);
 }
 
 void bench_run_train(void)
@@ -52,8 +69,10 @@ void bench_run_train(void)
         bench_say("%-24s %s %12s %12s %12s %8s %8s\n", "case", "t", "best", "median", "arithmetic",
                   "ratio", "peak");
     for (char letter = 'a'; letter <= 'c'; letter++)
-        run_case(letter, NULL, NULL);
+        run_case(letter);
+    for (char letter = 'a'; letter <= 'b'; letter++)
+        run_dropout(letter);
     for (char letter = 'a'; letter <= 'b'; letter++)
         for (int i = 0; i < MTL__COUNT_OF(weightings); i++)
-            run_case(letter, weightings[i][0], weightings[i][1]);
+            run_weighted(letter, weightings[i][0], weightings[i][1]);
 }

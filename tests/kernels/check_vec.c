@@ -1563,6 +1563,73 @@ static void bench_update(mtl__cpu_level level)
     ck_bench("update 4194304", (double)a.n * 28, "GB/s", run_update, &a);
 }
 
+/* --- random words --------------------------------------------------------------------------- */
+
+/* Salmon et al. 2011, word for word. */
+static void plain_philox(const uint32_t counter[4], uint64_t number, const uint32_t key[2],
+                         uint32_t out[4])
+{
+    uint32_t c[4] = {(uint32_t)number, (uint32_t)(number >> 32), counter[2], counter[3]};
+    uint32_t k[2] = {key[0], key[1]};
+    for (int round = 0; round < 10; round++) {
+        const uint64_t p0 = (uint64_t)0xd2511f53u * c[0], p1 = (uint64_t)0xcd9e8d57u * c[2];
+        const uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ c[1] ^ k[0], (uint32_t)p1,
+                                  (uint32_t)(p0 >> 32) ^ c[3] ^ k[1], (uint32_t)p0};
+        memcpy(c, next, sizeof c);
+        k[0] += 0x9e3779b9u;
+        k[1] += 0xbb67ae85u;
+    }
+    memcpy(out, c, sizeof c);
+}
+
+/* As floats of 16 bits, which are none of those that a digest cannot tell apart. */
+static void digest_words(int64_t n, const uint32_t *word)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float halves[2] = {(float)(word[i] >> 16), (float)(word[i] & 0xffff)};
+        ck_digest_f32(2, halves);
+    }
+}
+
+/* All counts around the lanes, the first word of the number passing its end or not. */
+static void check_philox(mtl__cpu_level level)
+{
+    enum { MOST = 40 };
+    for (int64_t n = 0; n <= MOST; n++)
+        for (uint32_t before = 0; before < 20; before++) {
+            const uint32_t counter[4] = {0u - before, 0xfffffff7u + before, 3, 0x80000001u};
+            const uint32_t key[2] = {0xfedcba98u + before, (uint32_t)n};
+            const uint64_t first = (uint64_t)counter[1] << 32 | counter[0];
+            uint32_t out[4 * MOST + 4], want[4];
+            memset(out, 0x5a, sizeof out);
+            mtl__vec_table(level)->philox(counter, key, n, out);
+            ck_case("%lld blocks, %u before the end of a word", (long long)n, before);
+            for (int64_t i = 0; i < n; i++) {
+                plain_philox(counter, first + (uint64_t)i, key, want);
+                for (int64_t k = 0; k < 4; k++)
+                    if (out[k * n + i] != want[k])
+                        ck_fail("word %lld of block %lld", (long long)k, (long long)i);
+            }
+            for (int64_t k = 0; k < 4; k++)
+                if (out[4 * n + k] != 0x5a5a5a5au)
+                    ck_fail("wrote behind the last block");
+            digest_words(4 * n, out);
+        }
+}
+
+static void run_philox(void *arg)
+{
+    const bench_args *a = arg;
+    const uint32_t counter[4] = {0}, key[2] = {0};
+    a->v->philox(counter, key, a->n / 4, (uint32_t *)(void *)a->x);
+}
+
+static void bench_philox(mtl__cpu_level level)
+{
+    bench_args a = make_bench(level, BENCH);
+    ck_bench("philox 4096", (double)a.n * 4, "GB/s", run_philox, &a);
+}
+
 const ck_test ck_vec_tests[] = {
     {"vec.table", check_table, NULL},
     {"vec.math.range", check_range, bench_maps},
@@ -1586,6 +1653,7 @@ const ck_test ck_vec_tests[] = {
     {"vec.entropy", check_entropy, NULL},
     {"vec.entropy.values", check_entropy_values, NULL},
     {"vec.entropy.labels", check_entropy_labels, NULL},
+    {"vec.philox", check_philox, bench_philox},
     {"vec.adam", check_adam, bench_adam},
     {"vec.adam.steps", check_adam_steps, NULL},
     {"vec.update", check_update, bench_update},

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include "rng/rng.h"
+#include "vec/vec.h"
 
 /* Statistical tests run on fixed seeds, so they pass or fail for good. Bounds are at least four
    standard deviations away from what a right generator gives. */
@@ -20,6 +21,12 @@ static void check_even(const int64_t *count, int64_t bins, int64_t total)
 {
     double x = chi_square(count, bins, (double)total / (double)bins), mean = (double)(bins - 1);
     ck_assert_msg(fabs(x - mean) < 5 * sqrt(2 * mean), "chi square %g for %d bins", x, (int)bins);
+}
+
+/* The one of the best level, or of that in MTL_CPU. */
+static mtl__rng_blocks_fn *philox(void)
+{
+    return mtl__vec_table(mtl__cpu_choose("auto"))->philox;
 }
 
 /* ---- The generator --------------------------------------------------------------------------- */
@@ -51,13 +58,13 @@ END_TEST
 START_TEST(fill_gives_what_single_numbers_give)
 {
     for (int64_t skipped = 0; skipped < 9; skipped++)
-        for (int64_t n = 0; n < 12; n++) {
+        for (int64_t n = 0; n < 300; n += n < 12 ? 1 : 41) { /* many more than one buffer has */
             mtl__rng one = mtl__rng_make(7, MTL__RNG_INIT, 3), many;
-            double out[12];
+            double out[300];
             for (int64_t i = 0; i < skipped; i++)
                 mtl__rng_u32(&one);
             many = one;
-            mtl__rng_fill_f64(&many, n, out);
+            mtl__rng_fill_f64(&many, philox(), n, out);
             for (int64_t i = 0; i < n; i++)
                 ck_assert(out[i] == mtl__rng_f64(&one));
             ck_assert_uint_eq(mtl__rng_u32(&many), mtl__rng_u32(&one));
@@ -339,18 +346,18 @@ END_TEST
 /* Element i is word i of the stream, whatever the calls. */
 START_TEST(dropout_does_not_depend_on_splits)
 {
-    enum { N = 61 };
+    enum { N = 300 };
     float whole[N], part[N];
     for (int64_t first = 0; first < 9; first++) {
         mtl__rng r = mtl__rng_make(51, MTL__RNG_DROPOUT, 4);
         for (int64_t i = 0; i < first; i++)
             mtl__rng_u32(&r);
-        mtl__rng_dropout(51, 4, first, N, 0.25f, whole);
+        mtl__rng_dropout(51, 4, philox(), first, N, 0.25f, whole);
         for (int i = 0; i < N; i++)
             ck_assert(whole[i] == (mtl__rng_f32(&r) < 0.25f ? 0.0f : 1.0f / 0.75f));
         for (int64_t cut = 0; cut <= N; cut++) {
-            mtl__rng_dropout(51, 4, first, cut, 0.25f, part);
-            mtl__rng_dropout(51, 4, first + cut, N - cut, 0.25f, part + cut);
+            mtl__rng_dropout(51, 4, philox(), first, cut, 0.25f, part);
+            mtl__rng_dropout(51, 4, philox(), first + cut, N - cut, 0.25f, part + cut);
             ck_assert(memcmp(whole, part, sizeof whole) == 0);
         }
     }
@@ -365,7 +372,7 @@ START_TEST(dropout_has_its_rate)
     for (int k = 0; k < MTL__COUNT_OF(rates); k++) {
         const double p = (double)rates[k];
         double zeros = 0, sum = 0;
-        mtl__rng_dropout(52, 0, 0, N, rates[k], mask);
+        mtl__rng_dropout(52, 0, philox(), 0, N, rates[k], mask);
         for (int i = 0; i < N; i++) {
             zeros += mask[i] == 0;
             sum += (double)mask[i];
@@ -379,14 +386,14 @@ END_TEST
 START_TEST(dropout_of_none_and_all)
 {
     float mask[40] = {0};
-    mtl__rng_dropout(53, 0, 0, 40, 0.0f, mask);
+    mtl__rng_dropout(53, 0, philox(), 0, 40, 0.0f, mask);
     for (int i = 0; i < 40; i++)
         ck_assert(mask[i] == 1.0f);
-    mtl__rng_dropout(53, 0, 0, 40, 1.0f, mask);
+    mtl__rng_dropout(53, 0, philox(), 0, 40, 1.0f, mask);
     for (int i = 0; i < 40; i++)
         ck_assert(mask[i] == 0.0f);
     mask[0] = 7;
-    mtl__rng_dropout(53, 0, 3, 0, 0.5f, mask);
+    mtl__rng_dropout(53, 0, philox(), 3, 0, 0.5f, mask);
     ck_assert(mask[0] == 7);
 }
 END_TEST
@@ -395,9 +402,9 @@ START_TEST(dropout_differs_between_substreams_and_seeds)
 {
     enum { N = 400 };
     float a[N], b[N], c[N];
-    mtl__rng_dropout(54, 0, 0, N, 0.5f, a);
-    mtl__rng_dropout(54, 1, 0, N, 0.5f, b);
-    mtl__rng_dropout(55, 0, 0, N, 0.5f, c);
+    mtl__rng_dropout(54, 0, philox(), 0, N, 0.5f, a);
+    mtl__rng_dropout(54, 1, philox(), 0, N, 0.5f, b);
+    mtl__rng_dropout(55, 0, philox(), 0, N, 0.5f, c);
     int same_b = 0, same_c = 0;
     for (int i = 0; i < N; i++) {
         same_b += a[i] == b[i];

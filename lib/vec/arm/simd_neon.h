@@ -168,6 +168,29 @@ VEC_INLINE vi vi_or(vi a, vi b)
     return vorrq_u32(a, b);
 }
 
+VEC_INLINE vi vi_xor(vi a, vi b)
+{
+    return veorq_u32(a, b);
+}
+
+VEC_INLINE vi vi_load(const uint32_t *p)
+{
+    return vld1q_u32(p);
+}
+
+VEC_INLINE void vi_store(uint32_t *p, vi a)
+{
+    vst1q_u32(p, a);
+}
+
+VEC_INLINE vi vi_mul_wide(vi a, vi b, vi *high)
+{
+    uint32x4_t first = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(a), vget_low_u32(b)));
+    uint32x4_t last = vreinterpretq_u32_u64(vmull_high_u32(a, b));
+    *high = vuzp2q_u32(first, last);
+    return vuzp1q_u32(first, last);
+}
+
 /* By a register: the immediate forms need a literal where optimisation is off. */
 VEC_INLINE vi vi_shl(vi a, int bits)
 {

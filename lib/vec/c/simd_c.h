@@ -175,6 +175,29 @@ VEC_INLINE vi vi_or(vi a, vi b)
     return a | b;
 }
 
+VEC_INLINE vi vi_xor(vi a, vi b)
+{
+    return a ^ b;
+}
+
+VEC_INLINE vi vi_load(const uint32_t *p)
+{
+    return *p;
+}
+
+VEC_INLINE void vi_store(uint32_t *p, vi a)
+{
+    *p = a;
+}
+
+/* The low half of a b; the high one to *high. */
+VEC_INLINE vi vi_mul_wide(vi a, vi b, vi *high)
+{
+    const uint64_t product = (uint64_t)a * b;
+    *high = (uint32_t)(product >> 32);
+    return (uint32_t)product;
+}
+
 VEC_INLINE vi vi_shl(vi a, int bits)
 {
     return a << bits;

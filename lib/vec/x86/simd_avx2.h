@@ -164,6 +164,29 @@ VEC_INLINE vi vi_or(vi a, vi b)
     return _mm256_or_si256(a, b);
 }
 
+VEC_INLINE vi vi_xor(vi a, vi b)
+{
+    return _mm256_xor_si256(a, b);
+}
+
+VEC_INLINE vi vi_load(const uint32_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+VEC_INLINE void vi_store(uint32_t *p, vi a)
+{
+    _mm256_storeu_si256((__m256i *)p, a);
+}
+
+VEC_INLINE vi vi_mul_wide(vi a, vi b, vi *high)
+{
+    __m256i even_lanes = _mm256_mul_epu32(a, b);
+    __m256i odd_lanes = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even_lanes, 32), odd_lanes, 0xaa);
+    return _mm256_blend_epi32(even_lanes, _mm256_slli_epi64(odd_lanes, 32), 0xaa);
+}
+
 /* Macros: the count must be a literal where optimisation is off. */
 #define vi_shl(v, n) _mm256_slli_epi32((v), (n))
 #define vi_sar(v, n) _mm256_srai_epi32((v), (n))

@@ -167,6 +167,30 @@ VEC_INLINE vi vi_or(vi a, vi b)
     return _mm512_or_si512(a, b);
 }
 
+VEC_INLINE vi vi_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
+VEC_INLINE vi vi_load(const uint32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+VEC_INLINE void vi_store(uint32_t *p, vi a)
+{
+    _mm512_storeu_si512(p, a);
+}
+
+VEC_INLINE vi vi_mul_wide(vi a, vi b, vi *high)
+{
+    const __mmask16 odd = 0xaaaa;
+    __m512i even_lanes = _mm512_mul_epu32(a, b);
+    __m512i odd_lanes = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+    *high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even_lanes, 32), odd, odd_lanes);
+    return _mm512_mask_mov_epi32(even_lanes, odd, _mm512_slli_epi64(odd_lanes, 32));
+}
+
 /* Macros: the count must be a literal where optimisation is off. */
 #define vi_shl(a, bits) _mm512_slli_epi32((a), (bits))
 #define vi_sar(a, bits) _mm512_srai_epi32((a), (bits))
