@@ -310,4 +310,66 @@ static inline const char *text_of(const mtl_report *r, const char *name)
     return value;
 }
 
+/* --- fits whose memory runs out ------------------------------------------------------------------ */
+
+/* A net for two tasks of problem_make(), with a layer of three or none; without memory, no net. */
+static inline mtl_status small_model(mtl_context *ctx, bool has_layer, mtl_model **m)
+{
+    mtl_spec *s = NULL;
+    mtl_status st = mtl_spec_create(ctx, PROBLEM_INPUTS, &s, NULL);
+    if (st == MTL_OK && has_layer)
+        st = mtl_spec_add_dense(s, 3, "relu", NULL);
+    if (st == MTL_OK)
+        st = mtl_spec_add_task(s, "fails", MTL_BINARY, 1, NULL);
+    if (st == MTL_OK)
+        st = mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, NULL);
+    if (st == MTL_OK)
+        st = mtl_model_create(s, m, NULL);
+    mtl_spec_destroy(s);
+    return st;
+}
+
+typedef struct fit_tries {
+    mtl_context *ctx;
+    mtl_dataset *d;
+    mtl_options *o;
+    bool has_layer;
+    uint64_t fresh;
+} fit_tries;
+
+static inline mtl_status fit_without_memory(void *arg)
+{
+    fit_tries *t = arg;
+    mtl_model *m = NULL;
+    mtl_report *r = NULL;
+    mtl_status st = small_model(t->ctx, t->has_layer, &m);
+    if (st == MTL_OK)
+        st = mtl_fit(m, t->d, NULL, t->o, &r, NULL);
+    if (m && st != MTL_OK)
+        ck_assert_uint_eq(model_hash(m), t->fresh);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m);
+    return st;
+}
+
+/* Each allocation of a fit fails in turn: MTL_ERR_NOMEM, nothing lost and the model as it was. */
+static inline void sweep_fit(const char *how, bool has_layer)
+{
+    test_memory memory = {0};
+    fit_tries t = {.ctx = counted_context(&memory, "threads=1"), .has_layer = has_layer};
+    problem p = problem_make(24, 6, 10);
+    mtl_model *m = NULL;
+    t.d = problem_data(&p, t.ctx);
+    t.o = options(MTL_OPTIONS_FIT, how);
+    ck_assert_int_eq(small_model(t.ctx, has_layer, &m), MTL_OK);
+    t.fresh = model_hash(m);
+    mtl_model_destroy(m);
+    ck_assert_int_gt(sweep_allocations(&memory, fit_without_memory, &t), 100);
+    mtl_options_destroy(t.o);
+    mtl_dataset_destroy(t.d);
+    mtl_context_destroy(t.ctx);
+    problem_free(&p);
+    ck_assert_int_eq(memory.live, 0);
+}
+
 #endif

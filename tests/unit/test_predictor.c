@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { ROWS = 1000, MOST_INPUTS = 150 };
+enum { ROWS = 300, MOST_INPUTS = 150 };
 
 static mtl_predictor *predictor(const mtl_model *m, int64_t block_rows)
 {
@@ -29,7 +29,7 @@ typedef struct net {
 static const net nets[] = {
     {"plain heads", 20, {64, 64}, 0, false, 3},
     {"odd widths", 7, {33, 1, 19}, 0, false, 2},
-    {"wide", 150, {130, 257}, 0, false, 40},
+    {"wide", 150, {20, 257}, 0, false, 40},
     {"no trunk", 9, {0}, 0, false, 3},
     {"no trunk, own layers", 9, {0}, 0, true, 3},
     {"own layers", 12, {40, 24}, 0, true, 5},

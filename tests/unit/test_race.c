@@ -551,61 +551,9 @@ START_TEST(failures)
 }
 END_TEST
 
-typedef struct tries {
-    mtl_context *ctx;
-    mtl_dataset *d;
-    mtl_options *o;
-    uint64_t fresh;
-} tries;
-
-static mtl_status without_memory(void *arg)
-{
-    tries *t = arg;
-    mtl_model *m = NULL;
-    mtl_report *r = NULL;
-    mtl_spec *s = NULL;
-    mtl_status st = mtl_spec_create(t->ctx, PROBLEM_INPUTS, &s, NULL);
-    if (st == MTL_OK)
-        st = mtl_spec_add_dense(s, 3, "relu", NULL);
-    if (st == MTL_OK)
-        st = mtl_spec_add_task(s, "fails", MTL_BINARY, 1, NULL);
-    if (st == MTL_OK)
-        st = mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, NULL);
-    if (st == MTL_OK)
-        st = mtl_model_create(s, &m, NULL);
-    mtl_spec_destroy(s);
-    if (st == MTL_OK)
-        st = mtl_fit(m, t->d, NULL, t->o, &r, NULL);
-    if (m && st != MTL_OK)
-        ck_assert_uint_eq(model_hash(m), t->fresh);
-    mtl_report_destroy(r);
-    mtl_model_destroy(m);
-    return st;
-}
-
 START_TEST(memory_runs_out)
 {
-    test_memory memory = {0};
-    tries t = {.ctx = counted_context(&memory, "threads=1")};
-    problem p = problem_make(24, 6, 10);
-    t.d = problem_data(&p, t.ctx);
-    t.o = options(MTL_OPTIONS_FIT, "weighting=auto:folds=2 epochs=1");
-    mtl_spec *s = NULL;
-    mtl_model *m = NULL;
-    done(mtl_spec_create(t.ctx, PROBLEM_INPUTS, &s, err));
-    done(mtl_spec_add_dense(s, 3, "relu", err));
-    done(mtl_spec_add_task(s, "fails", MTL_BINARY, 1, err));
-    done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
-    done(mtl_model_create(s, &m, err));
-    t.fresh = model_hash(m);
-    mtl_model_destroy(m);
-    mtl_spec_destroy(s);
-    ck_assert_int_gt(sweep_allocations(&memory, without_memory, &t), 100);
-    mtl_options_destroy(t.o);
-    mtl_dataset_destroy(t.d);
-    mtl_context_destroy(t.ctx);
-    problem_free(&p);
-    ck_assert_int_eq(memory.live, 0);
+    sweep_fit("weighting=auto:folds=2 epochs=1", true);
 }
 END_TEST
 
