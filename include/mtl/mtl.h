@@ -2060,9 +2060,9 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * found one after the other as long as it helps: with few rows somewhat better, a model of members
  * (mtl_model_create_average()), which costs as much as these and cannot be trained on. Expected is a
  * times the error on the n own rows (groups, with "group_by") plus 1 - a times that in simulations, a =
- * n / (n + m), where simulations count as m = 200 rows, divided by 1 + z^2 where what they would take
- * is z standard errors worse on the own rows than what these would take; a = 0 where all own labels are
- * the same. Own errors of single candidates are taken a standard error higher than they are. With
+ * n / (n + m), where simulations count as m = 200 rows times the share of the target's rows that they had
+ * (known tasks may have too few), divided by 1 + z^2 where what they would take is z standard errors
+ * worse on the own rows than what these would take; a = 0 where all own labels are the same. Own errors of single candidates are taken a standard error higher than they are. With
  * simulations, and in a new domain, weights are drawn to the best floor ("constant", "linear", "as_is",
  * "statistics", "scratch") by 1 - (k s / d)^2, d the lead over it, s its standard error, k = 1/2, in a
  * new domain 1, then those of least weight left out. So with few rows simulations decide, and what is
@@ -2073,7 +2073,8 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  * variant), "/standard_error" (by rows, or groups), "/simulated", "/score" (how far its expected error
  * is below that of "linear", else "scratch"), "/weight", "/variant" (-1 = not scored), "/cut" and
  * "/known_weight"; "strategy" is the one of most weight, "why" says it in words. "chosen/score" is 1 -
- * the error expected of what was taken, "chosen/trust" the a above; "lead" its lead over the best floor
+ * the error expected of what was taken, "chosen/trust" the a above, "simulations" their number and
+ * "simulations/share" that of the target's rows that they had; "lead" its lead over the best floor
  * and "gain" that over "scratch", with "/low" and "/high" the ends of intervals of 95 %. Own errors of
  * an average are of rows that its weights were fitted to. "known/before/TASK" and "known/after/TASK"
  * are the known tasks' main metrics on @p known, "seconds/all" the time.

@@ -293,6 +293,7 @@ mtl__evidence mtl__chooser_evidence(const mtl__chooser *x)
                            .own = c->own, .units = c->units, .unit = c->unit,
                            .is_flat = !x->measure.varies,
                            .simulations = c->simulations, .simulated = c->simulated,
+                           .lacking = mtl__contest_lacks(c),
                            .doubt = c->simulations ? DOUBT : x->job->same ? DOUBT_SAME : 0,
                            .scratch = x->scratch};
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Simulations count as so many rows of the target, as long as these do not contradict. */
+/* Simulations with as many rows as the target count as so many of them, as long as these do not contradict. */
 static const double WORTH = 200;
 
 /* Deviation that is expected between simulations and the task itself, whatever they agree on among
@@ -338,7 +338,7 @@ static double trust_of(weigher *x)
 {
     const mtl__evidence *e = x->e;
     const double n = (double)e->units;
-    double worth = WORTH;
+    double worth = WORTH * (1 - e->lacking);
     if (e->rows == 0 || e->simulations == 0)
         return e->rows ? 1 : 0;
     if (e->is_flat)

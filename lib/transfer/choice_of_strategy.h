@@ -22,6 +22,7 @@ typedef struct mtl__evidence {
     bool is_flat;            /* own labels are all the same: where there are simulations, these decide */
     int64_t simulations;
     const double *simulated; /* [simulations, variants, variants] mean products of residuals */
+    double lacking;          /* share of the target's rows that simulations had to do without */
     double doubt;            /* standard errors by which an average has to be better than a floor before
                                 it counts at all; 0 = it counts as it is */
     double *scratch;         /* [mtl__choice_scratch()] */
@@ -49,8 +50,9 @@ int64_t mtl__choice_scratch(int64_t candidates, int64_t rows);
    model, then as long as it helps the one that helps most.
 
    The error of any average w is w' G w, where G has the mean products of the candidates' residuals: a
-   own rows + (1 - a) simulations, a = n / (n + m) for n units, so that simulations count as m rows: 200,
-   divided by 1 + z^2 where the average that simulations would take is z standard errors worse, on the
+   own rows + (1 - a) simulations, a = n / (n + m) for n units, so that simulations count as m rows: 200
+   times the share of the target's rows that they had, since what serves with fewer rows need not serve
+   with more, divided by 1 + z^2 where the average that simulations would take is z standard errors worse, on the
    own rows, than the one that these would take. Own errors are taken one standard error higher than
    they are, which keeps few rows from trusting one candidate (stacking: Wolpert 1992; weights not
    negative: Breiman 1996). With a doubt k the average is drawn to the best floor by the factor

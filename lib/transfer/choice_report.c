@@ -236,6 +236,8 @@ mtl_status mtl__chooser_report(const mtl__chooser *x, const mtl_model *m, mtl_re
         st = report_known(x, m, "after", r, err);
     if (st == MTL_OK)
         st = mtl__report_number(r, "simulations", NULL, NULL, (double)x->c.simulations, err);
+    if (st == MTL_OK && x->c.simulations)
+        st = mtl__report_number(r, "simulations", "share", NULL, 1 - mtl__contest_lacks(&x->c), err);
     if (st == MTL_OK)
         st = mtl__report_number(r, "seconds", "all", NULL, mtl__seconds() - x->started, err);
     return st;

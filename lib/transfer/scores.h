@@ -19,12 +19,19 @@ typedef struct mtl__contest {
     int64_t *unit, units;      /* [rows] numbers of what is independent, from 0 */
     int64_t simulations, room;
     double *simulated;         /* [room, variants, variants] mean products of residuals */
+    double lacking;            /* of all simulations together, the share of rows that they lack */
     double stop_at;            /* seconds, 0 = none */
     int64_t done, planned;     /* pieces of work */
     bool is_whole;             /* every candidate was scored on the last split */
     bool is_over;              /* out of time, or stopped */
     bool is_stopped;           /* by a callback, of progress or of a loss */
 } mtl__contest;
+
+/* On average over simulations. */
+static inline double mtl__contest_lacks(const mtl__contest *c)
+{
+    return c->simulations ? c->lacking / (double)c->simulations : 0;
+}
 
 /* How a task's errors are measured: by the variance of its labels and the mean weight of its rows. */
 typedef struct mtl__measure {

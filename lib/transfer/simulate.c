@@ -82,6 +82,7 @@ int64_t mtl__simulation_order(mtl__simulation *s, bool (*serves)(const mtl__simu
 
 mtl_status mtl__simulation_share(mtl__simulation *s, int64_t labelled, mtl_error *err)
 {
+    s->wanted = s->rows;
     s->rows = mtl__min(s->rows, labelled / 2);
     s->draws = s->rows && s->rows <= MTL__SIMULATE_FEW && labelled >= 4 * s->rows ? 2 : 1;
     const int64_t used = s->draws * s->rows;
@@ -182,9 +183,11 @@ static mtl_status judge_draw(mtl__simulation *s, const mtl__job *job, const mtl_
         residual[i] = NAN;
     mtl_status st = mtl__score_split(c, job, job->blind ? job->domain : s->target, s->test, measure,
                                      residual, rows, 0, err);
-    if (st == MTL_OK && c->is_whole)
+    if (st == MTL_OK && c->is_whole) {
         mean_products(c, residual, rows, size,
                       c->simulated + c->simulations++ * c->variants * c->variants);
+        c->lacking += s->wanted ? 1 - (double)s->rows / (double)s->wanted : 0;
+    }
     mtl__free(c->al, residual, c->variants * size * (int64_t)sizeof *residual);
     return st;
 }

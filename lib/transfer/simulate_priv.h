@@ -16,6 +16,7 @@ typedef struct mtl__simulation {
     const mtl__job *job;
     int64_t task;        /* of the source, that is taken for a new one; -1 = those of the job */
     int64_t draws, rows; /* targets; rows of each */
+    int64_t wanted;      /* rows that the target has */
     int64_t *order;      /* [rows of known] */
     mtl_dataset *trunk_rows, *target, *test;
     mtl_model *source;

@@ -9,7 +9,8 @@ enum { ROWS = 20, SIMULATIONS = 3, MOST = 5 };
 
 static double scratch[4096];
 static int64_t own_units[ROWS * 4];
-static bool is_flat; /* in choose_between() */
+static bool is_flat;
+static double lacking; /* in choose_between() */
 
 static void number_units(int64_t rows, int64_t units)
 {
@@ -61,7 +62,7 @@ static mtl__chosen choose_between(float a, float b, float noise, bool apart, con
                              .room = ROWS, .width = 1, .own = own, .units = ROWS, .unit = own_units,
                              .is_flat = is_flat,
                              .simulations = simulated ? SIMULATIONS : 0, .simulated = simulated,
-                             .doubt = simulated ? 0.5 : 0, .scratch = scratch};
+                             .lacking = lacking, .doubt = simulated ? 0.5 : 0, .scratch = scratch};
     return mtl__choose(&e, most, v);
 }
 
@@ -106,6 +107,12 @@ START_TEST(simulations_weigh_with_few_rows)
     ck_assert_int_eq(c.winner, 1);
     ck_assert_double_eq_tol(v[1].simulated, 0.5, 1e-9);
     ck_assert_double_lt(c.trust, 0.3);
+    /* Rows that they count as are fewer where they had fewer. */
+    const double worth = ROWS / c.trust - ROWS;
+    lacking = 0.75;
+    c = choose_between(1, 1.01f, 0.9f, false, simulated, 1, v);
+    lacking = 0;
+    ck_assert_double_eq_tol(ROWS / c.trust - ROWS, worth / 4, 1e-9);
     /* Sure rows are not talked out of it. */
     c = choose_between(0.3f, 1, 0.01f, false, simulated, 1, v);
     ck_assert_int_eq(c.winner, 0);

@@ -231,6 +231,29 @@ START_TEST(report_says_why)
 }
 END_TEST
 
+/* Half of a known task's labels at most are the rows that it moves with. */
+START_TEST(simulations_with_fewer_rows)
+{
+    scene *s = scene_make(NULL);
+    mtl_report *r = NULL;
+    mtl_model *m = moved(s, s->known, "epochs=2 folds=2", &r);
+    const double trust = figure(r, "chosen/trust");
+    ck_assert_double_eq(figure(r, "simulations/share"), 1);
+    mtl_model_destroy(m);
+    mtl_report_destroy(r);
+    for (int i = FEW; i < ROWS; i++)
+        s->p.fails[i] = NAN;
+    mtl_dataset_destroy(s->known);
+    s->known = problem_data(&s->p, NULL);
+    m = moved(s, s->known, "epochs=2 folds=2", &r);
+    ck_assert_double_eq(figure(r, "simulations/share"), 0.5);
+    ck_assert_double_gt(figure(r, "chosen/trust"), trust);
+    mtl_model_destroy(m);
+    mtl_report_destroy(r);
+    scene_free(s);
+}
+END_TEST
+
 /* Labels that nothing can tell: no candidate is believed, whatever its fit to the rows. */
 START_TEST(noise_is_seen_through)
 {
@@ -833,6 +856,7 @@ int main(void)
     add_case(s, "as_is takes the task that fits", as_is_takes_the_task_that_fits);
     add_case(s, "strategies that cannot serve say so", strategies_that_cannot_serve);
     add_case(s, "the report has every candidate and says why", report_says_why);
+    add_case(s, "simulations with fewer rows", simulations_with_fewer_rows);
     add_case(s, "noise is seen through", noise_is_seen_through);
     add_case(s, "folds by group do not leak", leaks_between_rows_of_a_group);
     add_case(s, "labels of the new task in known rows do not leak", known_rows_cannot_leak);
