@@ -8,51 +8,64 @@
 #include "train/race.h"
 
 typedef struct setting {
-    const char *key, *value, *many; /* many: of MANY_ROWS and more, NULL = the same */
+    const char *key, *value, *some, *many; /* of SOME_ROWS, MANY_ROWS and more; NULL = as of fewer */
 } setting;
 
 struct mtl__preset {
     const char *name;
+    int64_t passed, passed_some; /* rows that a network sees at most, passed_some of SOME_ROWS and more */
     setting row[16];
 };
+
+enum { PASSED = 600000 };
+/* From here on fewer members, passes, then parts and candidates are enough; more take too long. */
+enum { SOME_ROWS = 2500, MANY_ROWS = 5000 };
 
 /* Adam's second moment over few steps: RealMLP (Holzmueller et al. 2024).
    One trunk for all members with heads of their own, decay 3e-4, patience 16: TabM (Gorishniy et
    al. 2025). The average of parameters makes a constant rate end as a falling one would. */
 #define OF_ALL                                                                                     \
-    {"optimizer", "adamw:beta2=0.95,weight_decay=0.0003", NULL},                                   \
-        {"average", "ema:decay=0.99", NULL}, {"learning_rate", "0.008", NULL},                     \
-        {"layers", "128:relu,128:relu", NULL}, {"embedding", "ple:size=8,bins=32", NULL},          \
+    {.key = "optimizer", .value = "adamw:beta2=0.95,weight_decay=0.0003"},                         \
+        {.key = "average", .value = "ema:decay=0.99"}, {.key = "learning_rate", .value = "0.008"}, \
+        {.key = "layers", .value = "128:relu,128:relu"},                                           \
     {                                                                                              \
-        "members", "8", "4"                                                                        \
+        .key = "embedding", .value = "ple:size=8,bins=32"                                          \
     }
 
 static const mtl__preset presets[] = {
     {"fast",
+     PASSED,
+     PASSED,
      {OF_ALL,
-      {"candidates", "shared", NULL},
-      {"folds", "5", NULL},
-      {"folds_run", "1", NULL},
-      {"epochs", "100", NULL},
-      {"patience", "10", NULL}}},
+      {"members", "8", NULL, "4"},
+      {"candidates", "shared", NULL, NULL},
+      {"folds", "5", NULL, NULL},
+      {"folds_run", "1", NULL, NULL},
+      {"epochs", "100", NULL, NULL},
+      {"patience", "10", NULL, NULL}}},
+    /* With more rows half of the members and passes do as well, if the rate falls at the end. */
     {"good",
+     PASSED,
+     PASSED / 2,
      {OF_ALL,
-      {"candidates", "pooled linear shared numeric single", "pooled linear shared numeric"},
-      {"folds", "5", "3"},
-      {"patience", "16", NULL}}},
+      {"members", "8", "4", NULL},
+      {"schedule", "constant", "flat_cos", NULL},
+      {"candidates", "pooled linear shared numeric single", NULL, "pooled linear shared numeric"},
+      {"folds", "5", NULL, "3"},
+      {"patience", "16", NULL, NULL}}},
     {"best",
+     PASSED,
+     PASSED,
      {OF_ALL,
-      {"candidates", "pooled linear shared numeric single", NULL},
-      {"folds", "10", "5"},
-      {"patience", "24", NULL}}},
+      {"members", "8", NULL, "4"},
+      {"candidates", "pooled linear shared numeric single", NULL, NULL},
+      {"folds", "10", NULL, "5"},
+      {"patience", "24", NULL, NULL}}},
 };
 
 enum { AUTO, PLAIN, FIRST };
 enum { AUTO_ROWS = 20, LEAST_ROWS = 4 };
-enum { LEAST_EPOCHS = 10, MOST_EPOCHS = 200, PASSED_ROWS = 600000 };
-enum {
-    MANY_ROWS = 5000
-}; /* from here on fewer members, parts and candidates are enough; more take too long */
+enum { LEAST_EPOCHS = 10, MOST_EPOCHS = 200 };
 
 /* --- which one ------------------------------------------------------------------------------- */
 
@@ -163,22 +176,29 @@ static int64_t batch_rows(int64_t rows)
     return batch;
 }
 
+static const char *value_of(const setting *s, int64_t rows)
+{
+    if (rows >= MANY_ROWS && s->many)
+        return s->many;
+    return rows >= SOME_ROWS && s->some ? s->some : s->value;
+}
+
 /* What the user did not set. */
 static mtl_status fill(const mtl__preset *p, int64_t rows, mtl_options *o, mtl_error *err)
 {
     char batch[24], epochs[24];
     snprintf(batch, sizeof batch, "%lld", (long long)batch_rows(rows));
     snprintf(epochs, sizeof epochs, "%lld",
-             (long long)mtl__max(LEAST_EPOCHS, mtl__min(MOST_EPOCHS, PASSED_ROWS / rows)));
+             (long long)mtl__max(LEAST_EPOCHS,
+                                 mtl__min(MOST_EPOCHS, (rows < SOME_ROWS ? p->passed : p->passed_some) / rows)));
     const setting by_rows[] = {
-        {"batch_size", batch, NULL}, {"epochs", epochs, NULL}, {NULL, NULL, NULL}};
+        {.key = "batch_size", .value = batch}, {.key = "epochs", .value = epochs}, {.key = NULL}};
     const setting *const lists[] = {p->row, by_rows};
     mtl_status st = MTL_OK;
     for (int i = 0; i < 2; i++)
         for (const setting *s = lists[i]; s->key && st == MTL_OK; s++)
             if (!mtl__options_has(o, s->key))
-                st = mtl__options_set(o, s->key, rows >= MANY_ROWS && s->many ? s->many : s->value,
-                                      err);
+                st = mtl__options_set(o, s->key, value_of(s, rows), err);
     return st;
 }
 

@@ -395,6 +395,34 @@ START_TEST(the_row_can_be_taken_and_changed)
 END_TEST
 
 /* Better than the line where the line is wrong; saved, loaded, a start for a transfer. */
+/* Larger tables have fewer passes, which end at a falling rate. */
+START_TEST(rows_change_the_row)
+{
+    static const struct {
+        const char *data, *preset, *epochs, *members, *schedule, *folds;
+    } rows[] = {{"rows=2499", "good", "200", "8", "constant", "5"},
+                {"rows=2500", "good", "120", "4", "flat_cos", "5"},
+                {"rows=5000", "good", "60", "4", "flat_cos", "3"},
+                {"rows=2500", "best", "200", "8", "", "10"},
+                {"rows=5000", "fast", "100", "4", "", "5"}};
+    for (int i = 0; i < 5; i++) {
+        char text[64];
+        mtl_dataset *d = made(NULL, rows[i].data);
+        mtl_model *m = bare_model(d, NULL, MTL_REGRESSION);
+        snprintf(text, sizeof text, "candidates=linear preset=%s", rows[i].preset);
+        mtl_report *r = fitted(m, d, NULL, text);
+        ck_assert_str_eq(text_of(r, "preset/epochs"), rows[i].epochs);
+        ck_assert_str_eq(text_of(r, "preset/members"), rows[i].members);
+        ck_assert_str_eq(text_of(r, "preset/folds"), rows[i].folds);
+        if (*rows[i].schedule)
+            ck_assert_str_eq(text_of(r, "preset/schedule"), rows[i].schedule);
+        mtl_report_destroy(r);
+        mtl_model_destroy(m);
+        mtl_dataset_destroy(d);
+    }
+}
+END_TEST
+
 START_TEST(waves_take_networks)
 {
     waves w = waves_make(NULL, 1);
@@ -906,6 +934,7 @@ int main(void)
     add_case(s, "auto is good", auto_is_good_without_layers_and_options);
     add_case(s, "auto is plain", auto_is_plain_elsewhere);
     add_case(s, "the row can be taken", the_row_can_be_taken_and_changed);
+    add_case(s, "rows change the row", rows_change_the_row);
     add_case(s, "waves take networks", waves_take_networks);
     add_case(s, "lines stay lines", lines_stay_lines);
     add_case(s, "steps take embeddings", steps_take_embeddings);
