@@ -3,8 +3,8 @@
    (make_torch_architectures.py), what an architecture promises, and all that a model goes through. */
 #include <unistd.h>
 
-#include "golden.h"
 #include "gradcheck.h"
+#include "same_model.h"
 
 static const ref_task binary = {.name = "b", .kind = MTL_BINARY, .outputs = 1, .weight = 1};
 static const ref_task classes = {.name = "c", .kind = MTL_MULTICLASS, .outputs = 4, .weight = 2};
@@ -137,17 +137,10 @@ END_TEST
 
 /* --- against PyTorch -------------------------------------------------------------------------------- */
 
-enum { ROWS = 19, INPUTS = 5, OUTPUTS = 6 };
-
-static mtl_model *torch_model(const char *name, const char *architecture)
+static void run_torch(const char *name, const char *architecture)
 {
-    char file[96];
     mtl_spec *s = NULL;
-    mtl_model *m = NULL;
-    snprintf(file, sizeof file, "torch_architectures/%s_params_0.npy", name);
-    golden start = golden_read(file);
-    const float *p = start.f;
-    done(mtl_spec_create(NULL, INPUTS, &s, err));
+    done(mtl_spec_create(NULL, 5, &s, err));
     done(mtl_spec_add_embedding(s, 1, 4, 2, err));
     done(mtl_spec_add_dense(s, 7, "relu", err));
     done(mtl_spec_add_norm(s, "layer", err));
@@ -159,67 +152,8 @@ static mtl_model *torch_model(const char *name, const char *architecture)
     done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
     done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
     done(mtl_spec_task_set_str(s, "grade", "head", "4:tanh", err));
-    done(mtl_model_create(s, &m, err));
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        const char *tensor;
-        int64_t n = tensor_size(m, i, &tensor);
-        done(mtl_model_tensor_set(m, tensor, n, p, err));
-        p += n;
-    }
-    ck_assert_int_eq(p - start.f, start.count);
-    golden_free(&start);
+    check_descent("torch_architectures", name, s, 5, 19, 3e-6);
     mtl_spec_destroy(s);
-    return m;
-}
-
-static void compare(const char *name, const char *what, int steps, const float *found, int64_t n)
-{
-    char file[96];
-    snprintf(file, sizeof file, "torch_architectures/%s_%s_%d.npy", name, what, steps);
-    golden g = golden_read(file);
-    ck_assert_int_eq(n, g.count);
-    double distance = golden_distance(n, found, g.d);
-    ck_assert_msg(distance < 3e-6, "%s: off by %g", file, distance);
-    golden_free(&g);
-}
-
-static void run_torch(const char *name, const char *architecture)
-{
-    static const struct {
-        const char *name;
-        int64_t cols;
-    } task[] = {{"fails", 1}, {"grade", 1}, {"hours", 2}};
-    static const int steps[] = {0, 1, 10};
-    golden x = golden_read("torch_architectures/x.npy"), y[3];
-    mtl_dataset *data = NULL;
-    done(mtl_dataset_create(NULL, x.f, ROWS, INPUTS, INPUTS, &data, err));
-    for (int t = 0; t < 3; t++) {
-        char file[64];
-        snprintf(file, sizeof file, "torch_architectures/y_%s.npy", task[t].name);
-        y[t] = golden_read(file);
-        done(mtl_dataset_set_labels(data, task[t].name, task[t].cols, y[t].f, task[t].cols, err));
-    }
-    for (int i = 0; i < 3; i++) {
-        char text[128];
-        float out[ROWS * OUTPUTS];
-        int64_t count;
-        mtl_model *m = torch_model(name, architecture);
-        snprintf(text, sizeof text,
-                 "epochs=%d batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 "
-                 "learning_rate=0.05 optimizer=sgd", steps[i]);
-        if (steps[i])
-            fit(m, data, text);
-        float *p = parameters(m, &count);
-        compare(name, "params", steps[i], p, count);
-        done(mtl_predict(m, ROWS, x.f, INPUTS, out, OUTPUTS, err));
-        compare(name, "out", steps[i], out, ROWS * OUTPUTS);
-        free(p);
-        mtl_model_destroy(m);
-    }
-    mtl_dataset_destroy(data);
-    for (int t = 0; t < 3; t++)
-        golden_free(&y[t]);
-    golden_free(&x);
 }
 
 START_TEST(as_in_pytorch)
@@ -523,31 +457,17 @@ START_TEST(files_copies_and_summary)
     problem p = problem_make(100, 3, 10);
     mtl_dataset *d = problem_data(&p, NULL);
     for (int k = 0; k < KINDS; k++) {
-        mtl_model *m = model_of(kinds[k], NULL), *copy[2] = {NULL, NULL};
-        void *buffer = NULL, *again = NULL;
-        int64_t bytes, more;
-        char *text = NULL;
+        mtl_model *m = model_of(kinds[k], NULL), *copy[2];
         const bool has_gates = strstr(kinds[k], "experts") || strcmp(kinds[k], "cgc") == 0;
         done(mtl_model_freeze(m, has_gates ? "gate" : "own", 1, err));
         fit(m, d, FIT);
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-        done(mtl_model_clone(m, &copy[1], err));
-        for (int i = 0; i < 2; i++) {
-            assert_same_model(m, copy[i]);
+        read_and_clone(m, copy);
+        for (int i = 0; i < 2; i++)
             ck_assert_uint_eq(predict_hash(m, &p), predict_hash(copy[i], &p));
-            done(mtl_model_save_buffer(copy[i], &again, &more, err));
-            ck_assert_int_eq(more, bytes);
-            ck_assert_mem_eq(again, buffer, (size_t)bytes);
-            mtl_free(again);
-        }
         fit(copy[0], d, FIT);
         fit(copy[1], d, FIT);
         assert_same_model(copy[0], copy[1]);
-        done(mtl_model_summary(m, &text, err));
-        ck_assert_ptr_nonnull(strstr(text, kinds[k]));
-        mtl_free(text);
-        mtl_free(buffer);
+        assert_summary(m, kinds[k]);
         mtl_model_destroy(copy[0]), mtl_model_destroy(copy[1]), mtl_model_destroy(m);
     }
     mtl_dataset_destroy(d);
@@ -879,13 +799,13 @@ START_TEST(no_memory)
         mtl_options *o = options(MTL_OPTIONS_FIT, "epochs=1 seed=5");
         mtl_model *m = NULL;
         void *buffer = NULL;
-        int64_t bytes;
+        int64_t length;
         t.fail_at = atomic_load(&t.calls) + fail;
         mtl_status st = mtl_model_create(s, &m, NULL);
         if (st == MTL_OK)
             st = mtl_fit(m, d, NULL, o, NULL, NULL);
         if (st == MTL_OK)
-            st = mtl_model_save_buffer(m, &buffer, &bytes, NULL);
+            st = mtl_model_save_buffer(m, &buffer, &length, NULL);
         ended = atomic_load(&t.calls) < t.fail_at;
         ck_assert(st == (ended ? MTL_OK : MTL_ERR_NOMEM));
         mtl_free(buffer);

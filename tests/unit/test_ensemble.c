@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Ensembles in one network: gradients by central differences, values by PyTorch (make_torch_tabm.py),
    predictions as the mean of the members', and everything that a model goes through. */
-#include "golden.h"
 #include "gradcheck.h"
+#include "same_model.h"
 
 static const ref_task binary = {.name = "b", .kind = MTL_BINARY, .outputs = 1, .weight = 1};
 static const ref_task classes = {.name = "c", .kind = MTL_MULTICLASS, .outputs = 4, .weight = 2};
@@ -138,18 +138,10 @@ END_TEST
 
 /* --- against PyTorch -------------------------------------------------------------------------------- */
 
-enum { ROWS = 19, INPUTS = 5, OUTPUTS = 6 };
-
-static mtl_model *torch_model(const char *kind)
+static void run_torch(const char *kind)
 {
-    char file[64];
-    const char *name;
     mtl_spec *s = NULL;
-    mtl_model *m = NULL;
-    snprintf(file, sizeof file, "torch_tabm/%s_params_0.npy", kind);
-    golden start = golden_read(file);
-    const float *p = start.f;
-    done(mtl_spec_create(NULL, INPUTS, &s, err));
+    done(mtl_spec_create(NULL, 5, &s, err));
     done(mtl_spec_add_embedding(s, 1, 4, 2, err));
     done(mtl_spec_add_dense(s, 7, "relu", err));
     done(mtl_spec_add_norm(s, "layer", err));
@@ -159,66 +151,8 @@ static mtl_model *torch_model(const char *kind)
     done(mtl_spec_add_task(s, "grade", MTL_MULTICLASS, 3, err));
     done(mtl_spec_add_task(s, "hours", MTL_REGRESSION, 2, err));
     done(mtl_spec_task_set_str(s, "grade", "head", "4:tanh", err));
-    done(mtl_model_create(s, &m, err));
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t n = tensor_size(m, i, &name);
-        done(mtl_model_tensor_set(m, name, n, p, err));
-        p += n;
-    }
-    ck_assert_int_eq(p - start.f, start.count);
-    golden_free(&start);
+    check_descent("torch_tabm", kind, s, 5, 19, 3e-6);
     mtl_spec_destroy(s);
-    return m;
-}
-
-static void compare(const char *kind, const char *what, int steps, const float *found, int64_t n)
-{
-    char file[64];
-    snprintf(file, sizeof file, "torch_tabm/%s_%s_%d.npy", kind, what, steps);
-    golden g = golden_read(file);
-    ck_assert_int_eq(n, g.count);
-    double distance = golden_distance(n, found, g.d);
-    ck_assert_msg(distance < 3e-6, "%s: off by %g", file, distance);
-    golden_free(&g);
-}
-
-static void run_torch(const char *kind)
-{
-    static const struct {
-        const char *name;
-        int64_t cols;
-    } task[] = {{"fails", 1}, {"grade", 1}, {"hours", 2}};
-    static const int steps[] = {0, 1, 10};
-    golden x = golden_read("torch_tabm/x.npy"), y[3];
-    mtl_dataset *data = NULL;
-    done(mtl_dataset_create(NULL, x.f, ROWS, INPUTS, INPUTS, &data, err));
-    for (int t = 0; t < 3; t++) {
-        char file[64];
-        snprintf(file, sizeof file, "torch_tabm/y_%s.npy", task[t].name);
-        y[t] = golden_read(file);
-        done(mtl_dataset_set_labels(data, task[t].name, task[t].cols, y[t].f, task[t].cols, err));
-    }
-    for (int i = 0; i < 3; i++) {
-        char text[128];
-        float out[ROWS * OUTPUTS];
-        int64_t count;
-        mtl_model *m = torch_model(kind);
-        snprintf(text, sizeof text,
-                 "epochs=%d batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 "
-                 "learning_rate=0.05 optimizer=sgd", steps[i]);
-        if (steps[i])
-            fit(m, data, text);
-        float *p = parameters(m, &count);
-        compare(kind, "params", steps[i], p, count);
-        done(mtl_predict(m, ROWS, x.f, INPUTS, out, OUTPUTS, err));
-        compare(kind, "out", steps[i], out, ROWS * OUTPUTS);
-        free(p);
-        mtl_model_destroy(m);
-    }
-    mtl_dataset_destroy(data);
-    for (int t = 0; t < 3; t++)
-        golden_free(&y[t]);
-    golden_free(&x);
 }
 
 START_TEST(tabm_as_in_pytorch)
@@ -332,30 +266,16 @@ START_TEST(files_copies_and_summary)
     problem p = problem_make(100, 3, 10);
     mtl_dataset *d = problem_data(&p, NULL);
     for (int kind = 0; kind < 2; kind++) {
-        mtl_model *m = ensemble(NULL, kind ? "mini" : "tabm"), *copy[2] = {NULL, NULL};
-        void *buffer = NULL, *again = NULL;
-        int64_t bytes, more;
-        char *text = NULL;
+        mtl_model *m = ensemble(NULL, kind ? "mini" : "tabm"), *copy[2];
         done(mtl_model_freeze(m, "trunk.0", 1, err));
         fit(m, d, FIT);
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-        done(mtl_model_clone(m, &copy[1], err));
-        for (int i = 0; i < 2; i++) {
-            assert_same_model(m, copy[i]);
+        read_and_clone(m, copy);
+        for (int i = 0; i < 2; i++)
             ck_assert_uint_eq(predict_hash(m, &p), predict_hash(copy[i], &p));
-            done(mtl_model_save_buffer(copy[i], &again, &more, err));
-            ck_assert_int_eq(more, bytes);
-            ck_assert_mem_eq(again, buffer, (size_t)bytes);
-            mtl_free(again);
-        }
         fit(copy[0], d, FIT);
         fit(copy[1], d, FIT);
         assert_same_model(copy[0], copy[1]);
-        done(mtl_model_summary(m, &text, err));
-        ck_assert_ptr_nonnull(strstr(text, kind ? "mini, 4 members" : "tabm, 4 members"));
-        mtl_free(text);
-        mtl_free(buffer);
+        assert_summary(m, kind ? "mini, 4 members" : "tabm, 4 members");
         mtl_model_destroy(copy[0]), mtl_model_destroy(copy[1]), mtl_model_destroy(m);
     }
     mtl_dataset_destroy(d);

@@ -2,8 +2,7 @@
 /* Embeddings, norms, residuals, curves, own layers and the linear skip in one net against PyTorch
    (tests/golden/make_torch_layers.py, float64): predictions, parameters and running statistics after
    1, 2 and 10 Adam steps, batch norm trained and frozen. */
-#include "api_testing.h"
-#include "golden.h"
+#include "same_model.h"
 
 /* max |ours - theirs| / max |theirs| for each tensor; float32 sums and ten steps keep 3e-6. */
 #define BOUND 2e-5
@@ -43,16 +42,9 @@ static mtl_model *make_model(void)
 {
     mtl_spec *s = make_spec();
     mtl_model *m = NULL;
-    const char *name;
     golden start = golden_read("torch_layers/params_0.npy");
-    const float *values = start.f;
     done(mtl_model_create(s, &m, err));
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t n = tensor_size(m, i, &name);
-        done(mtl_model_tensor_set(m, name, n, values, err));
-        values += n;
-    }
-    ck_assert_int_eq(values - start.f, start.count);
+    set_parameters(m, &start);
     golden_free(&start);
     mtl_spec_destroy(s);
     return m;
@@ -67,19 +59,10 @@ static golden read_variant(const char *variant, const char *what, int64_t steps)
 
 static void compare_parameters(const mtl_model *m, const char *variant, int64_t steps)
 {
+    char what[64];
     golden g = read_variant(variant, "params", steps);
-    const char *tensor;
-    int64_t n, at = 0;
-    float *p = parameters(m, &n);
-    ck_assert_int_eq(n, g.count);
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t size = tensor_size(m, i, &tensor);
-        double distance = golden_distance(size, p + at, g.d + at);
-        ck_assert_msg(distance < BOUND, "%s, %lld steps, %s: off by %g", variant, (long long)steps,
-                      tensor, distance);
-        at += size;
-    }
-    free(p);
+    snprintf(what, sizeof what, "%s, %lld steps", variant, (long long)steps);
+    assert_parameters(m, &g, BOUND, what);
     golden_free(&g);
 }
 
@@ -111,15 +94,7 @@ static void compare_outputs(const mtl_model *m, const float *x, const char *vari
 static void run(const char *variant, bool frozen)
 {
     static const int64_t steps[] = {1, 2, 10};
-    golden x = golden_read("torch_layers/x.npy"), y[TASKS];
-    mtl_dataset *data = NULL;
-    done(mtl_dataset_create(NULL, x.f, ROWS, INPUTS, INPUTS, &data, err));
-    for (int t = 0; t < TASKS; t++) {
-        char file[64];
-        snprintf(file, sizeof file, "torch_layers/y_%s.npy", tasks[t].name);
-        y[t] = golden_read(file);
-        done(mtl_dataset_set_labels(data, tasks[t].name, tasks[t].cols, y[t].f, tasks[t].cols, err));
-    }
+    torch_data data = torch_data_make("torch_layers", ROWS, INPUTS);
     for (int i = 0; i < 3; i++) {
         char text[256];
         mtl_model *m = make_model();
@@ -127,19 +102,16 @@ static void run(const char *variant, bool frozen)
                  "epochs=%lld batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 "
                  "learning_rate=0.01 optimizer=adam:eps=1e-7",
                  (long long)steps[i]);
-        compare_outputs(m, x.f, variant, 0);
+        compare_outputs(m, data.x.f, variant, 0);
         if (frozen)
             done(mtl_model_freeze(m, "trunk.6", 1, err));
-        fit(m, data, text);
+        fit(m, data.d, text);
         compare_parameters(m, variant, steps[i]);
         if (steps[i] == 10)
-            compare_outputs(m, x.f, variant, 10);
+            compare_outputs(m, data.x.f, variant, 10);
         mtl_model_destroy(m);
     }
-    mtl_dataset_destroy(data);
-    for (int t = 0; t < TASKS; t++)
-        golden_free(&y[t]);
-    golden_free(&x);
+    torch_data_free(&data);
 }
 
 START_TEST(trained)
@@ -158,23 +130,14 @@ START_TEST(files_and_copies)
 {
     golden x = golden_read("torch_layers/x.npy");
     float want[ROWS * OUTPUTS], got[ROWS * OUTPUTS];
-    mtl_model *m = make_model(), *copy[2] = {NULL, NULL};
-    void *buffer = NULL, *again = NULL;
-    int64_t bytes, more;
+    mtl_model *m = make_model(), *copy[2];
     done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
-    done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-    done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-    done(mtl_model_clone(m, &copy[1], err));
+    read_and_clone(m, copy);
     for (int i = 0; i < 2; i++) {
         done(mtl_predict(copy[i], ROWS, x.f, INPUTS, got, OUTPUTS, err));
         ck_assert_mem_eq(got, want, sizeof got);
-        done(mtl_model_save_buffer(copy[i], &again, &more, err));
-        ck_assert_int_eq(more, bytes);
-        ck_assert_mem_eq(again, buffer, (size_t)bytes);
-        mtl_free(again);
         mtl_model_destroy(copy[i]);
     }
-    mtl_free(buffer);
     mtl_model_destroy(m);
     golden_free(&x);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Scaled inputs, last layers of zeros, the NTK parametrisation, and dropout and decay on schedules:
    against PyTorch (tests/golden/make_torch_rows.py, float64) after ten steps, and one by one. */
-#include "api_testing.h"
-#include "golden.h"
 #include "rng/rng.h"
+#include "same_model.h"
 
 #define BOUND 2e-5
 
@@ -46,18 +45,6 @@ static mtl_model *make_model(void)
     return m;
 }
 
-static void set_all(mtl_model *m, const golden *g)
-{
-    const char *name;
-    const float *values = g->f;
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t n = tensor_size(m, i, &name);
-        done(mtl_model_tensor_set(m, name, n, values, err));
-        values += n;
-    }
-    ck_assert_int_eq(values - g->f, g->count);
-}
-
 #define FIT "epochs=10 batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 learning_rate=0.04 " \
             "groups=*.bias:rate=0.1 optimizer=adamw:beta2=0.95,eps=1e-12,weight_decay=0.3 "
 
@@ -67,19 +54,9 @@ START_TEST(they_are_pytorchs)
     golden end = read_file("params_10");
     mtl_dataset *d = make_data(&x, &y);
     mtl_model *m = make_model();
-    int64_t n, at = 0;
-    const char *name;
-    set_all(m, &start);
+    set_parameters(m, &start);
     fit(m, d, FIT "decay_schedule=flat_cos");
-    float *p = parameters(m, &n);
-    ck_assert_int_eq(n, end.count);
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t size = tensor_size(m, i, &name);
-        const double distance = golden_distance(size, p + at, end.d + at);
-        ck_assert_msg(distance < BOUND, "%s: off by %g", name, distance);
-        at += size;
-    }
-    free(p);
+    assert_parameters(m, &end, BOUND, "params_10");
     mtl_model_destroy(m);
     mtl_dataset_destroy(d);
     golden_free(&x), golden_free(&y), golden_free(&start), golden_free(&end);
@@ -89,7 +66,7 @@ END_TEST
 static uint64_t after(const mtl_dataset *d, const golden *start, const char *how)
 {
     mtl_model *m = make_model();
-    set_all(m, start);
+    set_parameters(m, start);
     fit(m, d, how);
     const uint64_t hash = model_hash(m);
     mtl_model_destroy(m);
@@ -214,31 +191,19 @@ START_TEST(ensembles_and_files)
     for (int members = 1; members <= 3; members += 2) {
         float want[ROWS * OUTPUTS], got[ROWS * OUTPUTS], scale[INPUTS];
         mtl_spec *s = make_spec();
-        mtl_model *m = NULL, *copy[2] = {NULL, NULL};
-        void *buffer = NULL, *again = NULL;
-        char *text = NULL;
-        int64_t bytes, more;
+        mtl_model *m = NULL, *copy[2];
         done(mtl_spec_set_ensemble(s, members, "tabm", err));
         done(mtl_model_create(s, &m, err));
         fit(m, d, "epochs=3 learning_rate=0.01 batch_size=8");
         done(mtl_model_tensor_get(m, "trunk.0.scale", INPUTS, scale, err));
         done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
-        done(mtl_model_summary(m, &text, err));
-        ck_assert_ptr_nonnull(strstr(text, "scaling of 5 inputs, 6 times"));
-        mtl_free(text);
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-        done(mtl_model_clone(m, &copy[1], err));
+        assert_summary(m, "scaling of 5 inputs, 6 times");
+        read_and_clone(m, copy);
         for (int i = 0; i < 2; i++) {
             done(mtl_predict(copy[i], ROWS, x.f, INPUTS, got, OUTPUTS, err));
             ck_assert_mem_eq(got, want, sizeof got);
-            done(mtl_model_save_buffer(copy[i], &again, &more, err));
-            ck_assert_int_eq(more, bytes);
-            ck_assert_mem_eq(again, buffer, (size_t)bytes);
-            mtl_free(again);
             mtl_model_destroy(copy[i]);
         }
-        mtl_free(buffer);
         mtl_model_destroy(m);
         mtl_spec_destroy(s);
     }
@@ -257,7 +222,7 @@ START_TEST(clipped_predictions)
         mtl_model *m = make_model(), *copy[2] = {NULL, NULL};
         mtl_predictor *p = NULL;
         void *buffer = NULL;
-        int64_t bytes;
+        int64_t length;
         bool is_outside = false;
         for (int i = 0; i < ROWS * INPUTS; i++)
             far[i] = 100 * x.f[i];
@@ -279,8 +244,8 @@ START_TEST(clipped_predictions)
             ck_assert(!isnan(want[r * OUTPUTS + 1]));
         }
         ck_assert_int_eq(is_outside, !clip);
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
+        done(mtl_model_save_buffer(m, &buffer, &length, err));
+        done(mtl_model_load_buffer(NULL, buffer, length, &copy[0], err));
         done(mtl_model_clone(m, &copy[1], err));
         done(mtl_predictor_create(m, 5, &p, err));
         for (int i = 0; i < 3; i++) {
@@ -495,8 +460,18 @@ END_TEST
 START_TEST(biases_are_refused)
 {
     golden x = read_file("x"), y = read_file("y");
-    mtl_dataset *d = hull_data(NULL, &x, &y);
-    for (int i = 0; i < 2; i++) {
+    static const char *const why[] = {"batch norm", "an architecture", "sparse inputs"};
+    int64_t offset[ROWS + 1];
+    int32_t column[ROWS];
+    for (int i = 0; i <= ROWS; i++)
+        offset[i] = i;
+    for (int i = 0; i < ROWS; i++)
+        column[i] = i % INPUTS;
+    mtl_dataset *d = hull_data(NULL, &x, &y), *sparse = NULL;
+    done(mtl_dataset_create_csr(NULL, ROWS, INPUTS, offset, column, x.f, &sparse, err));
+    done(mtl_dataset_set_labels(sparse, "y", OUTPUTS, y.f, OUTPUTS, err));
+    done(mtl_dataset_set_labels(sparse, "z", OUTPUTS, y.f, OUTPUTS, err));
+    for (int i = 0; i < 3; i++) {
         mtl_spec *s = NULL;
         mtl_model *m = NULL;
         done(mtl_spec_create(NULL, INPUTS, &s, err));
@@ -510,12 +485,12 @@ START_TEST(biases_are_refused)
             done(mtl_spec_set_architecture(s, "single", err));
         done(mtl_model_create(s, &m, err));
         const uint64_t before = model_hash(m);
-        refused(mtl_fit(m, d, NULL, NULL, NULL, err), MTL_ERR_STATE, i ? "an architecture" : "batch norm");
+        refused(mtl_fit(m, i == 2 ? sparse : d, NULL, NULL, NULL, err), MTL_ERR_STATE, why[i]);
         ck_assert_uint_eq(model_hash(m), before);
         mtl_model_destroy(m);
         mtl_spec_destroy(s);
     }
-    mtl_dataset_destroy(d);
+    mtl_dataset_destroy(d), mtl_dataset_destroy(sparse);
     golden_free(&x), golden_free(&y);
 }
 END_TEST

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Numeric embeddings: against PyTorch (tests/golden/make_torch_numeric.py, float64) after 1, 2 and 10
    steps of plain descent, against difference quotients, in files, copies, predictors and ensembles. */
-#include "api_testing.h"
-#include "golden.h"
+#include "same_model.h"
 
 /* max |ours - theirs| / max |theirs| for each tensor. */
 #define BOUND 1e-5
@@ -51,15 +50,8 @@ static golden read_file(const char *kind, const char *what)
 static mtl_model *golden_model(int k)
 {
     mtl_model *m = make_model(NULL, kinds[k].text);
-    const char *name;
     golden start = read_file(kinds[k].name, "_params_0");
-    const float *values = start.f;
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t n = tensor_size(m, i, &name);
-        done(mtl_model_tensor_set(m, name, n, values, err));
-        values += n;
-    }
-    ck_assert_int_eq(values - start.f, start.count);
+    set_parameters(m, &start);
     golden_free(&start);
     return m;
 }
@@ -74,21 +66,11 @@ static mtl_dataset *golden_data(const golden *x, const golden *y)
 
 static void compare(const mtl_model *m, int k, int64_t steps)
 {
-    char what[32];
-    const char *tensor;
-    int64_t n, at = 0;
-    float *p = parameters(m, &n);
+    char what[32], text[64];
     snprintf(what, sizeof what, "_params_%lld", (long long)steps);
+    snprintf(text, sizeof text, "%s%s", kinds[k].name, what);
     golden g = read_file(kinds[k].name, what);
-    ck_assert_int_eq(n, g.count);
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t size = tensor_size(m, i, &tensor);
-        double distance = golden_distance(size, p + at, g.d + at);
-        ck_assert_msg(distance < BOUND, "%s, %lld steps, %s: off by %g", kinds[k].name,
-                      (long long)steps, tensor, distance);
-        at += size;
-    }
-    free(p);
+    assert_parameters(m, &g, BOUND, text);
     golden_free(&g);
 }
 
@@ -272,19 +254,12 @@ START_TEST(files_copies_and_predictors)
     golden x = read_file("", "x");
     for (int k = 0; k < KINDS; k++) {
         float want[ROWS * OUTPUTS], row[OUTPUTS];
-        mtl_model *m = golden_model(k), *copy[2] = {NULL, NULL};
+        mtl_model *m = golden_model(k), *copy[2];
         mtl_predictor *p = NULL;
-        void *buffer = NULL, *again = NULL;
-        char *text = NULL;
-        int64_t bytes, more;
         done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-        done(mtl_model_clone(m, &copy[1], err));
+        read_and_clone(m, copy);
         done(mtl_predictor_create(m, 1, &p, err));
-        done(mtl_model_summary(m, &text, err));
-        ck_assert_ptr_nonnull(strstr(text, " of 3 columns -> "));
-        mtl_free(text);
+        assert_summary(m, " of 3 columns -> ");
         mtl_model_destroy(m); /* a predictor needs it no more */
         for (int64_t r = 0; r < ROWS; r++) {
             done(mtl_predictor_run(p, 1, x.f + r * INPUTS, INPUTS, row, OUTPUTS, err));
@@ -292,14 +267,9 @@ START_TEST(files_copies_and_predictors)
         }
         for (int i = 0; i < 2; i++) {
             same_predictions(copy[i], x.f, want);
-            done(mtl_model_save_buffer(copy[i], &again, &more, err));
-            ck_assert_int_eq(more, bytes);
-            ck_assert_mem_eq(again, buffer, (size_t)bytes);
-            mtl_free(again);
             mtl_model_destroy(copy[i]);
         }
         mtl_predictor_destroy(p);
-        mtl_free(buffer);
     }
     golden_free(&x);
 }
@@ -311,16 +281,16 @@ START_TEST(files_with_other_columns)
     static const char *const lists[] = {"[1,2,6]", "[1,2,2]", "[1,2,3]", "[1,2,a]", "[]     ", "[1,2,-]"};
     mtl_model *m = make_model(NULL, "cosine:size=5"), *copy = NULL;
     void *buffer = NULL;
-    int64_t bytes;
-    done(mtl_model_save_buffer(m, &buffer, &bytes, err));
+    int64_t length;
+    done(mtl_model_save_buffer(m, &buffer, &length, err));
     char *at = NULL;
-    for (int64_t i = 0; i + 7 < bytes && !at; i++)
+    for (int64_t i = 0; i + 7 < length && !at; i++)
         if (memcmp((char *)buffer + i, "[1,2,4]", 7) == 0)
             at = (char *)buffer + i;
     ck_assert_ptr_nonnull(at);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         memcpy(at, lists[i], 7);
-        ck_assert_int_ne(mtl_model_load_buffer(NULL, buffer, bytes, &copy, NULL), MTL_OK);
+        ck_assert_int_ne(mtl_model_load_buffer(NULL, buffer, length, &copy, NULL), MTL_OK);
     }
     mtl_free(buffer);
     mtl_model_destroy(m);
@@ -503,10 +473,10 @@ static mtl_status fit_copy_and_save(mtl_model *m, const mtl_dataset *d)
     mtl_model *copy[2] = {NULL, NULL};
     mtl_predictor *p = NULL;
     void *buffer = NULL;
-    int64_t bytes;
+    int64_t length;
     mtl_status st = mtl_model_clone(m, &copy[0], NULL);
     if (st == MTL_OK)
-        st = mtl_model_save_buffer(m, &buffer, &bytes, NULL);
+        st = mtl_model_save_buffer(m, &buffer, &length, NULL);
     if (st == MTL_OK)
         st = mtl_model_clone(m, &copy[1], NULL);
     if (st == MTL_OK)

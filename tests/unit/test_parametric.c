@@ -2,8 +2,7 @@
 /* Activations of which each column has a share of its own: against PyTorch
    (tests/golden/make_torch_rows.py, float64) after ten steps, against difference quotients also in
    ensembles and architectures, and everything that a model goes through. */
-#include "api_testing.h"
-#include "golden.h"
+#include "same_model.h"
 
 #define BOUND 2e-5
 
@@ -44,16 +43,6 @@ static mtl_dataset *make_data(mtl_context *ctx, const golden *x, const golden *y
     return d;
 }
 
-static void set_all(mtl_model *m, const float *values)
-{
-    const char *name;
-    for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-        int64_t n = tensor_size(m, i, &name);
-        done(mtl_model_tensor_set(m, name, n, values, err));
-        values += n;
-    }
-}
-
 #define DESCENT "batch_size=64 shuffle=0 scale_inputs=0 scale_targets=0 optimizer=sgd "
 
 START_TEST(they_are_pytorchs)
@@ -64,19 +53,9 @@ START_TEST(they_are_pytorchs)
     for (int k = 0; k < 3; k++) {
         golden start = read_file(names[k], "_params_0"), end = read_file(names[k], "_params_10");
         mtl_model *m = model_of(make_spec(NULL, names[k]));
-        const char *name;
-        int64_t n, at = 0;
-        set_all(m, start.f);
+        set_parameters(m, &start);
         fit(m, d, DESCENT "epochs=10 learning_rate=0.1");
-        float *p = parameters(m, &n);
-        ck_assert_int_eq(n, end.count);
-        for (int64_t i = 0; i < mtl_model_tensor_count(m); i++) {
-            int64_t size = tensor_size(m, i, &name);
-            const double distance = golden_distance(size, p + at, end.d + at);
-            ck_assert_msg(distance < BOUND, "%s, %s: off by %g", names[k], name, distance);
-            at += size;
-        }
-        free(p);
+        assert_parameters(m, &end, BOUND, names[k]);
         mtl_model_destroy(m);
         golden_free(&start), golden_free(&end);
     }
@@ -290,33 +269,21 @@ START_TEST(files_copies_and_predictors)
     mtl_dataset *d = make_data(NULL, &x, &y);
     for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
         float want[ROWS * OUTPUTS], got[ROWS * OUTPUTS];
-        mtl_model *m = net_of(k), *copy[2] = {NULL, NULL};
+        mtl_model *m = net_of(k), *copy[2];
         mtl_predictor *p = NULL;
-        void *buffer = NULL, *again = NULL;
-        int64_t bytes, more;
-        char *text = NULL;
         fit(m, d, "epochs=3");
         done(mtl_predict(m, ROWS, x.f, INPUTS, want, OUTPUTS, err));
-        done(mtl_model_save_buffer(m, &buffer, &bytes, err));
-        done(mtl_model_load_buffer(NULL, buffer, bytes, &copy[0], err));
-        done(mtl_model_clone(m, &copy[1], err));
+        read_and_clone(m, copy);
         done(mtl_predictor_create(m, 5, &p, err));
-        done(mtl_model_summary(m, &text, err));
-        ck_assert_ptr_nonnull(strstr(text, "a share of "));
-        mtl_free(text);
+        assert_summary(m, "a share of ");
         done(mtl_predictor_run(p, ROWS, x.f, INPUTS, got, OUTPUTS, err));
         ck_assert_mem_eq(got, want, sizeof want);
         for (int i = 0; i < 2; i++) {
             done(mtl_predict(copy[i], ROWS, x.f, INPUTS, got, OUTPUTS, err));
             ck_assert_mem_eq(got, want, sizeof want);
-            done(mtl_model_save_buffer(copy[i], &again, &more, err));
-            ck_assert_int_eq(more, bytes);
-            ck_assert_mem_eq(again, buffer, (size_t)bytes);
-            mtl_free(again);
             mtl_model_destroy(copy[i]);
         }
         mtl_predictor_destroy(p);
-        mtl_free(buffer);
         mtl_model_destroy(m);
     }
     mtl_dataset_destroy(d);
@@ -364,7 +331,7 @@ START_TEST(any_allocation_may_fail)
         mtl_spec *s = NULL;
         mtl_model *m = NULL;
         void *buffer = NULL;
-        int64_t bytes;
+        int64_t length;
         memory.calls = 0;
         memory.fail_at = n;
         mtl_status st = mtl_spec_create(ctx, INPUTS, &s, NULL);
@@ -375,7 +342,7 @@ START_TEST(any_allocation_may_fail)
         if (st == MTL_OK)
             st = mtl_model_create(s, &m, NULL);
         if (st == MTL_OK)
-            st = mtl_model_save_buffer(m, &buffer, &bytes, NULL);
+            st = mtl_model_save_buffer(m, &buffer, &length, NULL);
         memory.fail_at = 0;
         mtl_free(buffer);
         mtl_model_destroy(m);
