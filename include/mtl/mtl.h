@@ -540,7 +540,7 @@ MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error
  *             do not see it. Not for sparse inputs (MTL_ERR_INVALID from the fit).
  *   "adapter:units=8"  a trunk of all tasks, and behind it for each h + relu(h D_t + d_t) U_t + u_t with D_t [width,
  *             units] (Houlsby et al. 2019), U_t being 0 at first: "own.N.TASK.weight", ".bias". "probe"
- *             trains those of a new task, and its head.
+ *             and "bottleneck" train those of a new task, and its head.
  * Gates start at 0, so that features start as the mean of the experts. Penalties apply to them and to
  * stitches as to any matrix. A fit's report has for each tensor of a gate the series "gate.N.TASK.weight/E": the mean
  * weight of expert E over the epoch's rows (up to 4096 such series, else none).
@@ -549,7 +549,7 @@ MTL_API mtl_status mtl_spec_set_zero_heads(mtl_spec *spec, int32_t on, mtl_error
  * the full rate where mtl_transfer() trains the trunk at another one or not at all. A new task gets its
  * own, and no task known before changes by it, but in "ple", where its experts join the gates of all.
  * mtl_transfer() trains by steps alone: strategies "fine_tune", "scratch", "probe" and "lp_ft", "auto"
- * choosing between the first two; others are MTL_ERR_STATE.
+ * choosing between the first two, and "bottleneck" for "adapter"; others are MTL_ERR_STATE.
  * mtl_task_affinity() needs a trunk that all tasks share. Weightings that compare gradients do so by the
  * tensors without TASK in their names: the experts of all in "mmoe", "cgc" and "ple", the trunk of
  * "adapter". What a task owns there has its own gradient as heads have (that of all tasks' losses, where
@@ -2097,6 +2097,12 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   dense layers and more (MTL_ERR_STATE), new tasks and no keep_known (MTL_ERR_INVALID).
  * - "probe": the head alone by training steps.
  * - "tune": the exact head, then everything from there with the small rate "trunk_rate".
+ * - "bottleneck:units=8": the trunk as it is, behind it an adapter of the new task's own, h + relu(h D + d) U + u
+ *   (Houlsby et al. 2019), and its head: the result has the architecture "adapter" with so many units
+ *   (mtl_spec_set_architecture()). The head begins as "exact_probe", U and u as 0, then both take steps.
+ *   Known tasks and the trunk stay as they are, bit for bit; adapters of many tasks stand on one
+ *   trunk, moved to one after the other, and are tensors apart ("own.N.TASK.weight"). A source of that
+ *   architecture keeps its units, and the new head begins as any. For the members of no ensemble.
  * - "bias_only", "norm_only": as "tune", of the trunk its biases alone (Ben Zaken et al. 2022), or its
  *   norms with their running figures (Frankle et al. 2021).
  * - "lora:rank=8,alpha=8": as "tune", but of the trunk nothing moves but the weights of dense layers, by

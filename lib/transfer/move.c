@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/csr.h"
+#include "model/architecture.h"
 #include "train/update.h"
 #include "transfer/domain.h"
 #include "transfer/guide.h"
@@ -29,7 +30,14 @@ int64_t mtl__variants(const mtl__strategy *how)
 
 bool mtl__strategy_needs_trunk(const mtl__strategy *how)
 {
-    return how->guide || how->walks || how->phase[0].align;
+    return how->guide || how->walks || how->adapts || how->phase[0].align;
+}
+
+/* Has the source adapters already? Those of new tasks are put beside them. */
+static bool is_adapted(const mtl__job *job)
+{
+    const mtl__architecture *row = job->source->spec->architecture.row;
+    return row->adapts;
 }
 
 double mtl__keeps_known(const mtl__job *job)
@@ -57,7 +65,8 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
         return job->same &&
                !(job->known && (job->known->stream || mtl__dataset_is_sparse(job->known)));
     if (mtl__strategy_needs_trunk(how) &&
-        (!job->source->net.trunk_layers || job->source->net.has_streams))
+        (!job->source->net.trunk_layers ||
+         (job->source->net.has_streams && !(how->adapts && is_adapted(job)))))
         return false;
     return mtl__network_has_features(&job->source->net) || !(mtl__solves_heads(job, how) || how->phase[0].align);
 }
@@ -65,7 +74,7 @@ bool mtl__strategy_serves(const mtl__job *job, const mtl__strategy *how)
 bool mtl__solves_heads(const mtl__job *job, const mtl__strategy *how)
 {
     if (how->family == MTL__STEPS)
-        return how->features && !job->same;
+        return how->features && !job->same && !(how->adapts && is_adapted(job));
     return how->family != MTL__STATISTICS && !(how->family == MTL__AS_IS && job->same);
 }
 
@@ -88,6 +97,15 @@ static const mtl_model *start_of(const mtl__job *job, const mtl__strategy *how)
     return drawn ? drawn : job->source;
 }
 
+static mtl_status set_adapter(const mtl__job *job, const mtl__strategy *how, mtl_spec *spec, mtl_error *err)
+{
+    double value[MTL__CHOICE_PARAMS];
+    mtl__strategy_values(job->o, how, value);
+    mtl_status st = mtl__spec_set_architecture(spec, "adapter", err);
+    spec->architecture.value[0] = value[0];
+    return st;
+}
+
 static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_model **out,
                              mtl_error *err)
 {
@@ -98,6 +116,8 @@ static mtl_status make_model(const mtl__job *job, const mtl__strategy *how, mtl_
     MTL_TRY(st, mtl__spec_clone(job->source->spec, how->fresh || job->is_cut, &spec, err), done);
     if ((how->features & MTL__ON_INPUTS) && spec->trunk.count > 0)
         spec->linear_skip = true; /* inputs reach the heads past the trunk */
+    if (how->adapts && !is_adapted(job))
+        MTL_TRY(st, set_adapter(job, how, spec, err), done);
     for (int64_t i = 0; i < job->tasks; i++)
         MTL_TRY(st, add_task(job, &job->task[i], how->fresh, spec, err), done);
     MTL_TRY(st, mtl__model_create_blank(spec, &m, err), done);

@@ -37,6 +37,7 @@ typedef struct mtl__strategy {
     mtl__family family;
     bool fresh;        /* a new network for the new tasks alone */
     bool cuts;         /* for them alone, too: the first layers of the trunk, as many as serve best */
+    bool adapts;       /* the trunk rests, each task has an adapter behind it: units are value 0 */
     uint32_t features; /* of the exact head, also of one that steps begin with */
     bool needs_known;  /* makes sense with the known tasks' rows only */
     bool in_auto;      /* a candidate there */

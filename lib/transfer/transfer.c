@@ -23,7 +23,8 @@ static const mtl__choice_param
     ewc[] = {{"lambda", 10, 0, 1e9, NULL}, END}, delta[] = {{"alpha", 0.01, 0, 1e9, NULL}, END},
     co_tuning[] = {{"lambda", 2.3, 0, 1e9, NULL}, END},
     bss[] = {{"eta", 0.001, 0, 1e9, NULL}, {"k", 1, 1, 1000000, MTL__CHOICE_WHOLE}, END},
-    lora[] = {{"rank", 8, 1, 65536, MTL__CHOICE_WHOLE}, {"alpha", 8, 0, 1e6, NULL}, END};
+    lora[] = {{"rank", 8, 1, 65536, MTL__CHOICE_WHOLE}, {"alpha", 8, 0, 1e6, NULL}, END},
+    bottleneck[] = {{"units", 8, 1, MTL__SIZE_MAX, MTL__CHOICE_WHOLE}, END};
 
 static const mtl__strategy strategies[] = {
     /* The best of those below. */
@@ -43,6 +44,9 @@ static const mtl__strategy strategies[] = {
     {.choice = {.name = "cut_probe"}, .family = MTL__HEAD, .features = MTL__ON_TRUNK, .cuts = true,
      .in_auto = true},
     {.choice = {.name = "probe"}, .phases = 1, .phase = {{0, 1, false}}},
+    /* The trunk as it is, and behind it an adapter of the task's own (Houlsby et al. 2019). */
+    {.choice = {"bottleneck", bottleneck}, .features = MTL__ON_TRUNK, .adapts = true, .phases = 1,
+     .phase = {{0, 1, false}}},
     /* "tune" with a few of the trunk's parameters alone. */
     {.choice = {.name = "bias_only"}, .features = MTL__ON_TRUNK, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, false}}, .guide = &mtl__bias_only},
@@ -122,7 +126,7 @@ int64_t mtl__strategy_count(void)
 static const mtl__option table[] = {
     MTL__OPTION_STR("strategy", "auto",
                     "auto|constant|linear|as_is|statistics|exact_probe|shift|stacked|cut_probe|probe|"
-                    "bias_only|norm_only|tune|lora:rank=8,alpha=8|discriminative:factor=2.6|gradual:every=1|"
+                    "bottleneck:units=8|bias_only|norm_only|tune|lora:rank=8,alpha=8|discriminative:factor=2.6|gradual:every=1|"
                     "l2_sp:alpha=0.1,beta=0.01|l2_sp_fisher:alpha=10,beta=0.01|ewc:lambda=10|"
                     "delta:alpha=0.01|bss:eta=0.001,k=1|co_tuning:lambda=2.3|"
                     "distil:alpha=1,temperature=2|wise|replay|gated|a_gem|coral|mmd|lp_ft|fine_tune|scratch",
@@ -218,9 +222,9 @@ static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, 
     if (how->family != MTL__STATISTICS && !mtl__strategy_serves(job, how))
         return MTL_FAIL(err, MTL_ERR_STATE,
                         "strategy \"%s\" is not for an ensemble in one network, nor for an "
-                        "architecture other than \"shared\": take auto, probe, lp_ft, fine_tune or "
+                        "architecture other than \"shared\"%s: take auto, probe, lp_ft, fine_tune or "
                         "scratch",
-                        name);
+                        name, how->adapts ? " and \"adapter\"" : "");
     if (how->needs_known && !job->known)
         return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" needs the known tasks' rows", name);
     return MTL_OK;

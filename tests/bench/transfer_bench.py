@@ -219,7 +219,7 @@ def main():
     p.add_argument('--rows', default='10,30,100,200')
     p.add_argument('--seeds', type=int, default=10)
     p.add_argument('--strategies', default='auto,constant,as_is,linear,exact_probe,shift,stacked,'
-                                           'tune,bias_only,lora,discriminative,gradual,l2_sp,'
+                                           'tune,bottleneck,bias_only,lora,discriminative,gradual,l2_sp,'
                                            'l2_sp_fisher,ewc,delta,bss,co_tuning,distil,wise,'
                                            'replay,gated,a_gem,lp_ft,fine_tune,scratch',
                    help='by commas, or by blanks where one has parameters of its own')

@@ -856,6 +856,107 @@ START_TEST(lora_steps)
 }
 END_TEST
 
+/* ---- Adapters behind the trunk ------------------------------------------------------------- */
+
+enum { UNITS = 3, WIDTH = 5 };
+
+static float *predicted(const scene *s, const mtl_model *m, const char *task, int64_t outputs)
+{
+    float *out = floats(FEW * outputs);
+    done(mtl_predict_task(m, mtl_model_task_index(m, task), FEW, s->few.x, IN, out, outputs, err));
+    return out;
+}
+
+static void same_predictions(const scene *s, const mtl_model *a, const mtl_model *b, const char *task,
+                             int64_t outputs)
+{
+    float *x = predicted(s, a, task, outputs), *y = predicted(s, b, task, outputs);
+    assert_same_bits(x, y, (int)(FEW * outputs));
+    free(x), free(y);
+}
+
+/* h + relu(h D + d) U + u, then the head, in double from the tensors. */
+START_TEST(bottleneck_formula)
+{
+    scene *s = scene_make(NULL);
+    mtl_model *eye = NULL, *m = moved(s, "bottleneck:units=3", "epochs=30");
+    float h[FEW * WIDTH], down[WIDTH * UNITS], b[UNITS], up[UNITS * WIDTH], u[WIDTH], w[WIDTH], c[1];
+    done(mtl__model_eye(s->source, &eye, err));
+    done(mtl__model_predict(eye, -1, FEW, s->few.x, IN, h, WIDTH, err));
+    ck_assert_int_eq(get(m, "own.2.sum.weight", down), WIDTH * UNITS);
+    get(m, "own.2.sum.bias", b), get(m, "own.3.sum.weight", up), get(m, "own.3.sum.bias", u);
+    get(m, "head.sum.weight", w), get(m, "head.sum.bias", c);
+    const int64_t column = m->net.task[mtl_model_task_index(m, "sum")].column;
+    float *found = predicted(s, m, "sum", 1);
+    double apart = 0;
+    for (int i = 0; i < FEW; i++) {
+        double out = (double)c[0];
+        for (int j = 0; j < WIDTH; j++) {
+            double y = (double)h[i * WIDTH + j] + (double)u[j];
+            for (int k = 0; k < UNITS; k++) {
+                double z = (double)b[k];
+                for (int q = 0; q < WIDTH; q++)
+                    z += (double)h[i * WIDTH + q] * (double)down[q * UNITS + k];
+                y += fmax(z, 0) * (double)up[k * WIDTH + j];
+            }
+            out += y * (double)w[j];
+            apart = fmax(apart, fabs(y - (double)h[i * WIDTH + j]));
+        }
+        out = out * (double)m->pipe.y_scale[column] + (double)m->pipe.y_mean[column];
+        ck_assert_double_eq_tol((double)found[i], out, 1e-4);
+    }
+    ck_assert_double_gt(apart, 1e-2);
+    free(found);
+    mtl_model_destroy(m), mtl_model_destroy(eye);
+    scene_free(s);
+}
+END_TEST
+
+/* It starts as the exact head on the trunk; the first step moves U, and D only the second. What is known
+   keeps its bits, also what was added to the same trunk before. */
+START_TEST(bottleneck_leaves_others_alone)
+{
+    static const char *const known[] = {"fails", "grade", "tags", "hours"};
+    scene *s = scene_make(NULL);
+    mtl_model *start = moved(s, "bottleneck:units=3", PLAIN "epochs=1 learning_rate=0");
+    mtl_model *exact = moved(s, "tune", PLAIN "epochs=1 learning_rate=0");
+    same_predictions(s, start, exact, "both", 1);
+    same_predictions(s, start, exact, "sum", 1);
+    mtl_model *one = moved(s, "bottleneck:units=3", PLAIN "epochs=1");
+    mtl_model *two = moved(s, "bottleneck:units=3", PLAIN "epochs=2");
+    ck_assert(!changed(one, start, "own.2.sum.weight") && changed(one, start, "own.3.sum.weight"));
+    ck_assert(changed(two, start, "own.2.sum.weight") && changed(two, start, "head.sum.weight"));
+    for (int t = 0; t < 4; t++)
+        same_predictions(s, two, s->source, known[t], t == 1 ? 3 : t < 1 ? 1 : 2);
+    ck_assert(!changed(two, s->source, "trunk.0.weight") && !changed(two, s->source, "head.grade.weight"));
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "third", 1, s->sum, 1, err));
+    mtl_model *more = transferred(two, s->target, s->known, "strategy=bottleneck:units=7 epochs=20", NULL);
+    same_predictions(s, more, two, "both", 1);
+    same_predictions(s, more, two, "sum", 1);
+    for (int t = 0; t < 4; t++)
+        same_predictions(s, more, s->source, known[t], t == 1 ? 3 : t < 1 ? 1 : 2);
+    float down[WIDTH * UNITS];
+    ck_assert_int_eq(get(more, "own.2.third.weight", down), WIDTH * UNITS);
+    ck_assert(changed(more, two, "own.2.sum.weight") == 0);
+    mtl_model_destroy(start), mtl_model_destroy(exact);
+    mtl_model_destroy(one), mtl_model_destroy(two), mtl_model_destroy(more);
+    scene_free(s);
+}
+END_TEST
+
+/* Beside experts it has no place. */
+START_TEST(bottleneck_needs_one_trunk)
+{
+    mtl_spec *spec = trunk_of(NULL, NULL);
+    done(mtl_spec_set_architecture(spec, "cgc", err));
+    scene *s = scene_of(NULL, spec);
+    refuse(s, "strategy=bottleneck", MTL_ERR_STATE, "bottleneck");
+    scene_free(s);
+}
+END_TEST
+
 /* A and B of a tensor from the report, and how often. */
 static void add_adapter(mtl_model *m, const mtl_report *r, const char *tensor, int64_t rank,
                         double sign)
@@ -1059,6 +1160,7 @@ START_TEST(what_cannot_be_says_why)
                                         "distil:temperature=0",
                                         "wise:alpha=1",
                                         "lora:rank=0",
+                                        "bottleneck:units=0",
                                         "bss:k=0.5",
                                         "co_tuning:alpha=1",
                                         "ewc:lambda=-1",
@@ -1163,6 +1265,9 @@ int main(void)
     add_case(s, "co_tuning adds its gradient", co_tuning_gradient);
     add_case(s, "known tasks are weighed", weighing_known_tasks);
     add_case(s, "a_gem keeps the known tasks", a_gem_keeps_the_known_tasks);
+    add_case(s, "bottleneck's formula", bottleneck_formula);
+    add_case(s, "bottleneck leaves others alone", bottleneck_leaves_others_alone);
+    add_case(s, "bottleneck needs one trunk", bottleneck_needs_one_trunk);
     add_case(s, "lora is of low rank", lora_is_of_low_rank);
     add_case(s, "lora steps on A and B", lora_steps);
     add_case(s, "adapters are kept apart", adapters_apart);
