@@ -6,7 +6,8 @@
 #include "train/trainer.h"
 
 /* Memory goes with the network's own: of D as much as twice the parameters, in multiples of LEAST_COLS
-   columns and no more than pays; of a slice of A'D half of them, or one row. */
+   columns and no more than pays (what a task has of the layer above is worked out again for each block of
+   columns); of a slice of A'D half of them, or one row. */
 enum {
     LEAST_COLS = 16,
     MOST_COLS = 128,
@@ -77,19 +78,24 @@ static bool heads_are_less(const mtl__network *net, int64_t rows)
     return !any_tower(net) && outputs * outputs * (n + width) <= pairs * n * width;
 }
 
-static void plan_held(const mtl__network *net, int64_t rows, mtl__arena *arena, mtl__gramian *g)
+/* What tasks need that go down the network one after the other. */
+static void plan_held(const mtl__trainer *t, int64_t rows, mtl__arena *arena, mtl__gramian *g)
 {
+    const mtl__network *net = &t->m->net;
     const bool all = !g->features && (!g->is_stack || net->trunk_layers > 2);
     for (int64_t i = 0; i < net->tasks; i++) {
-        float *held = all || !comes_from_dz(g, net, i) ? mtl__arena_floats(arena, rows * net->widest)
-                                                       : NULL;
+        const bool goes = all || !comes_from_dz(g, net, i);
+        float *held = goes ? mtl__arena_floats(arena, rows * net->widest) : NULL;
+        if (goes)
+            mtl__network_plan_task(net, rows, arena, &t->buffers, g->own ? &g->own[i] : NULL);
         if (g->held)
             g->held[i] = held;
     }
     g->spare = all ? mtl__arena_floats(arena, rows * net->widest) : NULL;
 }
 
-/* Scratch for what a layer's own products do not have: A A', and what two small ones need. */
+/* Scratch for what a layer's own products do not have: A A', and what two small ones need. It lies in
+   the block, which is filled behind them. */
 static int64_t work_floats(const mtl__gramian *g, const mtl__trainer *t, int64_t rows)
 {
     const mtl__network *net = &t->m->net;
@@ -173,14 +179,11 @@ void mtl__gramian_plan(mtl__trainer *t, bool features, bool by_layer, mtl__arena
     g->held = mtl__arena_take(arena, tasks, sizeof *g->held);
     g->off = mtl__arena_take(arena, net->layers, sizeof *g->off);
     g->trained = mtl__arena_take(arena, net->layers, sizeof *g->trained);
-    for (int64_t i = 0; i < tasks; i++)
-        mtl__network_plan_task(net, rows, arena, &t->buffers, g->own ? &g->own[i] : NULL);
-    plan_held(net, rows, arena, g);
+    plan_held(t, rows, arena, g);
     plan_parts(net, rows, g);
-    g->block = mtl__arena_floats(arena, g->block_floats);
+    g->block = mtl__arena_floats(arena, mtl__max(g->block_floats, work_floats(g, t, rows)));
     g->part = mtl__arena_floats(arena, g->part_floats);
     g->row_products = mtl__arena_floats(arena, g->row_most);
-    g->work = mtl__arena_floats(arena, work_floats(g, t, rows));
     g->scale = by_layer ? mtl__arena_take(arena, tasks, sizeof *g->scale) : NULL;
     g->mix = by_layer ? mtl__arena_floats(arena, mix_floats(net, rows)) : NULL;
 }
@@ -325,11 +328,11 @@ static void compare_weights(const run *r, const mtl__layer *l, const mtl__layer_
     }
 }
 
-/* <D_i, (A A') D_j>, as many tasks at a time as the layer's own products are wide. */
-static void compare_rows(const run *r, const mtl__layer *l, int64_t cols)
+/* <D_i, (A A') D_j>, some tasks at a time. */
+static void compare_rows(const run *r, int64_t cols)
 {
     mtl__gramian *g = r->g;
-    const int64_t most = l->out / cols;
+    const int64_t most = g->part_floats / (r->rows * cols);
     for (int64_t i = 0, tasks; i < r->count; i += tasks) {
         tasks = mtl__min(most, r->count - i);
         for (int64_t k = 0; k < tasks; k++)
@@ -365,7 +368,7 @@ static void compare_blocks(const run *r, int64_t layer, const mtl__layer_io *io,
         cols = mtl__min(most, l->out - first);
         fill(r, layer, first, cols);
         if (weights && rows)
-            compare_rows(r, l, cols);
+            compare_rows(r, cols);
         else if (weights)
             compare_weights(r, l, io, cols);
         if (bias)
@@ -387,7 +390,7 @@ static void compare_dense(const run *r, int64_t layer)
     memset(g->bound, 0, (size_t)r->count * sizeof *g->bound);
     if (rows)
         multiply(r, MTL__GEMM_NT, r->rows, r->rows, l->in, io.x, io.ldx, io.x, io.ldx,
-                 g->row_products, r->rows, g->work);
+                 g->row_products, r->rows, g->block);
     compare_blocks(r, layer, &io, rows, bias);
     for (int64_t i = 0; i < r->count && rows; i++)
         fine = fine && !(g->layer[i * r->count + i] < least_share * g->bound[i]);
@@ -523,8 +526,8 @@ static void compare_heads(const run *r)
     const int64_t n = net->outputs;
     const float *w = r->p->params + net->layer[net->head[0].first].weight, *dz = r->t->buffers.dz;
     float *ww = r->g->part, *dd = ww + n * n;
-    multiply(r, MTL__GEMM_TN, n, n, net->trunk_out, w, n, w, n, ww, n, r->g->work);
-    multiply(r, MTL__GEMM_TN, n, n, r->rows, dz, n, dz, n, dd, n, r->g->work);
+    multiply(r, MTL__GEMM_TN, n, n, net->trunk_out, w, n, w, n, ww, n, r->g->block);
+    multiply(r, MTL__GEMM_TN, n, n, r->rows, dz, n, dz, n, dd, n, r->g->block);
     for (int64_t i = 0; i < r->count; i++)
         for (int64_t j = 0; j <= i; j++) {
             const int64_t a = r->g->live[i], b = r->g->live[j];
@@ -560,7 +563,8 @@ static void begin(const run *r, int64_t i)
     const mtl__batch *b = &r->t->feed.batch;
     g->way[i] = (mtl__way_back){0};
     if (comes_from_dz(g, r->net, task)) {
-        memset(g->own[task].has_later, 0, (size_t)r->net->layers * sizeof(bool));
+        if (g->held[task])
+            memset(g->own[task].has_later, 0, (size_t)r->net->layers * sizeof(bool));
         return;
     }
     g->own[task].turn[1] = g->held[task];

@@ -21,10 +21,10 @@ typedef struct mtl__gramian {
     int64_t *live;   /* [tasks]: those that are compared */
     double *sum;     /* [tasks, tasks] in the rows and columns of the live ones */
     double *layer, *bound; /* of one layer, [tasks, tasks]; what it can be at most, [tasks] */
-    mtl__buffers *own;     /* [tasks] */
+    mtl__buffers *own;     /* [tasks], of those with rows held */
     mtl__way_back *way;    /* [tasks]; dy NULL = to be had from the outputs' gradient */
-    float **held, *spare;  /* [tasks]: rows as wide as any layer, where that must be; one more */
-    float *block, *part, *row_products, *work;
+    float **held, *spare;  /* [tasks]: rows as wide as any layer, NULL where that need not be; one more */
+    float *block, *part, *row_products;
     int64_t block_floats, part_floats, row_most;
     uint8_t *trained; /* [layers]: bit k = tensor k is trained */
     bool *off;        /* [layers] */

@@ -58,6 +58,19 @@ static void run_weighted(char letter, const char *weighting, const char *scope)
     run_net(name, net);
 }
 
+/* Case a with many tasks; weighting NULL = the plain sum. */
+static void run_many(const char *weighting, const char *scope)
+{
+    char name[40];
+    bench_net net = *bench_case('a');
+    net.tasks = 16;
+    net.weighting = weighting;
+    net.scope = scope;
+    snprintf(name, sizeof name, "train-a16%s%s%s%s", weighting ? "-" : "", weighting ? weighting : "",
+             weighting ? "-" : "", weighting ? scope : "");
+    run_net(name, net);
+}
+
 void bench_run_train(void)
 {
     static const char *const weightings[][2] = {{"upgrad", "trunk"},    {"cagrad", "trunk"},
@@ -75,4 +88,7 @@ void bench_run_train(void)
     for (char letter = 'a'; letter <= 'b'; letter++)
         for (int i = 0; i < MTL__COUNT_OF(weightings); i++)
             run_weighted(letter, weightings[i][0], weightings[i][1]);
+    run_many(NULL, NULL);
+    for (int i = 0; i < MTL__COUNT_OF(weightings); i++)
+        run_many(weightings[i][0], weightings[i][1]);
 }
