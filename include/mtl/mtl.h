@@ -1694,6 +1694,39 @@ MTL_API mtl_status mtl_model_calibrate(mtl_model *model, const mtl_dataset *held
 MTL_API mtl_status mtl_model_prune(const mtl_model *model, const mtl_dataset *held_out, int64_t most,
                                    mtl_model **out, mtl_report **report, mtl_error *err);
 
+/**
+ * One plain network that learns what a model predicts, to predict as fast as one network does: of a
+ * preset's members, of an ensemble, or of a larger network (Bucila, Caruana & Niculescu-Mizil 2006, "Model
+ * compression"; Hinton, Vinyals & Dean 2015, equation 1 at temperature 1). In every step, for each task and
+ * all rows of the batch, labelled or not, the gradient is that of the mean over rows of the cross-entropy
+ * towards the teacher's probabilities (of binary and multiclass tasks and labels; with the loss
+ * "ordinal" that loss of each class, weighed by its probability), of other kinds that of the mean squared
+ * difference of the network's outputs, standardised, to those that would give the teacher's prediction.
+ * Labels of @p train are not looked at, and its row weights do not count.
+ *
+ * The network: where the teacher is a network of its own, that without its ensemble; of a preset's members,
+ * and where the option "layers" is set, the trunk that "layers" says, behind the embedding "embedding" of the
+ * columns that a member embeds. Options that are not set are those of the preset "good" (mtl_fit()). The
+ * epoch that is kept is the best on the validation rows, by their labels.
+ * @param teacher  Fitted. Not changed.
+ * @param train    Dense or sparse rows in memory; need not have labels. Borrowed until return.
+ * @param valid    Rows with labels that the teacher has not learned from, or its loss is too small. NULL =
+ *                 a part of @p train by "validation_split", without that a fifth, at random.
+ * @param options  Of the group MTL_OPTIONS_FIT, without a preset by name. NULL = defaults.
+ * @param out      Release with mtl_model_destroy().
+ * @param report   May be NULL. That of the fit, whose "loss/train" and metrics of training rows are against
+ *                 the teacher's decisions, and "student/loss", "student/loss/TASK", "teacher/loss" and
+ *                 "teacher/loss/TASK", what mtl_evaluate() gives as "loss" on the validation rows.
+ * @return MTL_OK; MTL_ERR_STATE for a teacher never fitted; MTL_ERR_INVALID without validation rows or for a
+ *         preset; what mtl_fit() gives for options and data that do not fit. On failure @p out and
+ *         @p report are as they were.
+ * @note Same teacher, seed, data and options give the same bits, whatever the thread count or CPU level.
+ * @since 0.1
+ */
+MTL_API mtl_status mtl_model_distil(const mtl_model *teacher, const mtl_dataset *train,
+                                    const mtl_dataset *valid, const mtl_options *options,
+                                    mtl_model **out, mtl_report **report, mtl_error *err);
+
 /** @} */
 
 /**

@@ -5,6 +5,7 @@
 #include "metric/metric.h"
 #include "train/affinity.h"
 #include "train/calibrate.h"
+#include "train/distil.h"
 #include "train/preset.h"
 #include "train/prune.h"
 #include "transfer/transfer.h"
@@ -213,6 +214,26 @@ mtl_status mtl_model_prune(const mtl_model *model, const mtl_dataset *held_out, 
         return MTL_FAIL(err, MTL_ERR_STATE, "the model was never fitted");
     mtl__fpstate fp = mtl__fp_enter();
     mtl_status st = mtl__prune(model, held_out, most, out, report, err);
+    mtl__fp_leave(fp);
+    return st;
+}
+
+mtl_status mtl_model_distil(const mtl_model *teacher, const mtl_dataset *train,
+                            const mtl_dataset *valid, const mtl_options *options, mtl_model **out,
+                            mtl_report **report, mtl_error *err)
+{
+    REQUIRE(teacher);
+    REQUIRE(train);
+    REQUIRE(out);
+    mtl_status st = mtl__options_expect(options, &mtl__fit_options, err);
+    if (st == MTL_OK)
+        st = mtl__preset_refuse(options, "distillation trains", err);
+    if (st == MTL_OK && !teacher->is_set)
+        st = MTL_FAIL(err, MTL_ERR_STATE, "the teacher was never fitted");
+    if (st != MTL_OK)
+        return st;
+    mtl__fpstate fp = mtl__fp_enter();
+    st = mtl__distil_fit(teacher, train, valid, options, out, report, err);
     mtl__fp_leave(fp);
     return st;
 }

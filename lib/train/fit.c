@@ -144,9 +144,8 @@ void mtl__fit_free(mtl__fit *f)
         free_fit(f);
 }
 
-/* Take the validation rows off the training rows when no validation data set is given. */
-static mtl_status split_validation(mtl__fit *f, const mtl_options *o, const mtl_dataset **train,
-                                   const mtl_dataset **valid, mtl_error *err)
+mtl_status mtl__split_validation(const mtl_options *o, const mtl_dataset **train,
+                                 const mtl_dataset **valid, mtl_dataset *split[2], mtl_error *err)
 {
     const mtl__option_group *g = &mtl__fit_options;
     double share = mtl__option_f64(o, g, "validation_split");
@@ -159,16 +158,16 @@ static mtl_status split_validation(mtl__fit *f, const mtl_options *o, const mtl_
                         (long long)rows);
     if (mtl__option_index(o, g, "validation") == VALIDATION_RANDOM) {
         uint64_t seed = (uint64_t)mtl__option_i64(o, g, "seed");
-        st = mtl__dataset_split(*train, -1, 1 - share, seed, &f->split[0], &f->split[1], err);
+        st = mtl__dataset_split(*train, -1, 1 - share, seed, &split[0], &split[1], err);
     } else {
         /* The last rows; the training rows' number is rounded down (Keras' rule). */
         int64_t kept = mtl__min(rows - 1, mtl__max(1, (int64_t)((double)rows * (1 - share))));
-        st = mtl__dataset_range(*train, 0, kept, &f->split[0], err);
+        st = mtl__dataset_range(*train, 0, kept, &split[0], err);
         if (st == MTL_OK)
-            st = mtl__dataset_range(*train, kept, rows - kept, &f->split[1], err);
+            st = mtl__dataset_range(*train, kept, rows - kept, &split[1], err);
     }
-    *train = f->split[0];
-    *valid = f->split[1];
+    *train = split[0];
+    *valid = split[1];
     return st;
 }
 
@@ -216,7 +215,7 @@ static mtl_status prepare(mtl__fit *f, const mtl_dataset *train, const mtl_datas
     mtl_status st;
     if (changes && changes->settings)
         changes->settings(changes->self, &set);
-    MTL_TRY(st, split_validation(f, o, &train, &valid, err), fail);
+    MTL_TRY(st, mtl__split_validation(o, &train, &valid, f->split, err), fail);
     if (set.patience && !valid) {
         st = MTL_FAIL(err, MTL_ERR_INVALID, "patience needs validation rows: give a validation "
                                             "data set or the option \"validation_split\"");

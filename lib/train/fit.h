@@ -81,6 +81,11 @@ mtl_status mtl__resume(mtl_context *ctx, const char *path, const mtl_dataset *tr
                        const mtl_dataset *valid, const mtl_options *o, mtl_model **out,
                        mtl_report **report, mtl_error *err);
 
+/* Take the validation rows off the training rows where the options say so and *valid is NULL; then both
+   are data sets in `split`, which the caller destroys. */
+mtl_status mtl__split_validation(const mtl_options *o, const mtl_dataset **train,
+                                 const mtl_dataset **valid, mtl_dataset *split[2], mtl_error *err);
+
 /* What a caller changes of a fit: settings before they are used, the trainer before it runs. */
 typedef struct mtl__fit_changes {
     void *self;

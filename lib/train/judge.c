@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/mix.h"
+#include "train/report.h"
 
 /* The scratch holds one block; a second one, or a larger one than was foreseen, comes from the
    context. */
@@ -180,6 +181,33 @@ void mtl__judge_run(mtl__judge *j)
         if (j->total[t] > 0)
             j->loss += m->spec->task[t].weight * j->task_loss[t];
     }
+}
+
+mtl_status mtl__judge_data(const mtl_model *m, const mtl_dataset *data, const char *what,
+                           mtl__judge **out, mtl_error *err)
+{
+    mtl__binding bound;
+    mtl_status st = mtl__binding_create(m, data, what, &bound, err);
+    if (st == MTL_OK)
+        st = mtl__judge_create(m, &bound, out, err);
+    if (st != MTL_OK)
+        return st;
+    mtl__judge_run(*out);
+    st = mtl__binding_status(&(*out)->bound, err);
+    const int64_t refused = (*out)->targets.refused;
+    if (st == MTL_OK && refused >= 0)
+        st = MTL_FAIL(err, MTL_ERR_STATE, "task \"%.64s\": the callback of its loss did not go on",
+                      m->spec->task[refused].name);
+    return st;
+}
+
+mtl_status mtl__judge_report(const mtl__judge *j, const char *name, mtl_report *r, mtl_error *err)
+{
+    mtl_status st = mtl__report_number(r, name, NULL, NULL, j->loss, err);
+    for (int64_t t = 0; t < j->m->net.tasks && st == MTL_OK; t++)
+        if (j->label[t])
+            st = mtl__report_number(r, name, j->m->spec->task[t].name, NULL, j->task_loss[t], err);
+    return st;
 }
 
 mtl__metric_args mtl__judge_args(const mtl__judge *j, int64_t task)

@@ -36,6 +36,12 @@ void mtl__judge_destroy(mtl__judge *j);
 /* Predict all rows; leaves losses and predictions in j. */
 void mtl__judge_run(mtl__judge *j);
 
+/* A judge of a data set that has run; *out is to be destroyed, also on failure. */
+mtl_status mtl__judge_data(const mtl_model *m, const mtl_dataset *data, const char *what,
+                           mtl__judge **out, mtl_error *err);
+/* Losses of the last run as NAME and NAME/TASK. */
+mtl_status mtl__judge_report(const mtl__judge *j, const char *name, mtl_report *r, mtl_error *err);
+
 /* What a metric of the last run is made of, for a task that is bound. */
 mtl__metric_args mtl__judge_args(const mtl__judge *j, int64_t task);
 

@@ -218,6 +218,11 @@ static mtl_status tell(const mtl__preset *p, const mtl_options *o, mtl_report *r
     return st;
 }
 
+mtl_status mtl__preset_fill(int64_t rows, mtl_options *o, mtl_error *err)
+{
+    return fill(&presets[1], rows, o, err);
+}
+
 mtl_status mtl__preset_fit(mtl_model *m, const mtl__preset *p, const mtl_dataset *train,
                            const mtl_dataset *valid, const mtl_options *o, mtl_report **report,
                            mtl_error *err)

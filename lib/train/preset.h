@@ -17,6 +17,9 @@ mtl_status mtl__preset_find(const mtl_model *m, const mtl_dataset *train, const 
 /* MTL_ERR_INVALID where one was asked for by name; what: that trains one network. */
 mtl_status mtl__preset_refuse(const mtl_options *o, const char *what, mtl_error *err);
 
+/* Options that were not set, as "good" has them for so many rows. */
+mtl_status mtl__preset_fill(int64_t rows, mtl_options *o, mtl_error *err);
+
 /* A fit with it; the model is claimed. */
 mtl_status mtl__preset_fit(mtl_model *m, const mtl__preset *p, const mtl_dataset *train,
                            const mtl_dataset *valid, const mtl_options *o, mtl_report **report,

@@ -94,23 +94,6 @@ static bool choose_one(selection *s)
     return true;
 }
 
-static mtl_status judge(const mtl_model *m, const mtl_dataset *data, mtl__judge **out, mtl_error *err)
-{
-    mtl__binding bound;
-    mtl_status st = mtl__binding_create(m, data, "held_out", &bound, err);
-    if (st == MTL_OK)
-        st = mtl__judge_create(m, &bound, out, err);
-    if (st != MTL_OK)
-        return st;
-    mtl__judge_run(*out);
-    st = mtl__binding_status(&(*out)->bound, err);
-    const int64_t refused = (*out)->targets.refused;
-    if (st == MTL_OK && refused >= 0)
-        st = MTL_FAIL(err, MTL_ERR_STATE, "task \"%.64s\": the callback of its loss did not go on",
-                      m->spec->task[refused].name);
-    return st;
-}
-
 /* What a member predicts: that of a network of it twice, whose mean it is. */
 static mtl_status hold(selection *s, int64_t member, const mtl_dataset *data, mtl_error *err)
 {
@@ -119,7 +102,7 @@ static mtl_status hold(selection *s, int64_t member, const mtl_dataset *data, mt
     mtl__judge *j = NULL;
     mtl_status st = mtl__model_subset(s->m, twice, 2, &one, err);
     if (st == MTL_OK)
-        st = judge(one, data, &j, err);
+        st = mtl__judge_data(one, data, "held_out", &j, err);
     if (st == MTL_OK)
         memcpy(s->held + member * s->floats, j->predicted, (size_t)s->floats * sizeof *s->held);
     mtl__judge_destroy(j);
@@ -157,15 +140,6 @@ static mtl_status prepare(selection *s, const mtl_dataset *data, mtl_error *err)
     return st;
 }
 
-static mtl_status report_losses(const mtl__judge *j, const char *name, mtl_report *r, mtl_error *err)
-{
-    mtl_status st = mtl__report_number(r, name, NULL, NULL, j->loss, err);
-    for (int64_t t = 0; t < j->m->net.tasks && st == MTL_OK; t++)
-        if (j->label[t])
-            st = mtl__report_number(r, name, j->m->spec->task[t].name, NULL, j->task_loss[t], err);
-    return st;
-}
-
 static mtl_status write_report(const selection *s, const mtl__judge *after, mtl_report **out,
                                mtl_error *err)
 {
@@ -173,8 +147,8 @@ static mtl_status write_report(const selection *s, const mtl__judge *after, mtl_
     int64_t entry = 0;
     mtl_status st;
     MTL_TRY(st, mtl__report_create(s->m->ctx, &r, err), done);
-    MTL_TRY(st, report_losses(after, "loss", r, err), done);
-    MTL_TRY(st, report_losses(s->judge, "loss_of_all", r, err), done);
+    MTL_TRY(st, mtl__judge_report(after, "loss", r, err), done);
+    MTL_TRY(st, mtl__judge_report(s->judge, "loss_of_all", r, err), done);
     MTL_TRY(st, mtl__report_series(r, "member", NULL, NULL, s->count, &entry, err), done);
     for (int64_t i = 0; i < s->count; i++)
         mtl__report_push(r, entry, (double)s->chosen[i]);
@@ -193,7 +167,7 @@ mtl_status mtl__prune(const mtl_model *m, const mtl_dataset *held_out, int64_t m
     mtl__judge *after = NULL;
     mtl_model *best = NULL;
     mtl_status st;
-    MTL_TRY(st, judge(m, held_out, &s.judge, err), done);
+    MTL_TRY(st, mtl__judge_data(m, held_out, "held_out", &s.judge, err), done);
     s.floats = s.judge->rows * m->net.outputs;
     plan(&s, &arena);
     if (!mtl__arena_reserve(&arena, &m->ctx->al)) {
@@ -209,7 +183,7 @@ mtl_status mtl__prune(const mtl_model *m, const mtl_dataset *held_out, int64_t m
         s.chosen[s.count++] = 0;
     MTL_TRY(st, mtl__model_subset(m, s.chosen, s.count, &best, err), done);
     if (report) {
-        MTL_TRY(st, judge(best, held_out, &after, err), done);
+        MTL_TRY(st, mtl__judge_data(best, held_out, "held_out", &after, err), done);
         MTL_TRY(st, write_report(&s, after, report, err), done);
     }
     *out = best;

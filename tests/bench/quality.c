@@ -38,7 +38,7 @@ typedef struct recipe {
     char name[NAME];
     char layers[64]; /* units of the trunk: "64,64" */
     int members;     /* of an ensemble */
-    char kind[32];   /* its kind; of one member an architecture, or mini */
+    char kind[32];   /* its kind; of one member an architecture, mini, or distil: one network of it */
     int folds;       /* models averaged, each with another fifth to stop on; 0 = options say it */
     bool is_own;     /* a model for each task */
     char options[256];
@@ -53,6 +53,7 @@ static const char *const standard[] = {
     "fast||1|mini|0|0|preset=fast",
     "good||1|mini|0|0|preset=good",
     "best||1|mini|0|0|preset=best",
+    "good-distilled||1|distil|0|0|preset=good",
     "mmoe|64,64|1|mmoe:experts=4|0|0|" STOP,
     "ensemble|128,128|8|tabm|0|0|" STOP,
     "ensemble-mini|128,128|8|mini|0|0|" STOP,
@@ -284,7 +285,7 @@ static mtl_model *model_of(const table *t, const recipe *how, int64_t task, int6
         check(mtl_spec_add_dense(s, atoi(p), "relu", err), "layer", err);
     if (how->members > 1)
         check(mtl_spec_set_ensemble(s, how->members, how->kind, err), "ensemble", err);
-    else if (strcmp(how->kind, "mini") != 0)
+    else if (strcmp(how->kind, "mini") != 0 && strcmp(how->kind, "distil") != 0)
         check(mtl_spec_set_architecture(s, how->kind, err), "architecture", err);
     check(mtl_spec_set_initializer(s, "he_uniform", err), "initializer", err);
     for (int64_t i = task; i < task + tasks; i++) {
@@ -345,6 +346,12 @@ static void run_model(const table *t, const recipe *how, int64_t train, int64_t 
     }
     double started = seconds();
     check(mtl_fit(m, parts[0], parts[1], o, NULL, err), how->name, err);
+    if (strcmp(how->kind, "distil") == 0) {
+        mtl_model *one = NULL;
+        check(mtl_model_distil(m, d, NULL, NULL, &one, NULL, err), how->name, err);
+        mtl_model_destroy(m);
+        m = one;
+    }
     *fit += seconds() - started;
     started = seconds();
     check(mtl_predict(m, test, t->x + train * t->cols, t->cols, p, tasks, err), "predict", err);
