@@ -1424,8 +1424,8 @@ MTL_API mtl_status mtl_report_to_json(const mtl_report *report, char **text, mtl
  *   members) for each of the first 16 tasks with at least 200 labels alone, which goes no further where
  *   the first part says that it is no match for the shared one; three such more than others, and no more
  *   are tried. "batch_size" (32 .. 256) and, where the row does not say them, "epochs", "members", "folds",
- *   "schedule" and "candidates" are by rows: good takes of 2,500 rows and more half of the members and
- *   epochs, and lets the rate fall in the second half of them.
+ *   "schedule" and "candidates" are by rows: good takes of 2,500 rows and more half of the epochs, and
+ *   lets the rate fall in the second half of them.
  * - the part left out stops a network, and what is predicted of it judges: at the epoch that the other
  *   parts would have chosen, for its own best was chosen by the rows that judge.
  * - each task takes a mixture of its candidates (stacking, Breiman 1996, with weights that are a mean's):

@@ -43,12 +43,13 @@ static const mtl__preset presets[] = {
       {"folds_run", "1", NULL, NULL},
       {"epochs", "100", NULL, NULL},
       {"patience", "10", NULL, NULL}}},
-    /* With more rows half of the members and passes do as well, if the rate falls at the end. */
+    /* With more rows half of the passes do as well, if the rate falls at the end; half of the members do not
+       where labels are noisy. */
     {"good",
      PASSED,
      PASSED / 2,
      {OF_ALL,
-      {"members", "8", "4", NULL},
+      {"members", "8", NULL, "4"},
       {"schedule", "constant", "flat_cos", NULL},
       {"candidates", "pooled linear shared numeric single", NULL, "pooled linear shared numeric"},
       {"folds", "5", NULL, "3"},

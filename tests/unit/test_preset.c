@@ -401,7 +401,7 @@ START_TEST(rows_change_the_row)
     static const struct {
         const char *data, *preset, *epochs, *members, *schedule, *folds;
     } rows[] = {{"rows=2499", "good", "200", "8", "constant", "5"},
-                {"rows=2500", "good", "120", "4", "flat_cos", "5"},
+                {"rows=2500", "good", "120", "8", "flat_cos", "5"},
                 {"rows=5000", "good", "60", "4", "flat_cos", "3"},
                 {"rows=2500", "best", "200", "8", "", "10"},
                 {"rows=5000", "fast", "100", "4", "", "5"}};
