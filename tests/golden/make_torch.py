@@ -14,6 +14,8 @@ import pathlib
 import numpy as np
 import torch
 
+from torch_tasks import flat
+
 OUT = pathlib.Path(__file__).resolve().parent / 'torch'
 ROWS, INPUTS = 24, 5
 TRUNK = [(8, torch.relu), (6, torch.tanh)]
@@ -88,10 +90,6 @@ def predictions(p, x):
     link = {'binary': torch.sigmoid, 'multilabel': torch.sigmoid, 'regression': lambda v: v,
             'multiclass': lambda v: torch.softmax(v, 1)}
     return torch.cat([link[TASKS[t][0]](z[t]) for t in TASKS], 1)
-
-
-def flat(tensors):
-    return np.concatenate([t.detach().numpy().ravel() for t in tensors.values()])
 
 
 def run(data, initial, dtype, l1=0.0, l2=0.0, weighted=False):

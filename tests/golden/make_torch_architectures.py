@@ -13,11 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from make_torch_tabm import INPUTS, ROWS, CATEGORIES, UNITS, make_data, total_loss
+from torch_tasks import CATEGORIES, INPUTS, UNITS, embedded, link, total_loss, write_kinds
 
 OUT = pathlib.Path(__file__).resolve().parent / 'torch_architectures'
 TASKS = ('fails', 'grade', 'hours')
-RATE, STEPS = 0.05, (1, 10)
 WIDTH = 7
 # experts of all tasks, of each; a gate; a gate after each layer
 KINDS = {'single': (0, 1, False, False), 'mmoe': (3, 0, True, False), 'cgc': (2, 1, True, False),
@@ -91,8 +90,7 @@ def make_initial(rng, kind):
 def features(p, x, kind):
     """By task."""
     shared, own, gates, levels = KINDS[kind]
-    numbers = torch.tensor(np.delete(x, 1, 1), dtype=torch.float64)
-    h = torch.cat([numbers, p['trunk.0.weight'][torch.tensor(x[:, 1].astype(np.int64) + 1)]], 1)
+    h = embedded(p, x)
     dense = lambda name, h: h @ p[name + '.weight'] + p[name + '.bias']
 
     def first(name, h):
@@ -141,47 +139,16 @@ def outputs(p, x, kind):
 
 
 def predictions(p, x, kind):
-    z = outputs(p, x, kind)
-    return torch.cat([torch.sigmoid(z['fails']), torch.softmax(z['grade'], 1), z['hours']], 1).detach().numpy()
+    return link(outputs(p, x, kind))
 
 
-def run(initial, x, labels, kind):
-    y = {n: torch.tensor(v, dtype=torch.float64) for n, v in labels.items()}
-    p = {n: torch.tensor(v, dtype=torch.float64, requires_grad=True) for n, v in initial.items()}
-    sgd = torch.optim.SGD(list(p.values()), lr=RATE)
-    found = {'out_0': predictions(p, x, kind)}
-    for step in range(1, max(STEPS) + 1):
-        loss = total_loss(outputs(p, x, kind), y)
-        for name in [n for n in p if kind == 'soft' and n.startswith('own.') and '.fails.' in n]:
-            each = torch.stack([p[name.replace('fails', t)] for t in TASKS])
-            loss = loss + LAMBDA / 2 * ((each - each.mean(0)) ** 2).sum()
-        sgd.zero_grad()
-        loss.backward()
-        sgd.step()
-        if step in STEPS:
-            found[f'params_{step}'] = np.concatenate([t.detach().numpy().ravel() for t in p.values()])
-            found[f'out_{step}'] = predictions(p, x, kind)
-    return found
-
-
-def main():
-    OUT.mkdir(exist_ok=True)
-    rng = np.random.default_rng(11)
-    torch.set_num_threads(1)
-    x, y = make_data(rng)
-    np.save(OUT / 'x.npy', x)
-    for name, label in y.items():
-        np.save(OUT / f'y_{name}.npy', label)
-    for kind in KINDS:
-        initial = make_initial(rng, kind)
-        flat = np.concatenate([v.ravel() for v in initial.values()])
-        np.save(OUT / f'{kind}_params_0.npy', flat)
-        for name, value in run(initial, x, y, kind).items():
-            if name == 'params_0':
-                value = flat
-            np.save(OUT / f'{kind}_{name}.npy', value)
-    print(torch.__version__, np.__version__)
+def loss(p, x, y, kind):
+    total = total_loss(outputs(p, x, kind), y)
+    for name in [n for n in p if kind == 'soft' and n.startswith('own.') and '.fails.' in n]:
+        each = torch.stack([p[name.replace('fails', t)] for t in TASKS])
+        total = total + LAMBDA / 2 * ((each - each.mean(0)) ** 2).sum()
+    return total
 
 
 if __name__ == '__main__':
-    main()
+    write_kinds(OUT, 11, KINDS, make_initial, loss, predictions)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from torch_tasks import flat, link, make_labels, save, total_loss
+
 OUT = pathlib.Path(__file__).resolve().parent / 'torch_layers'
 ROWS, INPUTS = 21, 6
 TABLES = {2: (4, 3), 5: (3, 2)}  # column: (categories, units)
@@ -49,12 +51,7 @@ def make_data(rng):
     x = rng.standard_normal((ROWS, INPUTS)).astype(np.float32)
     x[:, 2], x[:, 5] = rng.integers(0, 4, ROWS), rng.integers(0, 3, ROWS)
     x[3, 2], x[4, 2], x[5, 2], x[6, 5] = np.nan, 4, 1.5, -1  # all of them unknown
-    y = {'fails': rng.integers(0, 2, (ROWS, 1)), 'grade': rng.integers(0, 3, (ROWS, 1)),
-         'hours': rng.standard_normal((ROWS, 2)) * 2 + 1}
-    y = {n: v.astype(np.float32) for n, v in y.items()}
-    for v in y.values():
-        v[rng.random(v.shape) < 0.25] = np.nan
-    return x, y
+    return x, make_labels(rng, ROWS, 0.25)
 
 
 def rows_of(x, categories):
@@ -85,24 +82,8 @@ def forward(p, x, training):
     return {t: v + seen @ p[f'skip.{t}.weight'] for t, v in z.items()}
 
 
-def total_loss(z, y):
-    total = 0
-    for t, label in y.items():
-        present = ~torch.isnan(label)
-        known = torch.nan_to_num(label)
-        if t == 'hours':
-            loss = (z[t] - known) ** 2
-        elif t == 'grade':
-            loss = F.cross_entropy(z[t], known[:, 0].long(), reduction='none')[:, None]
-        else:
-            loss = F.binary_cross_entropy_with_logits(z[t], known, reduction='none')
-        total = total + loss[present].mean()
-    return total
-
-
 def predictions(p, x):
-    z = forward(p, x, False)
-    return torch.cat([torch.sigmoid(z['fails']), torch.softmax(z['grade'], 1), z['hours']], 1)
+    return link(forward(p, x, False)).detach().numpy()
 
 
 def run(initial, x, labels, frozen):
@@ -112,32 +93,28 @@ def run(initial, x, labels, frozen):
     for n in trained:
         p[n].requires_grad_(True)
     adam = torch.optim.Adam([p[n] for n in trained], lr=RATE, betas=BETAS, eps=EPS)
-    flat = lambda: np.concatenate([t.detach().numpy().ravel() for t in p.values()])
-    found = {'out_0': predictions(p, x).detach().numpy()}
+    found = {'out_0': predictions(p, x)}
     for step in range(1, max(STEPS) + 1):
         loss = total_loss(forward(p, x, not frozen), y)
         adam.zero_grad()
         loss.backward()
         adam.step()
         if step in STEPS:
-            found[f'params_{step}'] = flat()
-    found[f'out_{max(STEPS)}'] = predictions(p, x).detach().numpy()
+            found[f'params_{step}'] = flat(p)
+    found[f'out_{max(STEPS)}'] = predictions(p, x)
     return found
 
 
 def main():
-    OUT.mkdir(exist_ok=True)
     rng = np.random.default_rng(5)
     torch.set_num_threads(1)
     initial = make_initial(rng)
     x, y = make_data(rng)
-    np.save(OUT / 'x.npy', x)
-    for name, label in y.items():
-        np.save(OUT / f'y_{name}.npy', label)
-    np.save(OUT / 'params_0.npy', np.concatenate([v.ravel() for v in initial.values()]))
+    save(OUT, {'x': x, 'params_0': np.concatenate([v.ravel() for v in initial.values()])})
+    save(OUT, {f'y_{name}': label for name, label in y.items()})
     for variant in ('trained', 'frozen'):
-        for name, value in run(initial, x, y, variant == 'frozen').items():
-            np.save(OUT / f'{variant}_{name}.npy', value)
+        found = run(initial, x, y, variant == 'frozen')
+        save(OUT, {f'{variant}_{name}': value for name, value in found.items()})
     print(torch.__version__, np.__version__)
 
 

@@ -12,6 +12,8 @@ import pathlib
 import numpy as np
 import torch
 
+from torch_tasks import flat
+
 OUT = pathlib.Path(__file__).resolve().parent / 'torch_numeric'
 ROWS, INPUTS, COLUMNS, CATEGORIES = 23, 6, (1, 2, 4), (3, 4)  # categories: column, their number
 RATE, STEPS = 0.05, (1, 2, 10)
@@ -100,8 +102,7 @@ def main():
     for kind in ('cosine', 'plr', 'lite', 'pbld', 'ple'):
         initial = make_initial(rng, kind)
         p = {n: torch.tensor(v, dtype=torch.float64, requires_grad=True) for n, v in initial.items()}
-        flat = lambda: np.concatenate([t.detach().numpy().ravel() for t in p.values()])
-        np.save(OUT / f'{kind}_params_0.npy', flat().astype(np.float32))
+        np.save(OUT / f'{kind}_params_0.npy', flat(p).astype(np.float32))
         if kind == 'ple':
             edges = np.stack([edges_of(x[:, c]) for c in COLUMNS])
             p['trunk.1.edges'] = torch.tensor(edges, dtype=torch.float64)
@@ -112,7 +113,7 @@ def main():
             loss.backward()
             sgd.step()
             if step in STEPS:
-                np.save(OUT / f'{kind}_params_{step}.npy', flat())
+                np.save(OUT / f'{kind}_params_{step}.npy', flat(p))
         np.save(OUT / f'{kind}_out.npy', forward(kind, p, x).detach().numpy())
     print(torch.__version__, np.__version__)
 

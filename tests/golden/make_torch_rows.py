@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from torch_tasks import flat
+
 OUT = pathlib.Path(__file__).resolve().parent / 'torch_rows'
 ROWS, INPUTS, UNITS, STEPS = 24, 5, 7, 10
 RATE, DECAY = 0.04, 0.3
@@ -38,10 +40,10 @@ def main():
     rate = lambda n: RATE * {'s': 6, 'w': 1, 'b': 0.1}[n[0]]
     adam = torch.optim.AdamW([{'params': [p[n]], 'lr': rate(n), 'decays': n[0] == 'w', 'weight_decay': 0}
                               for n in p], betas=(0.9, 0.95), eps=1e-12)
-    flat = lambda: np.concatenate([p[n].detach().numpy().ravel() / fan(n, p[n]) for n in p])
+    written = lambda: flat({n: v / fan(n, v) for n, v in p.items()})
     np.save(OUT / 'x.npy', x)
     np.save(OUT / 'y.npy', y)
-    np.save(OUT / 'params_0.npy', flat().astype(np.float32))
+    np.save(OUT / 'params_0.npy', written().astype(np.float32))
     for step in range(STEPS):
         t = step / STEPS
         for g in adam.param_groups:  # flat_cos
@@ -55,7 +57,7 @@ def main():
         adam.zero_grad()
         loss.backward()
         adam.step()
-    np.save(OUT / f'params_{STEPS}.npy', flat())
+    np.save(OUT / f'params_{STEPS}.npy', written())
     for name, f in [('relu', torch.relu), ('tanh', torch.tanh), ('mish', F.mish)]:
         parametric(rng, x, y, name, f)
     print(torch.__version__, np.__version__)
@@ -80,7 +82,7 @@ def parametric(rng, x, y, name, f):
         descent.zero_grad()
         loss.backward()
         descent.step()
-    np.save(OUT / f'{name}_params_{STEPS}.npy', np.concatenate([p[n].detach().numpy().ravel() for n in p]))
+    np.save(OUT / f'{name}_params_{STEPS}.npy', flat(p))
 
 
 if __name__ == '__main__':

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from torch_tasks import CATEGORIES, INPUTS, UNITS, embedded, link, total_loss, write_kinds
+
 OUT = pathlib.Path(__file__).resolve().parent / 'torch_tabm'
-ROWS, INPUTS, MEMBERS, CATEGORIES, UNITS = 19, 5, 3, 4, 2  # column 1 has an embedding
-RATE, STEPS = 0.05, (1, 10)
+MEMBERS = 3
 
 
 def make_initial(rng, kind):
@@ -55,23 +56,10 @@ def make_initial(rng, kind):
     return {name: v.astype(np.float32) for name, v in p.items()}
 
 
-def make_data(rng):
-    x = rng.standard_normal((ROWS, INPUTS)).astype(np.float32)
-    x[:, 1] = rng.integers(0, CATEGORIES, ROWS)
-    y = {'fails': rng.integers(0, 2, (ROWS, 1)), 'grade': rng.integers(0, 3, (ROWS, 1)),
-         'hours': rng.standard_normal((ROWS, 2)) * 2 + 1}
-    y = {n: v.astype(np.float32) for n, v in y.items()}
-    for v in y.values():
-        v[rng.random(v.shape) < 0.2] = np.nan
-    return x, y
-
-
 def member(p, x, i, kind):
     """z by task of member i."""
     tabm = kind == 'tabm'
-    numbers = torch.tensor(np.delete(x, 1, 1), dtype=torch.float64)
-    h = torch.cat([numbers, p['trunk.0.weight'][torch.tensor(x[:, 1].astype(np.int64) + 1)]], 1)
-    h = h * p['trunk.1.scale'][i]
+    h = embedded(p, x) * p['trunk.1.scale'][i]
 
     def dense(name, factors, act, h):
         if not tabm:
@@ -92,57 +80,13 @@ def member(p, x, i, kind):
     return {'fails': head('fails', h), 'grade': head('grade', own), 'hours': head('hours', h)}
 
 
-def total_loss(z, y):
-    total = 0
-    for t, label in y.items():
-        present, known = ~torch.isnan(label), torch.nan_to_num(label)
-        if t == 'hours':
-            loss = (z[t] - known) ** 2
-        elif t == 'grade':
-            loss = F.cross_entropy(z[t], known[:, 0].long(), reduction='none')[:, None]
-        else:
-            loss = F.binary_cross_entropy_with_logits(z[t], known, reduction='none')
-        total = total + loss[present].mean()
-    return total
+def loss(p, x, y, kind):
+    return sum(total_loss(member(p, x, i, kind), y) for i in range(MEMBERS)) / MEMBERS
 
 
 def predictions(p, x, kind):
-    all_z = [member(p, x, i, kind) for i in range(MEMBERS)]
-    of = lambda z: torch.cat([torch.sigmoid(z['fails']), torch.softmax(z['grade'], 1), z['hours']], 1)
-    return torch.stack([of(z) for z in all_z]).mean(0).detach().numpy()
-
-
-def run(initial, x, labels, kind):
-    y = {n: torch.tensor(v, dtype=torch.float64) for n, v in labels.items()}
-    p = {n: torch.tensor(v, dtype=torch.float64, requires_grad=True) for n, v in initial.items()}
-    sgd = torch.optim.SGD(list(p.values()), lr=RATE)
-    found = {'out_0': predictions(p, x, kind)}
-    for step in range(1, max(STEPS) + 1):
-        loss = sum(total_loss(member(p, x, i, kind), y) for i in range(MEMBERS)) / MEMBERS
-        sgd.zero_grad()
-        loss.backward()
-        sgd.step()
-        if step in STEPS:
-            found[f'params_{step}'] = np.concatenate([t.detach().numpy().ravel() for t in p.values()])
-            found[f'out_{step}'] = predictions(p, x, kind)
-    return found
-
-
-def main():
-    OUT.mkdir(exist_ok=True)
-    rng = np.random.default_rng(8)
-    torch.set_num_threads(1)
-    x, y = make_data(rng)
-    np.save(OUT / 'x.npy', x)
-    for name, label in y.items():
-        np.save(OUT / f'y_{name}.npy', label)
-    for kind in ('tabm', 'mini'):
-        initial = make_initial(rng, kind)
-        np.save(OUT / f'{kind}_params_0.npy', np.concatenate([v.ravel() for v in initial.values()]))
-        for name, value in run(initial, x, y, kind).items():
-            np.save(OUT / f'{kind}_{name}.npy', value)
-    print(torch.__version__, np.__version__)
+    return torch.stack([link(member(p, x, i, kind)) for i in range(MEMBERS)]).mean(0)
 
 
 if __name__ == '__main__':
-    main()
+    write_kinds(OUT, 8, ('tabm', 'mini'), make_initial, loss, predictions)
