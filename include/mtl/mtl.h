@@ -2172,6 +2172,13 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   1/4, 1/2, 3/4 or 1, the one that is best on the folds ("alpha" in the report; Wortsman et al. 2022,
  *   equation 1).
  * - "replay": the same with rows of the known tasks.
+ * - "scored:temperature=0.1": as "replay", and each known task's loss counts by what the source's
+ *   predictions for it promise for the new tasks: the option "replay" times exp(s / temperature) over its mean
+ *   over the known tasks, s being the log evidence for the new tasks' labels on the target's rows, of
+ *   several new tasks the mean ("logme" of mtl_transferability(), labels standardised as in training,
+ *   predictions less their means). One whose s
+ *   is NaN counts 1. The report has "source/TASK/score" and "/weight". For new tasks (MTL_ERR_INVALID) and
+ *   dense rows in memory.
  * - "gated", "a_gem": as "replay" with the weighting of that name (see mtl_aggregate), the new tasks being
  *   the main ones: known tasks whose gradients oppose are left out; or count only as far as keeps them
  *   from getting worse. Their weights are in the report ("weight/TASK").
@@ -2186,7 +2193,7 @@ MTL_API mtl_status mtl_task_groups(int64_t tasks, const double *affinity, int64_
  *   are candidates of "auto" in a new domain alone.
  *
  * Those from bias_only to wise but tune look at no label of the known tasks, and but l2_sp_fisher and ewc
- * at no row of them. They, gated and a_gem need a trunk and are not candidates of "auto". What they add is no part of the report's losses, and
+ * at no row of them. They, scored, gated and a_gem need a trunk and are not candidates of "auto". What they add is no part of the report's losses, and
  * clip_norm does not cut it. Layers are those with parameters, embeddings of several columns count as one.
  *
  * A new domain: the target has labels of no new task, but of tasks of the source, some or all of them

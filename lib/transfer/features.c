@@ -76,32 +76,69 @@ static void centre(float *x, int64_t rows, int64_t cols, int64_t ld)
     }
 }
 
-/* What the trunk of a model promises: the mean over tasks; NaN where no label varies. */
-static mtl_status promise_of(const mtl__job *job, const mtl_model *m, const mtl_dataset *rows,
+/* Rows of the inputs, as the caller gave them, one after another. */
+static void gather_block(const mtl_dataset *d, int64_t first, int64_t rows, float *x)
+{
+    mtl__array_gather(&d->x, d->inputs, (mtl__rows){.first = first, .count = rows}, x, d->inputs);
+}
+
+/* What columns promise for the job's tasks, their labels less their means: the mean over tasks; NaN where
+   no label varies. */
+static mtl_status promise_of(const mtl__job *job, const mtl__sample *s, float *x, int64_t cols, int64_t ld,
                              double *score, mtl_error *err)
+{
+    mtl_status st = MTL_OK;
+    *score = 0;
+    centre(x, s->rows, cols, ld);
+    for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++) {
+        double one = 0;
+        centre(s->task[t].y, s->rows, job->task[t].outputs, job->task[t].outputs);
+        const mtl__score_args a = {.rows = s->rows,
+                                   .cols = cols,
+                                   .x = x,
+                                   .x_stride = ld,
+                                   .label_cols = job->task[t].outputs,
+                                   .label = s->task[t].y,
+                                   .label_stride = job->task[t].outputs,
+                                   .al = s->al};
+        st = mtl__score_compute("logme", &a, &one, err);
+        *score += one / (double)job->tasks;
+    }
+    return st;
+}
+
+/* Of the trunk of a model. */
+static mtl_status promise_of_trunk(const mtl__job *job, const mtl_model *m, const mtl_dataset *rows,
+                                   double *score, mtl_error *err)
 {
     mtl__job of = *job;
     mtl__sample s = {0};
     of.source = m;
-    *score = 0;
     mtl_status st = mtl__sample_create(&of, rows, &s, err);
     if (st == MTL_OK)
-        centre(s.phi + s.inputs, s.rows, s.hidden, s.inputs + s.hidden);
-    for (int64_t t = 0; t < job->tasks && st == MTL_OK; t++) {
-        double one = 0;
-        centre(s.task[t].y, s.rows, job->task[t].outputs, job->task[t].outputs);
-        const mtl__score_args a = {.rows = s.rows,
-                                   .cols = s.hidden,
-                                   .x = s.phi + s.inputs,
-                                   .x_stride = s.inputs + s.hidden,
-                                   .label_cols = job->task[t].outputs,
-                                   .label = s.task[t].y,
-                                   .label_stride = job->task[t].outputs,
-                                   .al = s.al};
-        st = mtl__score_compute("logme", &a, &one, err);
-        *score += one;
-    }
+        st = promise_of(&of, &s, s.phi + s.inputs, s.hidden, s.inputs + s.hidden, score, err);
     mtl__sample_free(&s);
+    return st;
+}
+
+mtl_status mtl__promise_of_tasks(const mtl__job *job, const mtl_dataset *rows, double *score, mtl_error *err)
+{
+    const mtl_model *m = job->source;
+    const int64_t cols = rows->inputs, out = m->net.outputs;
+    float *x = mtl__alloc_array(&m->ctx->al, rows->rows, (cols + out) * (int64_t)sizeof *x), *z;
+    mtl__sample s = {0};
+    if (!x)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for predictions of %lld rows", (long long)rows->rows);
+    z = x + rows->rows * cols;
+    mtl_status st = mtl__sample_create(job, rows, &s, err);
+    if (st == MTL_OK) {
+        gather_block(rows, 0, rows->rows, x);
+        st = mtl__model_predict(m, -1, rows->rows, x, cols, z, out, err);
+    }
+    for (int64_t t = 0, at = 0; t < m->net.tasks && st == MTL_OK; at += m->spec->task[t++].outputs)
+        st = promise_of(job, &s, z + at, m->spec->task[t].outputs, out, &score[t], err);
+    mtl__sample_free(&s);
+    mtl__free(&m->ctx->al, x, rows->rows * (cols + out) * (int64_t)sizeof *x);
     return st;
 }
 
@@ -111,13 +148,13 @@ mtl_status mtl__cut(const mtl__job *job, const mtl_dataset *rows, mtl_model **ou
     double best;
     mtl_model *m = NULL;
     *out = NULL;
-    mtl_status st = promise_of(job, job->source, rows, &best, err);
+    mtl_status st = promise_of_trunk(job, job->source, rows, &best, err);
     for (int64_t depth = mtl__cut_depths(spec) - 1; depth > 0 && st == MTL_OK; depth--) {
         int64_t units = 0;
         double score;
         const int64_t layers = layers_to(spec, depth, &units);
         MTL_TRY(st, make_eye(job->source, layers, units, &m, err), done);
-        MTL_TRY(st, promise_of(job, m, rows, &score, err), done);
+        MTL_TRY(st, promise_of_trunk(job, m, rows, &score, err), done);
         if (score > best) {
             mtl__model_destroy(*out);
             *out = m;
@@ -137,12 +174,6 @@ done:
 }
 
 /* --- rows --------------------------------------------------------------------------------------- */
-
-/* Rows of the inputs, as the caller gave them, one after another. */
-static void gather_block(const mtl_dataset *d, int64_t first, int64_t rows, float *x)
-{
-    mtl__array_gather(&d->x, d->inputs, (mtl__rows){.first = first, .count = rows}, x, d->inputs);
-}
 
 static mtl_status fill_phi(const mtl_model *source, const mtl_dataset *d, float *x,
                            mtl__sample *s, mtl_error *err)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/math64.h"
 #include "data/csr.h"
 #include "model/architecture.h"
 #include "train/update.h"
@@ -30,7 +31,7 @@ int64_t mtl__variants(const mtl__strategy *how)
 
 bool mtl__strategy_needs_trunk(const mtl__strategy *how)
 {
-    return how->guide || how->walks || how->adapts || how->phase[0].align;
+    return how->guide || how->walks || how->adapts || how->scores || how->phase[0].align;
 }
 
 /* Has the source adapters already? Those of new tasks are put beside them. */
@@ -147,6 +148,7 @@ typedef struct run {
     mtl__watch *watch;
     mtl__scaling scaling;
     double *task_factor; /* [tasks of m] */
+    double *promise;     /* [tasks of the source], where these count by it, or NULL */
     mtl__trainer *trainer;
     mtl__aligner aligner;
     mtl__guiding guiding;
@@ -242,6 +244,54 @@ static mtl_status take_some(run *x, mtl_error *err)
     return st;
 }
 
+/* Known tasks count by exp(score / temperature), 1 on average; one whose score is not known as the mean. */
+static void weigh_known(run *x, double temperature)
+{
+    const int64_t tasks = x->job->source->net.tasks;
+    double most = -INFINITY, sum = 0, known = 0;
+    for (int64_t t = 0; t < tasks; t++)
+        most = isfinite(x->promise[t]) && x->promise[t] > most ? x->promise[t] : most;
+    for (int64_t t = 0; t < tasks; t++)
+        if (isfinite(x->promise[t])) {
+            sum += mtl__exp_f64((x->promise[t] - most) / temperature);
+            known++;
+        }
+    for (int64_t t = 0; t < x->m->net.tasks; t++) {
+        const int64_t from = mtl__spec_task(x->job->source->spec, x->m->spec->task[t].name);
+        if (from >= 0 && isfinite(x->promise[from]))
+            x->task_factor[t] *= known * mtl__exp_f64((x->promise[from] - most) / temperature) / sum;
+    }
+}
+
+static mtl_status score_known(run *x, mtl_error *err)
+{
+    double value[MTL__CHOICE_PARAMS];
+    if (!x->how->scores)
+        return MTL_OK;
+    x->promise = mtl__alloc_array(&x->m->ctx->al, x->job->source->net.tasks, sizeof *x->promise);
+    if (!x->promise)
+        return MTL_FAIL(err, MTL_ERR_NOMEM, "no memory for scores");
+    mtl__strategy_values(x->job->o, x->how, value);
+    mtl_status st = mtl__promise_of_tasks(x->job, x->target, x->promise, err);
+    if (st == MTL_OK)
+        weigh_known(x, value[0]);
+    return st;
+}
+
+static mtl_status report_known_scores(const run *x, mtl_error *err)
+{
+    const mtl_spec *from = x->job->source->spec;
+    mtl_status st = MTL_OK;
+    for (int64_t t = 0; t < from->tasks && x->promise && st == MTL_OK; t++) {
+        const char *name = from->task[t].name;
+        st = mtl__report_number(x->report, "source", name, "score", x->promise[t], err);
+        if (st == MTL_OK)
+            st = mtl__report_number(x->report, "source", name, "weight",
+                                    x->task_factor[mtl__spec_task(x->m->spec, name)], err);
+    }
+    return st;
+}
+
 static mtl_status prepare(run *x, mtl_error *err)
 {
     const mtl__allocator *al = &x->m->ctx->al;
@@ -261,6 +311,8 @@ static mtl_status prepare(run *x, mtl_error *err)
         st = mtl__scaling_create(x->m, &target, x->how->fresh, mtl__scaler_of_knots(x->job->source->pipe.warp.knots),
                                  x->job->source->pipe.is_clipped, is_new, &x->scaling, err);
     }
+    if (st == MTL_OK)
+        st = score_known(x, err);
     if (is_new)
         mtl__free(al, is_new, tasks * (int64_t)sizeof *is_new);
     mtl__binding_free(&target);
@@ -454,6 +506,7 @@ static void free_run(run *x)
     mtl__scaling_free(&x->scaling);
     if (x->task_factor)
         mtl__free(al, x->task_factor, x->m->net.tasks * (int64_t)sizeof *x->task_factor);
+    mtl__free(al, x->promise, x->job->source->net.tasks * (int64_t)sizeof *x->promise);
     mtl__free(al, x, sizeof *x);
 }
 
@@ -520,6 +573,8 @@ static mtl_status run_all(run *x, mtl_report **report, mtl_error *err)
         mtl__keeper_hold(&x->keeper, x->m); /* between two good places there may be a bad one */
     if (st == MTL_OK)
         st = mtl__report_text(x->report, "strategy", x->how->choice.name, err);
+    if (st == MTL_OK)
+        st = report_known_scores(x, err);
     if (st == MTL_OK && x->how->walks && x->variant >= 0)
         st = mtl__report_number(x->report, "alpha", NULL, NULL,
                                 (double)x->variant / (MTL__WAY - 1), err);

@@ -40,6 +40,7 @@ typedef struct mtl__strategy {
     bool adapts;       /* the trunk rests, each task has an adapter behind it: units are value 0 */
     uint32_t features; /* of the exact head, also of one that steps begin with */
     bool needs_known;  /* makes sense with the known tasks' rows only */
+    bool scores;       /* known tasks count by what they promise; value 0 is the temperature */
     bool in_auto;      /* a candidate there */
     bool walks;        /* back on the way from where steps began: how far is its variant */
     const struct mtl__guide *guide; /* what its steps do beside, or NULL */
@@ -152,6 +153,10 @@ int64_t mtl__cut_depths(const mtl_spec *s);
    of score/, features and labels less their means) on these rows, as mtl__model_eye() has it; NULL = all
    of it. */
 mtl_status mtl__cut(const mtl__job *job, const mtl_dataset *rows, mtl_model **out, mtl_error *err);
+
+/* The same of what the source predicts for each of its tasks: score [tasks of the source]. */
+mtl_status mtl__promise_of_tasks(const mtl__job *job, const mtl_dataset *rows, double *score,
+                                 mtl_error *err);
 
 mtl_status mtl__sample_create(const mtl__job *job, const mtl_dataset *d, mtl__sample *out,
                               mtl_error *err);

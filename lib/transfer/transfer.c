@@ -24,6 +24,7 @@ static const mtl__choice_param
     co_tuning[] = {{"lambda", 2.3, 0, 1e9, NULL}, END},
     bss[] = {{"eta", 0.001, 0, 1e9, NULL}, {"k", 1, 1, 1000000, MTL__CHOICE_WHOLE}, END},
     lora[] = {{"rank", 8, 1, 65536, MTL__CHOICE_WHOLE}, {"alpha", 8, 0, 1e6, NULL}, END},
+    scored[] = {{"temperature", 0.1, 1e-6, 1e6, NULL}, END},
     bottleneck[] = {{"units", 8, 1, MTL__SIZE_MAX, MTL__CHOICE_WHOLE}, END};
 
 static const mtl__strategy strategies[] = {
@@ -81,6 +82,8 @@ static const mtl__strategy strategies[] = {
      .phase = {{1, MTL__TRUNK_RATE, false}}},
     {.choice = {.name = "replay"}, .features = MTL__ON_TRUNK, .needs_known = true, .in_auto = true,
      .phases = 1, .phase = {{1, MTL__TRUNK_RATE, true}}},
+    {.choice = {"scored", scored}, .features = MTL__ON_TRUNK, .needs_known = true, .scores = true,
+     .phases = 1, .phase = {{1, MTL__TRUNK_RATE, true}}},
     {.choice = {.name = "gated"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
      .phase = {{1, MTL__TRUNK_RATE, true}}, .guide = &mtl__gated},
     {.choice = {.name = "a_gem"}, .features = MTL__ON_TRUNK, .needs_known = true, .phases = 1,
@@ -129,7 +132,7 @@ static const mtl__option table[] = {
                     "bottleneck:units=8|bias_only|norm_only|tune|lora:rank=8,alpha=8|discriminative:factor=2.6|gradual:every=1|"
                     "l2_sp:alpha=0.1,beta=0.01|l2_sp_fisher:alpha=10,beta=0.01|ewc:lambda=10|"
                     "delta:alpha=0.01|bss:eta=0.001,k=1|co_tuning:lambda=2.3|"
-                    "distil:alpha=1,temperature=2|wise|replay|gated|a_gem|coral|mmd|lp_ft|fine_tune|scratch",
+                    "distil:alpha=1,temperature=2|wise|replay|scored:temperature=0.1|gated|a_gem|coral|mmd|lp_ft|fine_tune|scratch",
                     &mtl__strategies, "how the source's network is used; auto = what serves best"),
     MTL__OPTION_I64("epochs", 100, 1, 1000000, "passes over the target rows in each phase"),
     MTL__OPTION_I64("batch_size", 32, 1, 16777216, "target rows of a step, and known rows beside"),
@@ -210,7 +213,7 @@ static mtl_status check_strategy(const mtl__job *job, const mtl__strategy *how, 
     const char *name = how->choice.name;
     if (how->cuts && mtl__cut_depths(job->source->spec) < 2)
         return MTL_FAIL(err, MTL_ERR_STATE, "strategy \"%s\" needs a trunk of two dense layers", name);
-    if (how->cuts && job->same)
+    if ((how->cuts || how->scores) && job->same)
         return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" is for new tasks", name);
     if ((how->fresh || how->cuts) && mtl__keeps_known(job) >= 0)
         return MTL_FAIL(err, MTL_ERR_INVALID, "strategy \"%s\" keeps no known task (keep_known)", name);

@@ -221,7 +221,7 @@ def main():
     p.add_argument('--strategies', default='auto,constant,as_is,linear,exact_probe,shift,stacked,'
                                            'tune,bottleneck,bias_only,lora,discriminative,gradual,l2_sp,'
                                            'l2_sp_fisher,ewc,delta,bss,co_tuning,distil,wise,'
-                                           'replay,gated,a_gem,lp_ft,fine_tune,scratch',
+                                           'replay,scored,gated,a_gem,lp_ft,fine_tune,scratch',
                    help='by commas, or by blanks where one has parameters of its own')
     p.add_argument('--each', action='store_true', help='print every new task too')
     a = p.parse_args()

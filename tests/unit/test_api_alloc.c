@@ -560,6 +560,11 @@ static mtl_status bottleneck(scene *s, uint64_t *hash, mtl_error *err)
     return by_strategy(s, "bottleneck", hash, err);
 }
 
+static mtl_status scored(scene *s, uint64_t *hash, mtl_error *err)
+{
+    return by_strategy(s, "scored", hash, err);
+}
+
 static int32_t stop(int64_t epoch, int64_t step, int64_t steps, double train, double valid, void *user)
 {
     (void)epoch, (void)step, (void)steps, (void)train, (void)valid, (void)user;
@@ -657,6 +662,7 @@ static const struct {
     {"transfer by gated", gated, 40, false},
     {"transfer by lora", lora, 40, false},
     {"transfer by bottleneck", bottleneck, 40, false},
+    {"transfer by scored", scored, 40, false},
     {"transfer by wise", wise, 100, false},
     {"transfer to other columns", other_columns, 50, false},
     {"transfer to a domain, statistics", domain_statistics, 30, false},

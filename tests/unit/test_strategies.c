@@ -957,6 +957,68 @@ START_TEST(bottleneck_needs_one_trunk)
 }
 END_TEST
 
+/* ---- Known tasks by what they promise ------------------------------------------------------ */
+
+static void centred(float *x, int64_t cols)
+{
+    for (int64_t j = 0; j < cols; j++) {
+        double sum = 0;
+        for (int i = 0; i < FEW; i++)
+            sum += (double)x[i * cols + j];
+        for (int i = 0; i < FEW; i++)
+            x[i * cols + j] = (float)((double)x[i * cols + j] - sum / FEW);
+    }
+}
+
+/* Scores are those of mtl_transferability(), weights exp(s / T) over their mean; a weight of 0 is a task
+   that is left out. */
+START_TEST(scored_by_log_evidence)
+{
+    static const char *const known[] = {"fails", "grade", "tags", "hours"};
+    static const int64_t outputs[] = {1, 3, 2, 2};
+    scene *s = scene_make(NULL);
+    mtl_report *r = NULL;
+    double score[4], sum = 0, square = 0;
+    mtl_dataset_destroy(s->target);
+    done(mtl_dataset_create(NULL, s->few.x, FEW, IN, IN, &s->target, err));
+    done(mtl_dataset_set_labels(s->target, "sum", 1, s->sum, 1, err));
+    mtl_model *m = transferred(s->source, s->target, s->known,
+                               "strategy=scored:temperature=0.5 replay=3 epochs=2", &r);
+    float *y = floats(FEW);
+    memcpy(y, s->sum, FEW * sizeof *y);
+    centred(y, 1);
+    for (int i = 0; i < FEW; i++)
+        square += (double)y[i] * (double)y[i] / FEW;
+    for (int i = 0; i < FEW; i++)
+        y[i] /= (float)sqrt(square);
+    for (int t = 0; t < 4; t++) {
+        char name[64];
+        float *x = predicted(s, s->source, known[t], outputs[t]);
+        centred(x, outputs[t]);
+        done(mtl_transferability("logme", FEW, outputs[t], x, outputs[t], 0, 1, y, 1, &score[t], err));
+        snprintf(name, sizeof name, "source/%s/score", known[t]);
+        ck_assert_double_eq_tol(figure(r, name), score[t], 1e-3);
+        sum += exp(score[t] / 0.5) / 4;
+        free(x);
+    }
+    for (int t = 0; t < 4; t++) {
+        char name[64];
+        snprintf(name, sizeof name, "source/%s/weight", known[t]);
+        ck_assert_double_eq_tol(figure(r, name), 3 * exp(score[t] / 0.5) / sum, 1e-2);
+    }
+    /* It is made of grade and hours. */
+    ck_assert_double_gt(figure(r, "source/grade/weight"), figure(r, "source/tags/weight"));
+    mtl_model *hot = moved(s, "scored:temperature=1e6", "epochs=3"), *replay = moved(s, "replay", "epochs=3");
+    mtl_model *cold = moved(s, "scored:temperature=1e-6", "epochs=3");
+    ck_assert_float_lt(tensor_bits_differ(hot, replay, "trunk.0.weight"), 1e-4f);
+    ck_assert_float_gt(tensor_bits_differ(cold, replay, "trunk.0.weight"), 1e-3f);
+    free(y);
+    mtl_report_destroy(r);
+    mtl_model_destroy(m), mtl_model_destroy(hot), mtl_model_destroy(replay), mtl_model_destroy(cold);
+    scene_free(s);
+}
+END_TEST
+
 /* A and B of a tensor from the report, and how often. */
 static void add_adapter(mtl_model *m, const mtl_report *r, const char *tensor, int64_t rank,
                         double sign)
@@ -1124,6 +1186,7 @@ START_TEST(in_a_new_domain)
             ck_assert(out[j] >= 0 && out[j] <= 1);
         mtl_model_destroy(m);
     }
+    refuse(s, "strategy=scored", MTL_ERR_INVALID, "new tasks");
     mtl_model *held =
         moved(s, "l2_sp:alpha=1000", "epochs=100 optimizer=sgd learning_rate=0.005 trunk_rate=0.1");
     mtl_model *tune =
@@ -1142,7 +1205,7 @@ START_TEST(what_cannot_be_says_why)
     refuse(s, "strategy=discriminative weighting=db_mtl", MTL_ERR_INVALID, "rates of tensors");
     refuse(s, "strategy=lora average=ema", MTL_ERR_INVALID, "average");
     refuse(s, "strategy=lora weighting=upgrad", MTL_ERR_INVALID, "weighting");
-    static const char *const with_known[] = {"l2_sp_fisher", "ewc", "gated", "a_gem"};
+    static const char *const with_known[] = {"l2_sp_fisher", "ewc", "scored", "gated", "a_gem"};
     for (size_t i = 0; i < COUNT(with_known); i++) {
         mtl_model *m = NULL;
         char text[64];
@@ -1161,6 +1224,7 @@ START_TEST(what_cannot_be_says_why)
                                         "wise:alpha=1",
                                         "lora:rank=0",
                                         "bottleneck:units=0",
+                                        "scored:temperature=0",
                                         "bss:k=0.5",
                                         "co_tuning:alpha=1",
                                         "ewc:lambda=-1",
@@ -1268,6 +1332,7 @@ int main(void)
     add_case(s, "bottleneck's formula", bottleneck_formula);
     add_case(s, "bottleneck leaves others alone", bottleneck_leaves_others_alone);
     add_case(s, "bottleneck needs one trunk", bottleneck_needs_one_trunk);
+    add_case(s, "scored by log evidence", scored_by_log_evidence);
     add_case(s, "lora is of low rank", lora_is_of_low_rank);
     add_case(s, "lora steps on A and B", lora_steps);
     add_case(s, "adapters are kept apart", adapters_apart);
