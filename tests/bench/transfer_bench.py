@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Strategies of mtl_transfer against each other: for each case, number of rows and strategy the mean
 and standard error over seeds of the share of the test rows' variance that is explained (R^2; of
-classes of the squared error of probabilities), and of how much auto lies above the best floor.
+classes of the squared error of probabilities), and of how much auto lies above the best floor. That
+difference has two standard errors: over draws of the rows to learn from, and over the rows to test
+on, which are the same in all draws of one task.
 
 usage: transfer_bench.py libmtl.so DATA [--cases a,b] [--rows 10,30] [--seeds 10] [--strategies x,y]
+                         [--page FILE]
 DATA: a folder of folders with X.npy, Y.npy, split.npy (and task_id.npy or domain.npy)."""
 import argparse
 import ctypes
@@ -175,13 +178,14 @@ class Source:
         lib.call('mtl_report_to_json', report, ctypes.byref(text))
         found = json.loads(ctypes.string_at(text))
         lib.dll.mtl_free(text)
-        score = self.score(model, name)
+        errors = self.errors(model, name)
         for kind, handle in ('report', report), ('model', model), ('options', options), (
                 'dataset', target):
             lib.free(kind, handle)
-        return score, seconds, found
+        return errors, seconds, found
 
-    def score(self, model, name):
+    def errors(self, model, name):
+        """Of each test row, as shares of the variance: R^2 is 1 less their sum."""
         lib, (x, y) = self.lib, self.case.test
         kind, outputs = self.case.kinds[name]
         task = lib.dll.mtl_model_task_index
@@ -191,7 +195,7 @@ class Source:
         out = np.zeros((len(x), outputs), np.float32)
         lib.call('mtl_predict_task', model, number, len(x), x, x.shape[1], out, outputs)
         want = y[:, None] if kind != MULTICLASS else np.eye(outputs)[y.astype(int)]
-        return 1 - np.sum((out - want) ** 2) / np.sum((want - want.mean(0)) ** 2)
+        return np.sum((out - want) ** 2, 1) / np.sum((want - want.mean(0)) ** 2)
 
     def free(self):
         self.lib.free('model', self.model)
@@ -211,6 +215,47 @@ def draw(case, n, seed):
     return x[order[:n]], y[order[:n]]
 
 
+def mean_of(x):
+    """Mean and its standard error; NaN, of a strategy that is not for such tasks, is left out."""
+    x = x[np.isfinite(x)]
+    return (x.mean(), x.std() / len(x) ** .5) if len(x) else (np.nan, np.nan)
+
+
+def over_rows(ours, theirs):
+    """Standard error of the mean difference as test rows are drawn, those of each task by themselves."""
+    tasks = {}
+    for (task, a), (_, b) in zip(ours, theirs):
+        tasks.setdefault(task, []).append(b - a)
+    variance = [len(d[0]) * np.mean(d, 0).var() for d in tasks.values()]
+    return sum(variance) ** .5 / len(tasks)
+
+
+def write_page(path, names, lines):
+    def figure(mean, error):
+        return '' if np.isnan(mean) else '%.3f ± %.3f' % (mean, error)
+
+    with open(path, 'w') as f:
+        f.write('| | rows | best floor | auto minus it | over draws | over test rows | taken | s |\n')
+        f.write('| --- | --- | --- | --- | --- | --- | --- | --- |\n')
+        for title, n, _, gain in lines:
+            if gain:
+                mean, draws, rows, floor, chosen, seconds = gain
+                f.write(f'| {title} | {n} | {floor} | {mean:+.3f} | ± {draws:.3f} | ± {rows:.3f} | {chosen} '
+                        f'| {seconds:.2f} |\n')
+        f.write('\n| strategy | mean of all lines |\n| --- | --- |\n')
+        mean = {k: [x[k][0] for _, _, x, _ in lines if np.isfinite(x[k][0])] for k in names}
+        for k in sorted(names, key=lambda k: -np.mean(mean[k] or [-9])):
+            few = '' if len(mean[k]) == len(lines) else f' ({len(mean[k])} of {len(lines)} lines)'
+            if mean[k]:
+                f.write(f'| {k} | {np.mean(mean[k]):.3f}{few} |\n')
+        for title in dict.fromkeys(t for t, _, _, _ in lines):
+            own = [(n, x) for t, n, x, _ in lines if t == title]
+            f.write(f'\n| {title} | ' + ' | '.join(f'{n} rows' for n, _ in own) + ' |\n')
+            f.write('| --- |' + ' --- |' * len(own) + '\n')
+            for k in names:
+                f.write(f'| {k} | ' + ' | '.join(figure(*x[k]) for _, x in own) + ' |\n')
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('lib')
@@ -223,6 +268,7 @@ def main():
                                            'l2_sp_fisher,ewc,delta,bss,co_tuning,distil,wise,'
                                            'replay,scored,gated,a_gem,lp_ft,fine_tune,scratch',
                    help='by commas, or by blanks where one has parameters of its own')
+    p.add_argument('--page', help='the tables once more, in Markdown')
     p.add_argument('--each', action='store_true', help='print every new task too')
     a = p.parse_args()
     lib = Library(a.lib)
@@ -231,6 +277,7 @@ def main():
     print('%-22s %4s ' % ('case', 'rows') + ' '.join('%12s' % n[:12] for n in names) +
           '  auto - best floor')
     overall = {n: [] for n in names}
+    lines = []
     taken = {}
     for group in a.cases.split(','):
         sets = ([('related', None), ('unrelated', None)] if group == 'made' else
@@ -249,32 +296,38 @@ def main():
                     key = (title if a.each or case is None else group, n)
                     for name in names:
                         try:
-                            score, seconds, found = source.move(
+                            errors, seconds, found = source.move(
                                 x, y, {'strategy': name, 'seed': seed})
                         except RuntimeError as e:
-                            score, seconds, found = np.nan, 0, {}
+                            errors, seconds, found = np.full(1, np.nan), 0, {}
                             if seed == 0 and n == rows[0]:
                                 print(f'{title} {name}: {e}')
-                        result.setdefault(key, {}).setdefault(name, []).append(max(score, -1))
+                        task = title if case else (title, seed)
+                        result.setdefault(key, {}).setdefault(name, []).append((task, errors))
                         if name == 'auto':
                             taken.setdefault(key, []).append((found.get('strategy'), seconds))
                 source.free()
         for (title, n), scores in result.items():
-            v = {k: np.array(s) for k, s in scores.items()}
+            v = {k: np.array([max(1 - e.sum(), -1) for _, e in runs]) for k, runs in scores.items()}
+            figures = {k: mean_of(v[k]) for k in names}
             line = '%-22s %4d ' % (title, n)
             for k in names:
-                overall[k].append(np.nanmean(v[k]) if np.isfinite(v[k]).any() else np.nan)
-                line += ' %6.3f+-%.3f' % (np.nanmean(v[k]), np.nanstd(v[k]) / len(v[k]) ** .5)
+                overall[k].append(figures[k][0])
+                line += ' %6.3f+-%.3f' % figures[k]
             floors = [k for k in FLOORS if k in v and np.isfinite(v[k]).all()]
+            gain = None
             if 'auto' in v and floors:
                 best = max(floors, key=lambda k: v[k].mean())
-                d = v['auto'] - v[best]
-                line += '  %+.3f+-%.3f %s' % (d.mean(), d.std() / len(d) ** .5, best)
                 chosen = [s for s, _ in taken[title, n]]
-                line += '  ' + ' '.join(f'{s}:{chosen.count(s)}' for s in sorted(set(chosen)))
-                line += ' %.2fs' % np.median([s for _, s in taken[title, n]])
+                gain = (*mean_of(v['auto'] - v[best]), over_rows(scores['auto'], scores[best]), best,
+                        ' '.join(f'{s}:{chosen.count(s)}' for s in sorted(set(chosen))),
+                        np.median([s for _, s in taken[title, n]]))
+                line += '  %+.3f+-%.3f/%.3f %s  %s %.2fs' % gain
+            lines.append((title, n, figures, gain))
             print(line, flush=True)
-    print('%-27s ' % 'mean' + ' '.join('%12.3f' % np.nanmean(overall[k]) for k in names))
+    print('%-27s ' % 'mean' + ' '.join('%12.3f' % mean_of(np.array(overall[k]))[0] for k in names))
+    if a.page:
+        write_page(a.page, names, lines)
 
 
 if __name__ == '__main__':
