@@ -1706,7 +1706,7 @@ MTL_API mtl_status mtl_model_prune(const mtl_model *model, const mtl_dataset *he
  *
  * The network: where the teacher is a network of its own, that without its ensemble; of a preset's members,
  * and where the option "layers" is set, the trunk that "layers" says, behind the embedding "embedding" of the
- * columns that a member embeds. Options that are not set are those of the preset "good" (mtl_fit()). The
+ * numeric columns that a member embeds; categories are numbers to it. Options that are not set are those of the preset "good" (mtl_fit()). The
  * epoch that is kept is the best on the validation rows, by their labels.
  * @param teacher  Fitted. Not changed.
  * @param train    Dense or sparse rows in memory; need not have labels. Borrowed until return.
