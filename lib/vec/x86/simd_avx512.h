@@ -228,8 +228,8 @@ VEC_INLINE float vf_largest(vf a)
 #define MTL__VF_DROP_SUBNORMAL 1
 VEC_INLINE vf vf_drop_subnormal(vf x)
 {
-    const int zero_or_subnormal = 0x26;
-    return _mm512_mask_mov_ps(x, _mm512_fpclass_ps_mask(x, zero_or_subnormal), vf_set1(0.0f));
+    enum { ZERO_OR_SUBNORMAL = 0x26 }; /* for clang a literal */
+    return _mm512_mask_mov_ps(x, _mm512_fpclass_ps_mask(x, ZERO_OR_SUBNORMAL), vf_set1(0.0f));
 }
 
 /* One instruction that rounds once, so equal to the generic one in vec_math.h. */
