@@ -67,12 +67,14 @@ static mtl_status add_slice(mtl_model *m, mtl__layer *l, int64_t task, int64_t c
     char prefix[96];
     size_t n = 0;
     for (; *name; name++) {
-        const mtl__num_text number = mtl__num((double)a);
-        const char *piece = *name == '#' ? number.text : name;
-        const size_t size = *name == '#' ? strlen(piece) : 1;
-        memcpy(prefix + n, piece, size);
-        n += size;
-        a = *name == '#' ? b : a;
+        if (*name == '#') {
+            const mtl__num_text number = mtl__num((double)a);
+            memcpy(prefix + n, number.text, strlen(number.text));
+            n += strlen(number.text);
+            a = b;
+        } else {
+            prefix[n++] = *name;
+        }
     }
     prefix[n] = '\0';
     return add_layer_params(m, l, prefix, task, column, cols, err);

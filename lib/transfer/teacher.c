@@ -225,7 +225,7 @@ static void co_tune(void *self, mtl__trainer *t)
         if (!g->unlabelled[k])
             continue;
         mtl__soften(t->m->ctx->vec, spec->kind == MTL_MULTICLASS, spec->kind == MTL_BINARY, 1, rows,
-               spec->outputs, p, ld);
+                    spec->outputs, p, ld);
         for (int64_t r = 0; r < rows; r++)
             memset(t->buffers.dz + r * ld + net->task[k].column, 0,
                    (size_t)spec->outputs * sizeof *p);
